@@ -1,0 +1,1 @@
+"""The .edge file: one page of rules, a strict reader, a writer."""

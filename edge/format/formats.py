@@ -1,0 +1,146 @@
+"""Weight formats: how a matrix W[rows, columns] is cut into codes, scales and offsets.
+
+Every format stores unsigned codes and means
+
+    w = scale * (code - zero)            without an offset
+    w = scale * code + offset            with one (a float: an integer zero point cannot carry
+                                         Q4_1, Q4_K or HQQ exactly)
+
+with one scale (and offset) per row and group of columns.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TILE_ROWS = 16
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What one kind of code is: its values, its place in a tile, its granularities."""
+
+    bits: float
+    levels: int
+    zero: int
+    columns_per_vector: int  # columns that 64 bytes hold for each of the 16 rows
+    column_multiple: int  # a row is padded to a multiple of this (or of its group)
+    groups: tuple[int, ...]  # columns a scale; 0 means one scale a row
+    has_offset: bool
+
+
+CODES = {
+    "int8": Codes(8, 256, 128, 4, 64, (0, 32, 64, 128), False),
+    "int4": Codes(4, 16, 8, 8, 32, (32, 64, 128), True),
+    "ternary": Codes(2, 3, 1, 16, 64, (0, 256), False),
+    "ternary-dense": Codes(1.6, 3, 1, 20, 80, (0,), False),
+}
+FLOATS = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+
+
+@dataclass(frozen=True)
+class WeightFormat:
+    """One weight format: a kind of code, its group size, and whether it has an offset.
+
+    `group` is the number of columns that share a scale; 0 means one float32 scale a row.
+    Grouped scales and offsets are float16.
+    """
+
+    kind: str
+    group: int = 0
+    offset: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind in FLOATS:
+            valid = self.group == 0 and not self.offset
+        else:
+            codes = CODES.get(self.kind)
+            valid = codes is not None and self.group in codes.groups
+            valid = valid and (codes.has_offset or not self.offset)
+        if not valid:
+            raise ValueError(f"no weight format {self.kind!r} with group {self.group}")
+
+    def __str__(self) -> str:
+        group = f"-g{self.group}" if self.group else ""
+        return self.kind + group + ("-offset" if self.offset else "")
+
+    @property
+    def is_float(self) -> bool:
+        return self.kind in FLOATS
+
+    @property
+    def zero(self) -> int:
+        """The code that means 0 (codes of a format with an offset have none: 0)."""
+        return 0 if self.offset else CODES[self.kind].zero
+
+    def padded_columns(self, columns: int) -> int:
+        """Columns as stored: whole vectors and whole groups."""
+        if self.is_float:
+            return columns
+        return _round_up(columns, max(CODES[self.kind].column_multiple, self.group))
+
+    def groups(self, columns: int) -> int:
+        """Scales of one row."""
+        return self.padded_columns(columns) // self.group if self.group else 1
+
+    def tiles(self, rows: int) -> int:
+        return -(-rows // TILE_ROWS)
+
+    def code_bytes(self, columns: int) -> int:
+        """Bytes of one tile's codes (or float weights)."""
+        if self.is_float:
+            return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
+        return self.padded_columns(columns) // CODES[self.kind].columns_per_vector * 64
+
+    def scale_bytes(self, columns: int) -> int:
+        """Bytes of one tile's scales: float16 a group, float32 a row; offsets take as many."""
+        if self.is_float:
+            return 0
+        if not self.group:
+            return TILE_ROWS * 4
+        return _round_up(TILE_ROWS * 2 * self.groups(columns), ALIGNMENT)
+
+    def tile_bytes(self, columns: int) -> int:
+        return self.code_bytes(columns) + self.scale_bytes(columns) * (1 + self.offset)
+
+    def nbytes(self, rows: int, columns: int) -> int:
+        return self.tiles(rows) * self.tile_bytes(columns)
+
+
+@dataclass(frozen=True)
+class QuantizedTensor:
+    """A matrix on a format's grid.
+
+    codes    uint8 [rows, columns], 0..levels-1
+    scales   float32 [rows, groups]; exactly representable in the format's scale type
+    offsets  float32 [rows, groups] or None
+    """
+
+    format: WeightFormat
+    codes: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, columns = self.codes.shape
+        return rows, columns
+
+    def dequantize(self) -> np.ndarray:
+        """float32 [rows, columns]: the definition of what the codes mean."""
+        group = self.format.group or self.codes.shape[1]
+        scales = _spread(self.scales, group, self.codes.shape[1])
+        values = self.codes.astype(np.float32) - np.float32(self.format.zero)
+        values *= scales
+        if self.offsets is not None:
+            values += _spread(self.offsets, group, self.codes.shape[1])
+        return values
+
+
+def _spread(per_group: np.ndarray, group: int, columns: int) -> np.ndarray:
+    return np.repeat(per_group, group, axis=1)[:, :columns]
+
+
+def _round_up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple

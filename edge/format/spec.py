@@ -1,0 +1,95 @@
+"""The .edge file on one page.
+
+An .edge file is a safetensors file with stricter rules:
+
+    8 bytes    header length, little-endian
+    header     JSON, padded with spaces so that the data starts on a 64-byte boundary
+    data       tensors back to back; each starts on, and is a multiple of, 64 bytes
+
+`__metadata__` has one key, "edge": a JSON document (a string, as safetensors wants) with
+
+    version      FORMAT_VERSION; a reader refuses any other
+    layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
+    kind         "decoder"
+    config       edge.format.config.DecoderConfig
+    recipe       what the weights were quantized with
+    source       {"name", "sha256"} of the model it was made from
+    parameters   how many weights the model has
+    tokenizer    {"bos", "eos", "add_bos"} or null
+    generation   recommended sampling settings, or null
+    tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
+
+A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" (float32,
+padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape` is without padding.
+`tokenizer.json` and `chat_template.jinja` are tensors of bytes.
+
+Nothing in a file is code, and nothing in it refers to another file.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from .formats import ALIGNMENT, FLOATS, WeightFormat
+
+FORMAT_VERSION = 1
+LAYOUT_VERSION = 1
+KINDS = ("decoder",)
+MAX_HEADER = 16 * 2**20
+MAX_TENSORS = 65536
+MAX_DIMENSION = 2**31
+NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
+PAYLOADS = ("vector", "bytes")
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One tensor of a file: what it is and where its bytes are."""
+
+    name: str
+    format: str
+    shape: tuple[int, ...]
+    offset: int  # from the start of the file
+    nbytes: int
+    sha256: str
+    error: float | None = None  # relative Frobenius error against the source
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+
+@cache
+def weight_format(text: str) -> WeightFormat:
+    """The weight format of this name, "int4-g32-offset".  Raises ValueError."""
+    match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?(-offset)?", text)
+    if not match:
+        raise ValueError(f"no weight format {text!r}")
+    return WeightFormat(match[1], int(match[2] or 0), bool(match[3]))
+
+
+def nbytes(format: str, shape: tuple[int, ...]) -> int:
+    """Bytes a tensor takes in a file.  Raises ValueError for a format or rank there is not."""
+    if format == "vector" and len(shape) == 1:
+        return -(-4 * shape[0] // ALIGNMENT) * ALIGNMENT
+    if format == "bytes" and len(shape) == 1:
+        return -(-shape[0] // ALIGNMENT) * ALIGNMENT
+    if format in PAYLOADS or len(shape) != 2:
+        raise ValueError(f"a tensor of format {format!r} cannot have shape {list(shape)}")
+    return weight_format(format).nbytes(*shape)
+
+
+def container(format: str, shape: tuple[int, ...]) -> tuple[str, list[int]]:
+    """dtype and shape as the safetensors header declares them."""
+    size = nbytes(format, shape)
+    if format == "vector":
+        return "F32", [size // 4]
+    if format == "bytes":
+        return "U8", [size]
+    form = weight_format(format)
+    tiles = form.tiles(shape[0])
+    if form.is_float:
+        width = FLOATS[form.kind].itemsize
+        return f"F{8 * width}", [tiles, size // tiles // width]
+    return "U8", [tiles, size // tiles]

@@ -1,0 +1,112 @@
+"""Pack a matrix into 16-row tiles and back: the layout that every kernel must match.
+
+A tile is its codes, then its scales, then its offsets, each padded to 64 bytes:
+
+    int8     64 bytes = 16 rows x 4 columns
+    int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
+    ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
+    ternary-dense  64 bytes = 16 rows x 20 columns: digit i (base 3, most significant first) of a
+             row's byte c is column 4i + c; the byte is ceil(value * 256 / 243)
+    float32, float16   one column of 16 rows after the other
+    scales, offsets    [group][16 rows] float16, or [16 rows] float32 where a row has one
+"""
+
+import numpy as np
+
+from .formats import CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
+
+_POWERS = np.array([81, 27, 9, 3, 1], np.uint16)
+
+
+def pack(tensor: QuantizedTensor) -> np.ndarray:
+    """uint8 [tiles, tile_bytes] of a quantized matrix; rows and columns are padded."""
+    form = tensor.format
+    rows, columns = tensor.shape
+    tiles, padded = form.tiles(rows), form.padded_columns(columns)
+    zero = CODES[form.kind].zero
+    codes = np.full((tiles * TILE_ROWS, padded), zero, np.uint8)
+    codes[:rows, :columns] = tensor.codes
+    parts = [_pack_codes(codes, form.kind), _pack_scales(tensor.scales, form, rows, columns)]
+    if form.offset:
+        assert tensor.offsets is not None
+        parts.append(_pack_scales(tensor.offsets, form, rows, columns))
+    return np.concatenate(parts, axis=1)
+
+
+def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> QuantizedTensor:
+    """The inverse of `pack`."""
+    code_bytes, scale_bytes = form.code_bytes(columns), form.scale_bytes(columns)
+    codes = _unpack_codes(tiles[:, :code_bytes], form.kind, form.padded_columns(columns))
+    scales = _unpack_scales(tiles[:, code_bytes : code_bytes + scale_bytes], form, rows, columns)
+    offsets = None
+    if form.offset:
+        offsets = _unpack_scales(tiles[:, code_bytes + scale_bytes :], form, rows, columns)
+    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets)
+
+
+def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
+    """uint8 [tiles, tile_bytes] of a float matrix."""
+    rows, columns = matrix.shape
+    form = WeightFormat(kind)
+    out = np.zeros((form.tiles(rows), TILE_ROWS, columns), FLOATS[kind])
+    out.reshape(-1, columns)[:rows] = matrix
+    return _pad_bytes(np.ascontiguousarray(out.transpose(0, 2, 1)), form.tile_bytes(columns))
+
+
+def unpack_floats(tiles: np.ndarray, kind: str, rows: int, columns: int) -> np.ndarray:
+    """float32 [rows, columns]."""
+    used = TILE_ROWS * columns * FLOATS[kind].itemsize
+    values = np.ascontiguousarray(tiles[:, :used]).view(FLOATS[kind])
+    values = values.reshape(len(tiles), columns, TILE_ROWS).transpose(0, 2, 1)
+    return values.reshape(-1, columns)[:rows].astype(np.float32)
+
+
+def _pack_codes(codes: np.ndarray, kind: str) -> np.ndarray:
+    per_byte = CODES[kind].columns_per_vector // 4
+    tiles = codes.reshape(-1, TILE_ROWS, codes.shape[1] // (4 * per_byte), per_byte, 4)
+    fields = tiles.transpose(3, 0, 2, 1, 4)  # digit of the byte, tile, vector, row, column
+    if kind == "ternary-dense":
+        value = sum(int(p) * f.astype(np.uint16) for p, f in zip(_POWERS, fields, strict=True))
+        packed = ((value * 256 + 242) // 243).astype(np.uint8)
+    else:
+        bits = 8 // per_byte
+        packed = np.zeros(fields.shape[1:], np.uint8)
+        for i, digit in enumerate(fields):
+            packed |= digit << np.uint8(bits * i)
+    return packed.reshape(len(packed), -1)
+
+
+def _unpack_codes(packed: np.ndarray, kind: str, columns: int) -> np.ndarray:
+    per_byte = CODES[kind].columns_per_vector // 4
+    packed = packed.reshape(-1, columns // (4 * per_byte), TILE_ROWS, 4)
+    if kind == "ternary-dense":
+        digits, rest = [], packed.astype(np.uint16)
+        for _ in range(per_byte):
+            digits.append((rest * 3 >> 8).astype(np.uint8))
+            rest = rest * 3 & 255
+    else:
+        bits = 8 // per_byte
+        mask = np.uint8(2**bits - 1)
+        digits = [packed >> np.uint8(bits * i) & mask for i in range(per_byte)]
+    fields = np.stack(digits)  # digit, tile, vector, row, column
+    return fields.transpose(1, 3, 2, 0, 4).reshape(-1, columns)
+
+
+def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
+    groups, kind = form.groups(columns), np.float16 if form.group else np.float32
+    out = np.zeros((form.tiles(rows), TILE_ROWS, groups), kind)
+    out.reshape(-1, groups)[:rows, : scales.shape[1]] = scales
+    return _pad_bytes(np.ascontiguousarray(out.transpose(0, 2, 1)), form.scale_bytes(columns))
+
+
+def _unpack_scales(part: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
+    groups, kind = form.groups(columns), np.dtype(np.float16 if form.group else np.float32)
+    used = np.ascontiguousarray(part[:, : TILE_ROWS * groups * kind.itemsize]).view(kind)
+    values = used.reshape(-1, groups, TILE_ROWS).transpose(0, 2, 1).reshape(-1, groups)
+    real = -(-columns // form.group) if form.group else 1
+    return values[:rows, :real].astype(np.float32)
+
+
+def _pad_bytes(array: np.ndarray, width: int) -> np.ndarray:
+    flat = array.reshape(len(array), -1).view(np.uint8)
+    return np.pad(flat, ((0, 0), (0, width - flat.shape[1])))

@@ -1,0 +1,145 @@
+"""Write an .edge file: one tensor in memory at a time, and the old file untouched until the end."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edge.errors import DoesNotFit
+
+from . import config, spec, tiles
+from .formats import ALIGNMENT, QuantizedTensor
+
+
+class EdgeWriter:
+    """Streams tensors into a temporary file beside `path`; a clean exit renames it.
+
+        with EdgeWriter("model.edge", tensors=300) as writer:
+            writer.add_vector("output_norm.weight", gain)
+            writer.document = {...}
+
+    `tensors` is at least the number of tensors that will be added: room for the header, which
+    comes first in the file but is known last.  Raises DoesNotFit when the disk is full.
+    """
+
+    def __init__(self, path: str | Path, tensors: int):
+        self.path = Path(path)
+        self.document: dict[str, Any] = {}
+        self.infos: list[spec.TensorInfo] = []
+        self._header_size = _align(16384 + 640 * tensors + 32768)
+        try:
+            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
+                dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
+            )
+        except OSError as error:
+            raise OSError(f"cannot write {self.path}: {error.strerror}") from None
+        self._file.seek(self._header_size)
+        self._end = self._header_size
+
+    def add_matrix(
+        self, name: str, tensor: QuantizedTensor, error: float | None = None
+    ) -> spec.TensorInfo:
+        return self._add(name, str(tensor.format), tensor.shape, tiles.pack(tensor), error)
+
+    def add_float_matrix(
+        self, name: str, matrix: np.ndarray, kind: str, error: float | None = None
+    ) -> spec.TensorInfo:
+        """float32 [rows, columns], stored as `kind`, "float32" or "float16"."""
+        return self._add(name, kind, matrix.shape, tiles.pack_floats(matrix, kind), error)
+
+    def add_vector(self, name: str, values: np.ndarray) -> spec.TensorInfo:
+        """float32 [n]."""
+        payload = np.ascontiguousarray(values, "<f4").view(np.uint8)
+        return self._add(name, "vector", values.shape, payload)
+
+    def add_bytes(self, name: str, content: bytes) -> spec.TensorInfo:
+        return self._add(name, "bytes", (len(content),), np.frombuffer(content, np.uint8))
+
+    def _add(
+        self,
+        name: str,
+        form: str,
+        shape: tuple[int, ...],
+        payload: np.ndarray,
+        error: float | None = None,
+    ) -> spec.TensorInfo:
+        size = spec.nbytes(form, shape)
+        raw = memoryview(np.ascontiguousarray(payload)).cast("B")
+        padding = bytes(size - len(raw))
+        digest = hashlib.sha256(raw)
+        digest.update(padding)
+        self._write(raw)
+        self._write(padding)
+        info = spec.TensorInfo(
+            name, form, tuple(map(int, shape)), self._end, size, digest.hexdigest(), error
+        )
+        self.infos.append(info)
+        self._end += size
+        return info
+
+    def _write(self, data: bytes | memoryview) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise DoesNotFit(f"cannot write {self.path}: {error.strerror}; free disk space") from error
+
+    def _header(self) -> bytes:
+        declared = {
+            i.name: {"format": i.format, "shape": i.shape, "sha256": i.sha256, "error": i.error}
+            for i in self.infos
+        }
+        document = {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
+        document |= self.document | {"tensors": declared}
+        if not isinstance(document["config"], dict):
+            document["config"] = config.to_json(document["config"])
+        header: dict[str, Any] = {"__metadata__": {"edge": json.dumps(document)}}
+        for i in self.infos:
+            kind, stored = spec.container(i.format, i.shape)
+            start = i.offset - self._header_size
+            header[i.name] = {"dtype": kind, "shape": stored, "data_offsets": [start, start + i.nbytes]}
+        raw = json.dumps(header).encode()
+        room = self._header_size - 8
+        assert len(raw) <= room, "more tensors than announced"
+        return room.to_bytes(8, "little") + raw.ljust(room)
+
+    def __enter__(self) -> "EdgeWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+            Path(self._file.name).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        self._file.seek(0)
+        self._write(self._header())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise DoesNotFit(f"cannot write {self.path}: {error.strerror}; free disk space") from error
+        os.chmod(self._file.name, 0o666 & ~_umask())
+        os.replace(self._file.name, self.path)
+
+
+def _align(n: int) -> int:
+    return -(-n // ALIGNMENT) * ALIGNMENT
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

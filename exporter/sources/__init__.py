@@ -1,0 +1,91 @@
+"""Source models: what a checkpoint holds, read one tensor at a time.
+
+Whatever the container, a source speaks Hugging Face: `config` has the keys of the family's
+`config.json`, and tensors have the names of its safetensors checkpoint.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from edge.errors import SourceError
+from edge.format.formats import QuantizedTensor
+
+
+@dataclass(frozen=True)
+class TokenizerFiles:
+    """What the packed file keeps of a tokenizer.
+
+    json           a `tokenizers` tokenizer.json document
+    chat_template  Jinja source, or None
+    bos, eos       token ids: the one that starts a text (None: none), those that end an answer
+    add_bos        whether encoding a text puts `bos` first
+    """
+
+    json: bytes
+    chat_template: str | None
+    bos: int | None
+    eos: tuple[int, ...]
+    add_bos: bool
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Sampling defaults the model's authors recommend (generation_config.json); None = unsaid."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    repetition_penalty: float | None = None
+
+
+class Source(Protocol):
+    name: str  # file or folder name, for people
+    config: dict[str, Any]  # keys as in Hugging Face's config.json, with "model_type"
+    generation: Generation
+    norms_are_folded: bool  # Gemma: True where the file already stores 1 + weight
+
+    def digest(self) -> str:
+        """SHA-256 of the source, hexadecimal."""
+
+    def names(self) -> Iterable[str]:
+        """Tensor names, as in a Hugging Face checkpoint of the family."""
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+    def read(self, name: str) -> np.ndarray:
+        """The tensor as float32, dequantized where it was quantized."""
+
+    def kept(self, name: str) -> QuantizedTensor | None:
+        """The tensor on its own grid if edge stores that grid exactly, else None."""
+
+    def tokenizer(self) -> TokenizerFiles | None: ...
+
+
+def open_source(path: str | Path) -> Source:
+    """Open a GGUF file, a Hugging Face folder or a llama2.c checkpoint.
+
+    Raises SourceError when the path is none of these or is broken.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from .huggingface import HuggingFaceSource
+
+        return HuggingFaceSource(path)
+    if not path.is_file():
+        raise SourceError(f"no such file or folder: {path}")
+    if path.suffix == ".gguf":
+        from .gguf import GgufSource
+
+        return GgufSource(path)
+    if path.suffix == ".bin":
+        from .llama2c import Llama2cSource
+
+        return Llama2cSource(path)
+    raise SourceError(
+        f"{path}: not a model edge can read; expected a .gguf file or a folder with "
+        "config.json and *.safetensors"
+    )

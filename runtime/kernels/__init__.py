@@ -1,0 +1,1 @@
+"""Kernels: plain functions over addresses, compiled for a target's vector unit."""

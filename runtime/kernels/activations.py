@@ -1,0 +1,221 @@
+"""What happens to a token's vector between two matrix products, in one pass over the token.
+
+    source    plain: copy;  silu, gelu, relu2: act(gate) * up
+    norm      root mean square norm (Zhang & Sennrich 2019), weight included
+    sink      float: nothing more;  otherwise int8 codes for the next product
+
+A chunk is a run of tokens.  The float32 result is always stored, so that a second sink can
+start from it.  Vectors are padded with zeros to a multiple of 16, and stay so.
+
+Codes: q = round(x / x_scale), x_scale = max|x| / 127, with
+
+    group    x_scale and start per 32 columns     start = -zero * sum(q)
+    moment   x_scale and moment per 32 columns    moment = x_scale * sum(q), a float32
+    row      one x_scale and start
+    row256   x_scale repeated, start per 256 columns
+"""
+
+from . import simd
+from .compiler import Kernel, inline
+from .matmul import arg
+
+TOKENS = 4  # a chunk
+(
+    END,  # address of the number of tokens
+    X, X_STRIDE, UP, UP_STRIDE,
+    OUT, OUT_STRIDE,
+    WIDTH, SIZE,  # padded to 16; without padding (what the mean is taken over)
+    WEIGHT, EPSILON,  # of the norm; float32 bits
+    CODES, CODES_STRIDE, SCALES, STARTS, GROUPS_STRIDE, ZERO,
+) = range(17)  # fmt: skip
+
+
+def kernel(source: str, norm: bool, sink: str) -> Kernel:
+    combine, encode = _SOURCES[source], _SINKS[sink]
+    needs_copy = source != "plain"
+
+    def activations(args, chunk, scratch):
+        end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
+        width = arg(args, WIDTH)
+        for token in range(chunk * TOKENS, end):
+            x = arg(args, X) + token * arg(args, X_STRIDE)
+            out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
+            if needs_copy:
+                combine(x, arg(args, UP) + token * arg(args, UP_STRIDE), out, width)
+                x = out
+            if norm:
+                size, epsilon = arg(args, SIZE), simd.load_f32(args + 8 * EPSILON)
+                normalize(x, arg(args, WEIGHT), out, width, size, epsilon)
+                x = out
+            encode(args, x, token, width)
+
+    return activations
+
+
+def norm_add(args, chunk, scratch):
+    """OUT += norm(X): the residual of families that normalize after attention."""
+    end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
+    width, size = arg(args, WIDTH), arg(args, SIZE)
+    for token in range(chunk * TOKENS, end):
+        x = arg(args, X) + token * arg(args, X_STRIDE)
+        out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
+        normalize(x, arg(args, WEIGHT), x, width, size, simd.load_f32(args + 8 * EPSILON))
+        for at in range(0, 4 * width, 64):
+            simd.store_floats(out + at, simd.load_floats(out + at) + simd.load_floats(x + at))
+
+
+def softcap(args, chunk, scratch):
+    """x = cap * tanh(x / cap) over one of 64 pieces of an output row (Gemma 2); EPSILON = cap."""
+    width = arg(args, WIDTH)
+    piece = (width // 16 + 63) // 64 * 64
+    x = arg(args, X) + chunk // 64 * arg(args, X_STRIDE)
+    begin = chunk % 64 * piece
+    cap = simd.splat(simd.load_f32(args + 8 * EPSILON))
+    for at in range(begin, min(begin + piece, 4 * width), 64):
+        simd.store_floats(x + at, cap * tanh(simd.load_floats(x + at) / cap))
+
+
+@inline
+def normalize(x, weight, out, width, size, epsilon):
+    """out = x / sqrt(mean(x**2) + epsilon) * weight."""
+    squares = simd.splat(simd.float32(0))
+    for at in range(0, 4 * width, 64):
+        v = simd.load_floats(x + at)
+        squares = simd.fma(v, v, squares)
+    mean = simd.sum_lanes(squares) / simd.float32(size)
+    scale = simd.splat(simd.float32(1) / simd.sqrt(mean + epsilon))
+    for at in range(0, 4 * width, 64):
+        value = simd.load_floats(x + at) * scale * simd.load_floats(weight + at)
+        simd.store_floats(out + at, value)
+
+
+@inline
+def tanh(x):
+    one = simd.splat(simd.float32(1))
+    two = simd.splat(simd.float32(2))
+    return one - two / (simd.exp(two * x) + one)
+
+
+@inline
+def _silu(gate):
+    one = simd.splat(simd.float32(1))
+    return gate / (one + simd.exp(simd.splat(simd.float32(0)) - gate))
+
+
+@inline
+def _gelu(gate):
+    """The tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3)))."""
+    cubic = gate * gate * gate * simd.splat(simd.float32(0.044715))
+    inner = simd.splat(simd.float32(0.7978845608028654)) * (gate + cubic)
+    half = simd.splat(simd.float32(0.5))
+    return half * gate * (simd.splat(simd.float32(1)) + tanh(inner))
+
+
+@inline
+def _relu2(gate):
+    positive = simd.maximum(gate, simd.splat(simd.float32(0)))
+    return positive * positive
+
+
+def _gated(act):
+    @inline
+    def combine(gate, up, out, width):
+        for at in range(0, 4 * width, 64):
+            value = act(simd.load_floats(gate + at)) * simd.load_floats(up + at)
+            simd.store_floats(out + at, value)
+
+    return combine
+
+
+@inline
+def _nothing(x, up, out, width):
+    pass
+
+
+@inline
+def _inverse(largest):
+    """(scale, 1 / scale) for codes of -127..127; (0, 0) for a vector of zeros."""
+    if largest > simd.float32(0):
+        return largest / simd.float32(127), simd.float32(127) / largest
+    return simd.float32(0), simd.float32(0)
+
+
+@inline
+def _encode_float(args, x, token, width):
+    pass
+
+
+def _encode_groups(moment):
+    @inline
+    def encode(args, x, token, width):
+        codes = arg(args, CODES) + token * arg(args, CODES_STRIDE)
+        scales = arg(args, SCALES) + token * arg(args, GROUPS_STRIDE)
+        starts = arg(args, STARTS) + token * arg(args, GROUPS_STRIDE)
+        for _ in range((width + 31) // 32):
+            a, b = simd.load_floats(x), simd.load_floats(x + 64)
+            largest = simd.max_lanes(simd.maximum(simd.absolute(a), simd.absolute(b)))
+            scale, inverse = _inverse(largest)
+            p = simd.round_to_int(a * simd.splat(inverse))
+            q = simd.round_to_int(b * simd.splat(inverse))
+            simd.store_int8s(codes, p)
+            simd.store_int8s(codes + 16, q)
+            total = simd.sum_int_lanes(p + q)
+            simd.store_f32(scales, scale)
+            if moment:
+                simd.store_f32(starts, scale * simd.float32(total))
+            else:
+                simd.store_i32(starts, simd.int32(-arg(args, ZERO) * total))
+            x += 128
+            codes += 32
+            scales += 4
+            starts += 4
+
+    return encode
+
+
+@inline
+def _row_scale(x, width):
+    largest = simd.splat(simd.float32(0))
+    for at in range(0, 4 * width, 64):
+        largest = simd.maximum(largest, simd.absolute(simd.load_floats(x + at)))
+    return _inverse(simd.max_lanes(largest))
+
+
+@inline
+def _encode_part(x, codes, width, inverse):
+    """Codes of `width` columns; their sum."""
+    total = simd.round_to_int(simd.splat(simd.float32(0)))
+    for i in range(0, width, 16):
+        q = simd.round_to_int(simd.load_floats(x + 4 * i) * inverse)
+        simd.store_int8s(codes + i, q)
+        total = total + q
+    return simd.sum_int_lanes(total)
+
+
+def _encode_row(group):
+    @inline
+    def encode(args, x, token, width):
+        codes = arg(args, CODES) + token * arg(args, CODES_STRIDE)
+        scales = arg(args, SCALES) + token * arg(args, GROUPS_STRIDE)
+        starts = arg(args, STARTS) + token * arg(args, GROUPS_STRIDE)
+        scale, inverse = _row_scale(x, width)
+        step = group if group > 0 else width
+        for begin in range(0, width, step):
+            size = min(step, width - begin)
+            total = _encode_part(x + 4 * begin, codes + begin, size, simd.splat(inverse))
+            simd.store_f32(scales, scale)
+            simd.store_i32(starts, simd.int32(-arg(args, ZERO) * total))
+            scales += 4
+            starts += 4
+
+    return encode
+
+
+_SOURCES = {"plain": _nothing, "silu": _gated(_silu), "gelu": _gated(_gelu), "relu2": _gated(_relu2)}
+_SINKS = {
+    "float": _encode_float,
+    "group": _encode_groups(False),
+    "moment": _encode_groups(True),
+    "row": _encode_row(0),
+    "row256": _encode_row(256),
+}

@@ -1,0 +1,58 @@
+"""Every kernel by name; building one imports Numba, naming one does not."""
+
+from importlib import import_module
+from typing import Any
+
+KV_KINDS = ("float16", "int8", "int4")
+SOURCES, SINKS = ("plain", "silu", "gelu", "relu2"), ("float", "group", "moment", "row", "row256")
+_PRODUCTS = {
+    "float32": ("floats", "kernel", "float32"),
+    "float16": ("floats", "kernel", "float16"),
+    "int8": ("int8", "kernel", 0),
+    **{f"int8-g{group}": ("int8", "kernel", group) for group in (32, 64, 128)},
+    **{f"int4-g{group}": ("int4", "kernel", group, False) for group in (32, 64, 128)},
+    **{f"int4-g{group}-offset": ("int4", "kernel", group, True) for group in (32, 64, 128)},
+    "ternary": ("ternary", "kernel", 0),
+    "ternary-g256": ("ternary", "kernel", 256),
+    "ternary-dense": ("ternary", "dense_kernel"),
+}
+
+
+def _embedding(name: str) -> tuple[Any, ...]:
+    kind, _, rest = name.partition("-g")
+    group, _, offset = rest.partition("-")
+    return "embedding", "kernel", kind, int(group or 0), bool(offset)
+
+
+KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
+    **{f"matmul-{name}": made for name, made in _PRODUCTS.items()},
+    **{f"embedding-{name}": _embedding(name) for name in _PRODUCTS},
+    **{
+        f"{source}-{'norm-' * norm}{sink}": ("activations", "kernel", source, norm, sink)
+        for source in SOURCES
+        for norm in (False, True)
+        for sink in SINKS
+    },
+    **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
+    **{f"attention-{kind}": ("attention", "kernel", kind) for kind in KV_KINDS},
+}
+FUNCTIONS = {  # name: (module, function), with nothing to choose
+    "norm-add": ("activations", "norm_add"),
+    "softcap": ("activations", "softcap"),
+    "step": ("walk", "step"),
+    "work": ("walk", "work"),
+}
+
+
+def symbol(name: str) -> str:
+    """The C function's name."""
+    return "edge_" + name.replace("-", "_")
+
+
+def build(name: str) -> Any:
+    """The kernel as a Python function, ready to compile."""
+    if name in FUNCTIONS:
+        module, function = FUNCTIONS[name]
+        return getattr(import_module(f".{module}", __package__), function)
+    module, factory, *arguments = KERNELS[name]
+    return getattr(import_module(f".{module}", __package__), factory)(*arguments)

@@ -1,0 +1,60 @@
+"""4-bit codes: w = scale * (code - 8), or scale * code + offset; float16 per row and group.
+
+64 bytes hold 16 rows x 8 columns: columns 0-3 in the low nibbles, 4-7 in the high ones.
+Activations are int8 per token and 32 columns.  Sum over a group of 32:
+
+    scale * x_scale * (sum(code * q) - 8 * sum(q))          starts: int32 -8 * sum(q)
+    scale * x_scale * sum(code * q) + offset * moment       moments: float32 x_scale * sum(q)
+"""
+
+from . import matmul, simd
+from .compiler import Kernel, inline
+from .matmul import arg
+
+
+def kernel(group: int, offset: bool) -> Kernel:
+    """Matrix product for weights with a scale per `group` (32, 64, 128) columns."""
+    return matmul.kernel(lambda tokens: _product(group // 32, offset, tokens))
+
+
+def _product(blocks, offset, tokens):
+    """A tile times `tokens` tokens; `blocks` blocks of 32 columns share a weight scale."""
+
+    @inline
+    def product(args, w, token):
+        x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
+        x = arg(args, matmul.X) + token * x_stride
+        x_scales = arg(args, matmul.X_SCALES) + token * group_stride
+        starts = arg(args, matmul.X_STARTS) + token * group_stride
+        scales = w + arg(args, matmul.SCALES)
+        offsets = w + arg(args, matmul.OFFSETS)
+        acc = simd.zero_floats(tokens)
+        for _ in range(arg(args, matmul.STEPS)):
+            scale = simd.load_halves(scales)
+            if offset:
+                shift = simd.load_halves(offsets)
+            for _ in range(blocks):
+                if offset:
+                    sums = simd.zero_ints(tokens, 1)
+                    acc = simd.add_outer(acc, shift, starts, group_stride)
+                else:
+                    sums = simd.small_starts(starts, group_stride, tokens, 1)
+                sums = _columns16(sums, w, x, x_stride)
+                sums = _columns16(sums, w + 128, x + 16, x_stride)
+                acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                w += 256
+                x += 32
+                x_scales += 4
+                starts += 4
+            scales += 32
+            offsets += 32
+        return acc
+
+    @inline
+    def _columns16(sums, w, x, x_stride):
+        a = simd.load_bytes(w)
+        b = simd.load_bytes(w + 64)
+        codes = (simd.low_nibbles(a), simd.high_nibbles(a), simd.low_nibbles(b), simd.high_nibbles(b))
+        return simd.dot16_small(sums, codes, x, x_stride, tokens)
+
+    return product

@@ -1,0 +1,74 @@
+"""8-bit codes: w = scale * (code - 128), a float16 scale per row and group or float32 per row.
+
+64 bytes hold 16 rows x 4 columns.  Activations are int8 per token and 32 columns for grouped
+weights, per token for weights with one scale a row.  Starts are -128 * sum(q) where the
+target's product takes unsigned codes (simd.int8_starts leaves them out where it does not).
+"""
+
+from . import matmul, simd
+from .compiler import Kernel, inline
+from .matmul import arg
+
+
+def kernel(group: int) -> Kernel:
+    """Matrix product for weights with a scale per `group` (32, 64, 128) columns, or 0: per row."""
+    if group:
+        return matmul.kernel(lambda tokens: _grouped(group // 32, tokens))
+    return matmul.kernel(_by_row)
+
+
+@inline
+def _codes(w):
+    return (
+        simd.load_bytes(w),
+        simd.load_bytes(w + 64),
+        simd.load_bytes(w + 128),
+        simd.load_bytes(w + 192),
+    )
+
+
+def _grouped(blocks, tokens):
+    @inline
+    def product(args, w, token):
+        x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
+        x = arg(args, matmul.X) + token * x_stride
+        x_scales = arg(args, matmul.X_SCALES) + token * group_stride
+        starts = arg(args, matmul.X_STARTS) + token * group_stride
+        scales = w + arg(args, matmul.SCALES)
+        acc = simd.zero_floats(tokens)
+        for _ in range(arg(args, matmul.STEPS)):
+            scale = simd.load_halves(scales)
+            for _ in range(blocks):
+                sums = simd.int8_starts(starts, group_stride, tokens, 1)
+                sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
+                sums = simd.dot16_int8(sums, _codes(w + 256), x + 16, x_stride, tokens)
+                acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                w += 512
+                x += 32
+                x_scales += 4
+                starts += 4
+            scales += 32
+        return acc
+
+    return product
+
+
+def _by_row(tokens):
+    chains = 4 if tokens == 1 else 1  # independent sums: one token alone waits for latency
+
+    @inline
+    def product(args, w, token):
+        x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
+        x = arg(args, matmul.X) + token * x_stride
+        starts = arg(args, matmul.X_STARTS) + token * group_stride
+        scale = simd.load_floats(w + arg(args, matmul.SCALES))
+        sums = simd.int8_starts(starts, group_stride, tokens, chains)
+        for _ in range(arg(args, matmul.STEPS)):  # 64 columns
+            for _ in range(4):
+                sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
+                w += 256
+                x += 16
+        x_scales = arg(args, matmul.X_SCALES) + token * group_stride
+        return simd.add_scaled(simd.zero_floats(tokens), sums, scale, x_scales, group_stride)
+
+    return product

@@ -1,0 +1,104 @@
+"""Kernel addresses: compiled by Numba on this machine, kept in a cache, loaded without Numba."""
+
+import hashlib
+import os
+import tempfile
+from functools import cache
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from . import catalogue
+from .target import Target, host
+
+
+class Library:
+    """Machine code for one target.  Addresses stay valid for the life of the process.
+
+    A warm cache needs llvmlite only; Numba is imported when a kernel has to be compiled.
+    """
+
+    def __init__(self, target: Target, folder: Path):
+        self.target = target
+        self._folder = folder
+        self._addresses: dict[str, int] = {}
+        self._engine: Any = None
+
+    def address(self, name: str) -> int:
+        if name not in self._addresses:
+            self.load([name])
+        return self._addresses[name]
+
+    def load(self, names: list[str]) -> None:
+        """Make kernels ready, compiling those the cache lacks."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._addresses]
+        if not missing:
+            return
+        import llvmlite.binding as llvm
+
+        engine = self._start_engine()
+        for name in missing:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(self._object(name)))
+        engine.finalize_object()
+        for name in missing:
+            self._addresses[name] = engine.get_function_address(catalogue.symbol(name))
+
+    def _start_engine(self) -> Any:
+        if self._engine is None:
+            import llvmlite.binding as llvm
+
+            llvm.initialize_native_target()
+            llvm.initialize_native_asmprinter()
+            machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+            self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        return self._engine
+
+    def _object(self, name: str) -> bytes:
+        path = self._folder / f"{name}.o"
+        try:
+            return path.read_bytes()
+        except OSError:
+            code = compile_kernel(name, self.target)
+            _keep(path, code)
+            return code
+
+
+def compile_kernel(name: str, target: Target) -> bytes:
+    """The object file of one kernel of the catalogue."""
+    compiler = import_module(".compiler", __package__)
+    code: bytes = compiler.compile_object({catalogue.symbol(name): catalogue.build(name)}, target)
+    return code
+
+
+@cache
+def library() -> Library:
+    """This machine's kernels."""
+    target = host()
+    return Library(target, cache_folder() / f"{target.name}-{_digest()}")
+
+
+def cache_folder() -> Path:
+    """EDGE_CACHE, or edge/kernels in the user's cache folder; native code: nobody else's."""
+    named = os.environ.get("EDGE_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge" / "kernels"
+
+
+def _digest() -> str:
+    """Changes with the kernels' source and with the compiler."""
+    digest = hashlib.sha256(metadata.version("llvmlite").encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _keep(path: Path, code: bytes) -> None:
+    """Write by rename, readable by this user only; a cache that cannot be written is no error."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(code)
+        os.replace(file.name, path)
+    except OSError:
+        pass

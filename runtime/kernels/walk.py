@@ -1,0 +1,191 @@
+"""A team of threads walks a plan: claim a chunk, compute it, until the last op is done.
+
+Nobody waits for a thread, only for chunks: an op is over when as many chunks are done as it
+has.  A thread that the system has set aside between two chunks holds nobody up, whatever the
+number of threads and cores; it finds its work done when it comes back.
+
+Each op has a claim cell and (shared by ops with no barrier between them) a done cell, both
+`generation << 32 | count`.  A count of an older generation reads as 0, so nothing is reset
+between steps, and a thread that is a step behind finds a newer generation and leaves.
+All atomics are sequentially consistent: a waiter announces itself before it looks at the count,
+a worker counts before it looks for waiters, so one of the two sees the other.
+"""
+
+from . import simd
+from .compiler import inline
+
+# The team's state, byte offsets; words that threads write have a cache line of their own.
+GENERATION = 0  # odd while a step runs; the fields from PLAN on change only while it is even
+SLEEPERS = 64  # threads asleep until the next step
+WAITERS = 128  # threads asleep until an op's chunks are done
+PLAN, OPS, ACTIVE, STOP, TOKENS, OUTPUTS, SCRATCH, SCRATCH_BYTES = range(192, 256, 8)
+YIELD, SYSCALL, FUTEX = range(256, 280, 8)  # functions of the C library, the call's number
+STATE_BYTES = 320
+
+# An op's row, int64 positions; the kernel's own arguments follow.
+KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER = range(7)
+ARGUMENTS = 8
+OP_WORDS = 40
+
+SPINS, YIELDS = 2000, 4  # some 20-50 us, then let others run, then sleep
+FUTEX_WAIT, FUTEX_WAKE = 128, 129  # private to the process
+EVERYBODY = 2**31 - 1
+EXHAUSTED, STALE = -1, -2
+
+
+@inline
+def field(op, position):
+    return simd.load_i64(op + 8 * position)
+
+
+@inline
+def count_of(cell, generation):
+    """The count in a cell: 0 of an older generation, STALE of a newer one."""
+    value = simd.load_acquire(cell)
+    age = (value >> 32) - generation
+    if age > 0:
+        return STALE
+    return value & 0xFFFFFFFF if age == 0 else 0
+
+
+@inline
+def claim(cell, generation, chunks):
+    """The next chunk that nobody has, EXHAUSTED, or STALE."""
+    while True:
+        value = simd.load_acquire(cell)
+        age = (value >> 32) - generation
+        if age > 0:
+            return STALE
+        chunk = value & 0xFFFFFFFF if age == 0 else 0
+        if chunk >= chunks:
+            return EXHAUSTED
+        if simd.compare_and_swap(cell, value, (generation << 32) + chunk + 1):
+            return chunk
+
+
+@inline
+def report(state, cell, generation, finished):
+    """Add finished chunks to a done cell and wake whoever sleeps on it."""
+    while True:
+        value = simd.load_acquire(cell)
+        if (value >> 32) == generation:
+            swapped = simd.compare_and_swap(cell, value, value + finished)
+        else:
+            swapped = simd.compare_and_swap(cell, value, (generation << 32) + finished)
+        if swapped:
+            break
+    if simd.load_acquire(state + WAITERS) > 0:
+        futex(state, cell, FUTEX_WAKE, EVERYBODY)
+
+
+@inline
+def futex(state, word, operation, value):
+    if simd.load_i64(state + SYSCALL) != 0:
+        number = simd.load_i64(state + FUTEX)
+        simd.call_futex(simd.load_i64(state + SYSCALL), number, word, operation, value)
+    elif operation == FUTEX_WAIT:
+        simd.call0(simd.load_i64(state + YIELD))
+
+
+@inline
+def sleep(state, counter, word, seen):
+    """Sleep until `word` is no longer `seen`, counted in the state's `counter` meanwhile."""
+    simd.fetch_add(state + counter, 1)
+    if simd.load_acquire(word) == seen:
+        futex(state, word, FUTEX_WAIT, seen & 0xFFFFFFFF)
+    simd.fetch_add(state + counter, -1)
+
+
+@inline
+def wait_for(state, cell, generation, chunks):
+    """Wait until a done cell counts `chunks`; False if the step is over already."""
+    turns = 0
+    while True:
+        value = simd.load_acquire(cell)
+        age = (value >> 32) - generation
+        if age > 0:
+            return False
+        if age == 0 and (value & 0xFFFFFFFF) >= chunks:
+            return True
+        turns += 1
+        if turns < SPINS:
+            simd.pause()
+        elif turns < SPINS + YIELDS:
+            simd.call0(simd.load_i64(state + YIELD))
+        else:
+            sleep(state, WAITERS, cell, value)
+
+
+@inline
+def chunks_of(op, tokens, outputs):
+    """Chunks of an op: a fixed number, times the blocks of tokens where it is cut by tokens."""
+    chunks = field(op, CHUNKS)
+    size = field(op, TOKENS_PER_CHUNK)
+    if size > 0:
+        count = outputs if field(op, COUNTS_OUTPUTS) != 0 else tokens
+        chunks *= (count + size - 1) // size
+    return chunks
+
+
+@inline
+def walk(state, generation, plan, ops, tokens, outputs, scratch):
+    """Do a share of every op, in order."""
+    pending = 0  # chunks of the ops since the last barrier
+    for i in range(ops):
+        op = plan + 8 * OP_WORDS * i
+        chunks = chunks_of(op, tokens, outputs)
+        finished = 0
+        chunk = claim(field(op, CLAIM), generation, chunks)
+        while chunk >= 0:
+            simd.call_kernel(field(op, KERNEL), op + 8 * ARGUMENTS, chunk, scratch)
+            finished += 1
+            chunk = claim(field(op, CLAIM), generation, chunks)
+        if finished > 0:
+            report(state, field(op, DONE), generation, finished)
+        if chunk == STALE:
+            return
+        pending += chunks
+        if field(op, BARRIER) != 0:
+            if not wait_for(state, field(op, DONE), generation, pending):
+                return
+            pending = 0
+
+
+def step(state, unused, thread):
+    """Run the plan in the state once, as thread 0, with whoever comes to help."""
+    generation = simd.load_acquire(state + GENERATION) + 1
+    simd.store_release(state + GENERATION, generation)
+    if simd.load_acquire(state + SLEEPERS) > 0:
+        futex(state, state + GENERATION, FUTEX_WAKE, EVERYBODY)
+    plan, ops = simd.load_i64(state + PLAN), simd.load_i64(state + OPS)
+    tokens, outputs = simd.load_i64(state + TOKENS), simd.load_i64(state + OUTPUTS)
+    walk(state, generation, plan, ops, tokens, outputs, simd.load_i64(state + SCRATCH))
+    simd.store_release(state + GENERATION, generation + 1)
+
+
+def work(state, unused, thread):
+    """Help with every step until STOP: the life of thread 1, 2, ..."""
+    seen = 0
+    turns = 0
+    while True:
+        generation = simd.load_acquire(state + GENERATION)
+        if generation == seen or generation & 1 == 0:
+            turns += 1
+            if simd.load_acquire(state + STOP) != 0:
+                return
+            if turns < SPINS:
+                simd.pause()
+            elif turns < SPINS + YIELDS:
+                simd.call0(simd.load_i64(state + YIELD))
+            else:
+                sleep(state, SLEEPERS, state + GENERATION, generation)
+            continue
+        turns = 0
+        seen = generation
+        plan, ops = simd.load_acquire(state + PLAN), simd.load_acquire(state + OPS)
+        tokens, outputs = simd.load_acquire(state + TOKENS), simd.load_acquire(state + OUTPUTS)
+        active = simd.load_acquire(state + ACTIVE)
+        if simd.load_acquire(state + GENERATION) != generation or thread >= active:
+            continue
+        scratch = simd.load_i64(state + SCRATCH) + thread * simd.load_i64(state + SCRATCH_BYTES)
+        walk(state, generation, plan, ops, tokens, outputs, scratch)
