@@ -31,9 +31,13 @@ def _product(blocks, offset, tokens):
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):
             scale = simd.load_halves(scales)
+            if tokens == 1:
+                simd.prefetch_ahead(scales, 64)
             if offset:
                 shift = simd.load_halves(offsets)
             for _ in range(blocks):
+                if tokens == 1:
+                    simd.prefetch_ahead(w, 256)
                 if offset:
                     sums = simd.zero_ints(tokens, 1)
                     acc = simd.add_outer(acc, shift, starts, group_stride)

@@ -39,6 +39,8 @@ def _grouped(blocks, tokens):
         for _ in range(arg(args, matmul.STEPS)):
             scale = simd.load_halves(scales)
             for _ in range(blocks):
+                if tokens == 1:
+                    simd.prefetch_ahead(w, 512)
                 sums = simd.int8_starts(starts, group_stride, tokens, 1)
                 sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
                 sums = simd.dot16_int8(sums, _codes(w + 256), x + 16, x_stride, tokens)
@@ -65,6 +67,8 @@ def _by_row(tokens):
         sums = simd.int8_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
             for _ in range(4):
+                if tokens == 1:
+                    simd.prefetch_ahead(w, 256)
                 sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
                 w += 256
                 x += 16

@@ -36,6 +36,8 @@ def _by_row(tokens):
         scale = simd.load_floats(w + arg(args, matmul.SCALES))
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
+            if tokens == 1:
+                simd.prefetch_ahead(w, 256)
             for _ in range(4):
                 sums = simd.dot16_small(sums, _codes(w), x, x_stride, tokens)
                 w += 64

@@ -1,0 +1,87 @@
+"""Buffers between ops: float32 vectors, and the codes that integer products want."""
+
+from dataclasses import dataclass
+
+from edge.format.formats import WeightFormat
+
+from ..plan import Arena
+
+
+@dataclass(frozen=True)
+class Floats:
+    """float32 [tokens, width]; rows `stride` bytes apart, padded with zeros to 64 elements."""
+
+    address: int
+    stride: int
+    size: int  # elements without padding
+
+    @property
+    def width(self) -> int:
+        """Elements that kernels go over: a multiple of 16."""
+        return round_up(self.size, 16)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a product wants its activations: a sink of kernels/activations.py and a zero point."""
+
+    sink: str
+    zero: int
+
+
+@dataclass(frozen=True)
+class Codes:
+    """int8 [tokens, columns] with scales and starts, rows `stride` and `groups_stride` apart."""
+
+    address: int
+    stride: int
+    scales: int
+    starts: int
+    groups_stride: int
+
+
+FLOAT = Encoding("float", 0)
+
+
+def encoding(form: WeightFormat) -> Encoding:
+    """What a product with weights of this format wants."""
+    if form.is_float:
+        return FLOAT
+    if form.offset:
+        return Encoding("moment", 0)
+    if form.kind == "ternary" and form.group:
+        return Encoding("row256", form.zero)
+    return Encoding("group" if form.group else "row", form.zero)
+
+
+class Buffers:
+    """Allocates what a plan needs, once; buffers of codes are shared by ops of equal width."""
+
+    def __init__(self, tokens: int):
+        self.arena = Arena()
+        self.tokens = tokens
+        self._codes: dict[tuple[int, Encoding], Codes] = {}
+
+    def floats(self, size: int, rows: int | None = None) -> Floats:
+        stride = 4 * round_up(size, 64)
+        return Floats(self.arena.allocate((rows or self.tokens) * stride), stride, size)
+
+    def codes(self, size: int, wanted: Encoding) -> Codes:
+        key = size, wanted
+        if key not in self._codes:
+            # Wide enough for every format's padding; what lies beyond `size` stays zero.
+            stride = round_up(max(round_up(size, m) for m in (64, 80, 128, 256)), 64)
+            groups_stride = round_up(stride // 32 * 4, 64)
+            allocate = self.arena.allocate
+            self._codes[key] = Codes(
+                allocate(self.tokens * stride),
+                stride,
+                allocate(self.tokens * groups_stride),
+                allocate(self.tokens * groups_stride),
+                groups_stride,
+            )
+        return self._codes[key]
+
+
+def round_up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple

@@ -1,0 +1,336 @@
+"""A decoder as a plan: Llama's skeleton with the variations that DecoderConfig names."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.errors import FormatError
+from edge.format.config import DecoderConfig
+from edge.format.formats import WeightFormat
+from edge.format.reader import EdgeFile
+from edge.format.spec import weight_format
+
+from ..kv_cache import KvCache
+from ..plan import Op, Plan, float_bits
+from ..rope import RopeTable
+from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, encoding, round_up
+
+ACTIVATION_TOKENS, ROPE_TOKENS, ATTENTION_TOKENS, EMBEDDING_TOKENS = 4, 4, 8, 4  # a chunk
+SOFTCAP_CHUNKS = 64
+CHUNK_BYTES = 96 * 1024  # of weights: stays in a core's L2 while tokens pass
+SPARE_BYTES = 1024  # kernels/attention.py
+
+
+@dataclass
+class Program:
+    """A lowered decoder: fill `ids`, `registers` and `ropes`, run `plan`, read `logits`."""
+
+    plan: Plan
+    buffers: Buffers
+    ids: np.ndarray  # int64 [tokens]
+    registers: np.ndarray  # int64: 0, tokens, position, first token with logits
+    ropes: list[RopeTable]
+    logits: np.ndarray  # float32 [outputs, vocabulary]
+    scratch_bytes: int
+
+
+ZERO, TOKENS, POSITION, FIRST_OUTPUT = range(4)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight in the file: y = W x + bias."""
+
+    name: str
+    form: WeightFormat
+    rows: int
+    columns: int
+    address: int
+    bias: int  # address or 0
+
+    @property
+    def encoding(self) -> Encoding:
+        return encoding(self.form)
+
+    @property
+    def steps(self) -> int:
+        """Turns of the product's outer loop (kernels/matmul.py)."""
+        if self.form.is_float:
+            return self.columns
+        if self.form.group:
+            return self.form.groups(self.columns)
+        vector = 80 if self.form.kind == "ternary-dense" else 64
+        return self.form.padded_columns(self.columns) // vector
+
+
+class Weights:
+    """Tensors of a file, each checked against what the configuration says it is."""
+
+    def __init__(self, file: EdgeFile):
+        self._file = file
+
+    def vector(self, name: str, size: int) -> int:
+        info = self._file.info(name)
+        if info.format != "vector" or info.shape != (size,):
+            self._mismatch(name, f"a vector of {size}")
+        return self._file.address(name)
+
+    def matrix(self, name: str, rows: int, columns: int) -> Matrix:
+        info = self._file.info(f"{name}.weight")
+        if info.shape != (rows, columns) or info.format in ("vector", "bytes"):
+            self._mismatch(f"{name}.weight", f"a matrix of {rows} x {columns}")
+        bias = f"{name}.bias"
+        address = self.vector(bias, rows) if bias in self._file else 0
+        form = weight_format(info.format)
+        return Matrix(name, form, rows, columns, self._file.address(f"{name}.weight"), address)
+
+    def _mismatch(self, name: str, expected: str) -> None:
+        info = self._file.info(name)
+        shape = " x ".join(map(str, info.shape))
+        raise FormatError(
+            f"{self._file.path}: tensor {name!r} is {info.format} of {shape}, expected {expected}"
+        )
+
+
+def lower(file: EdgeFile, cache: KvCache, library: object, tokens: int, outputs: int) -> Program:
+    """A program for steps of up to `tokens` tokens, `outputs` of them with logits."""
+    return _Lowering(file, cache, tokens, outputs).program(library)
+
+
+class _Lowering:
+    def __init__(self, file: EdgeFile, cache: KvCache, tokens: int, outputs: int):
+        self.c: DecoderConfig = file.config
+        self.weights = Weights(file)
+        self.cache = cache
+        self.buffers = Buffers(tokens)
+        self.ops: list[Op] = []
+        array = self.buffers.arena.array
+        self.registers = array((8,), "<i8")
+        self.ids = array((tokens,), "<i8")
+        self.ropes = [self._rope_table(rope, tokens) for rope in self.c.ropes]
+        floats = self.buffers.floats
+        c = self.c
+        self.x = floats(c.hidden)  # the residual stream
+        self.h = floats(c.hidden)  # normalized, or a branch's output before its own norm
+        self.q = floats(c.heads * c.head_dim)
+        self.k = floats(c.kv_heads * c.head_dim)
+        self.v = floats(c.kv_heads * c.head_dim)
+        self.attended = floats(c.heads * c.head_dim)
+        self.gate, self.up = floats(c.feed_forward), floats(c.feed_forward)
+        self.logits = floats(c.vocabulary, outputs)
+        self.outputs = outputs
+        self.row_bytes = 4 * round_up(cache.shape.context + 16, 16)
+
+    def program(self, library: object) -> Program:
+        self._embedding()
+        for i in range(self.c.layers):
+            self._attention(i)
+            self._feed_forward(i)
+        self._output()
+        row = self.logits.stride // 4
+        view = _array_at(self.buffers, self.logits.address, (self.outputs, row))
+        return Program(
+            plan=Plan(self.ops, library),  # type: ignore[arg-type]
+            buffers=self.buffers,
+            ids=self.ids,
+            registers=self.registers,
+            ropes=self.ropes,
+            logits=view[:, : self.c.vocabulary],
+            scratch_bytes=2 * ATTENTION_TOKENS * self.row_bytes + SPARE_BYTES,
+        )
+
+    # --- stages -------------------------------------------------------------------------------
+
+    def _embedding(self) -> None:
+        c = self.c
+        w = self.weights.matrix("embedding", c.vocabulary, c.hidden)
+        codes = w.form.code_bytes(w.columns)
+        self._by_token(
+            f"embedding-{w.form}",
+            EMBEDDING_TOKENS,
+            self._register(TOKENS), self.ids.ctypes.data,
+            w.address, w.form.tile_bytes(w.columns), codes, codes + w.form.scale_bytes(w.columns),
+            w.form.group, w.columns,
+            self.x.address, self.x.stride, float_bits(c.embedding_scale),
+        )  # fmt: skip
+
+    def _attention(self, i: int) -> None:
+        c, layer = self.c, f"layers.{i}."
+        q_size, kv_size = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        names = ("query", q_size), ("key", kv_size), ("value", kv_size)
+        matrices = [
+            self.weights.matrix(f"{layer}attention.{n}", rows, c.hidden) for n, rows in names
+        ]
+        self._norm(self.x, self.h, f"{layer}attention_norm.weight", matrices)
+        self._products(self.h, matrices, [self.q, self.k, self.v])
+        self._rope(i)
+        self._attend(i)
+        w = self.weights.matrix(f"{layer}attention.output", c.hidden, q_size)
+        if c.sub_norms:
+            self._norm(self.attended, self.attended, f"{layer}attention.sub_norm.weight", [w])
+        else:
+            self._activation("plain", self.attended, None, self.attended, "", [w])
+        self._branch(self.attended, w, f"{layer}attention_post_norm.weight")
+
+    def _feed_forward(self, i: int) -> None:
+        c, layer = self.c, f"layers.{i}."
+        matrices = [
+            self.weights.matrix(f"{layer}feed_forward.{n}", c.feed_forward, c.hidden)
+            for n in ("gate", "up")
+        ]
+        self._norm(self.x, self.h, f"{layer}feed_forward_norm.weight", matrices)
+        self._products(self.h, matrices, [self.gate, self.up])
+        w = self.weights.matrix(f"{layer}feed_forward.down", c.hidden, c.feed_forward)
+        norm = f"{layer}feed_forward.sub_norm.weight" if c.sub_norms else ""
+        self._activation(c.activation, self.gate, self.up, self.gate, norm, [w])
+        self._branch(self.gate, w, f"{layer}feed_forward_post_norm.weight")
+
+    def _branch(self, source: Floats, w: Matrix, post_norm: str) -> None:
+        """Add a branch's output to the residual stream, after its own norm if it has one."""
+        if not self.c.post_norms:
+            self._product(source, w, self.x, residual=self.x)
+            return
+        self._product(source, w, self.h)
+        self._by_token(
+            "norm-add", ACTIVATION_TOKENS, *self._norm_arguments(self.h, self.x, post_norm)
+        )
+
+    def _output(self) -> None:
+        c = self.c
+        name = "embedding" if c.tied_embedding else "output"
+        w = self.weights.matrix(name, c.vocabulary, c.hidden)
+        if c.tied_embedding:
+            w = Matrix(name, w.form, w.rows, w.columns, w.address, 0)
+        self._norm(self.x, self.h, "output_norm.weight", [w])
+        self._product(self.h, w, self.logits, first=FIRST_OUTPUT)
+        if c.logits_softcap:
+            logits = self.logits
+            arguments = [0] * 11
+            arguments[1:3] = logits.address, logits.stride
+            arguments[7] = logits.width
+            arguments[10] = float_bits(c.logits_softcap)
+            self.ops.append(Op("softcap", tuple(arguments), SOFTCAP_CHUNKS, 1, True))
+
+    # --- ops ----------------------------------------------------------------------------------
+
+    def _norm(self, x: Floats, out: Floats, weight: str, consumers: list[Matrix]) -> None:
+        self._activation("plain", x, None, out, weight, consumers)
+
+    def _activation(
+        self,
+        source: str,
+        x: Floats,
+        up: Floats | None,
+        out: Floats,
+        norm: str,
+        consumers: list[Matrix],
+    ) -> None:
+        """Make `out`, and its codes in every encoding that the consumers want."""
+        wanted = list(dict.fromkeys(w.encoding for w in consumers))
+        first = wanted[0]
+        if source != "plain" or norm or first != FLOAT:
+            name = f"{source}-{'norm-' if norm else ''}{first.sink}"
+            self._encode(name, x, up, out, norm, first)
+        for other in wanted[1:]:
+            if other != FLOAT:
+                self._encode(f"plain-{other.sink}", out, None, out, "", other)
+
+    def _encode(
+        self, kernel: str, x: Floats, up: Floats | None, out: Floats, norm: str, to: Encoding
+    ) -> None:
+        codes = Codes(0, 0, 0, 0, 0) if to == FLOAT else self.buffers.codes(x.size, to)
+        arguments = self._norm_arguments(x, out, norm, up)
+        self._by_token(
+            kernel, ACTIVATION_TOKENS, *arguments,
+            codes.address, codes.stride, codes.scales, codes.starts, codes.groups_stride, to.zero,
+        )  # fmt: skip
+
+    def _norm_arguments(
+        self, x: Floats, out: Floats, norm: str, up: Floats | None = None
+    ) -> tuple[int, ...]:
+        """The first eleven arguments of kernels/activations.py."""
+        weight = self.weights.vector(norm, x.size) if norm else 0
+        return (
+            self._register(TOKENS), x.address, x.stride,
+            up.address if up else 0, up.stride if up else 0,
+            out.address, out.stride, x.width, x.size, weight, float_bits(self.c.norm_epsilon),
+        )  # fmt: skip
+
+    def _products(self, x: Floats, matrices: list[Matrix], outs: list[Floats]) -> None:
+        """Products of one input: a thread that finds no more rows of one goes on to the next."""
+        for w, out in zip(matrices, outs, strict=True):
+            self._product(x, w, out, barrier=w is matrices[-1])
+
+    def _product(
+        self,
+        x: Floats,
+        w: Matrix,
+        out: Floats,
+        residual: Floats | None = None,
+        first: int = ZERO,
+        barrier: bool = True,
+    ) -> None:
+        form = w.form
+        tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
+        per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, -(-tiles // 16)))
+        scales = form.code_bytes(w.columns)
+        if w.encoding == FLOAT:
+            source = (x.address, x.stride, 0, 0, 0)
+        else:
+            c = self.buffers.codes(x.size, w.encoding)
+            source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
+        arguments = (
+            self._register(first), self._register(TOKENS), tiles, per_chunk,
+            w.address, tile_bytes, w.steps, scales, scales + form.scale_bytes(w.columns),
+            *source,
+            out.address, out.stride, w.bias, residual.address if residual else 0,
+        )  # fmt: skip
+        self.ops.append(Op(f"matmul-{form}", arguments, -(-tiles // per_chunk), barrier=barrier))
+
+    def _rope(self, i: int) -> None:
+        c, shape, table = self.c, self.cache.shape, self.ropes[self.c.layer_rope[i]]
+        norms = (0, 0)
+        if c.qk_norm:
+            names = (f"layers.{i}.attention.{n}_norm.weight" for n in ("query", "key"))
+            norms = tuple(self.weights.vector(name, c.head_dim) for name in names)  # type: ignore
+        self._by_token(
+            f"rope-{shape.kind}", ROPE_TOKENS,
+            self._register(TOKENS), self._register(POSITION),
+            self.q.address, self.q.stride, c.heads,
+            self.k.address, self.v.address, self.k.stride, c.kv_heads,
+            c.head_dim, c.ropes[c.layer_rope[i]].dims,
+            table.cos.ctypes.data, table.sin.ctypes.data, table.cos.strides[0],
+            *norms, float_bits(c.norm_epsilon),
+            self.cache.layer(i), shape.head_bytes, shape.block_bytes,
+        )  # fmt: skip
+
+    def _attend(self, i: int) -> None:
+        c, shape = self.c, self.cache.shape
+        self._by_token(
+            f"attention-{shape.kind}", ATTENTION_TOKENS,
+            self._register(TOKENS), self._register(POSITION),
+            self.q.address, self.q.stride, self.attended.address, self.attended.stride,
+            c.heads, c.heads // c.kv_heads, c.head_dim,
+            float_bits(c.attention_scale), float_bits(c.attention_softcap), c.layer_window[i],
+            self.cache.layer(i), shape.head_bytes, shape.block_bytes, self.row_bytes,
+            chunks=c.heads,
+        )  # fmt: skip
+
+    def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
+        self.ops.append(Op(kernel, arguments, chunks, tokens))
+
+    def _register(self, index: int) -> int:
+        return int(self.registers.ctypes.data) + 8 * index
+
+    def _rope_table(self, rope: object, tokens: int) -> RopeTable:
+        array = self.buffers.arena.array
+        width = round_up(rope.dims // 2, 16)  # type: ignore[attr-defined]
+        return RopeTable(rope, array((tokens, width), "<f4"), array((tokens, width), "<f4"))  # type: ignore[arg-type]
+
+
+def _array_at(buffers: Buffers, address: int, shape: tuple[int, int]) -> np.ndarray:
+    """float32 view of memory that `buffers` holds."""
+    import ctypes
+
+    memory = (ctypes.c_float * (shape[0] * shape[1])).from_address(address)
+    return np.frombuffer(memory, np.float32).reshape(shape)

@@ -1,0 +1,136 @@
+"""A model in memory: a mapped file, its plan, its cache and the team that runs it."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge.errors import DoesNotFit, EdgeError
+from edge.format.reader import EdgeFile
+
+from .kernels.library import Library, library
+from .kv_cache import KvCache, cache_shape
+from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower
+from .team import Team
+
+DEFAULT_CONTEXT = 4096
+DEFAULT_BATCH = 256  # tokens of a prefill step
+
+
+class Model:
+    """A decoder ready to run.  `position` tokens are in its cache.
+
+    threads   defaults to the cores this process may use
+    context   tokens the cache has room for; defaults to the model's own, at most 4096
+    kv        kind of cache: float16, int8 or int4
+    batch     tokens of one prefill step
+    outputs   most tokens of a step whose logits are wanted (evaluation wants many)
+
+    Raises FormatError, UnsupportedModel, DoesNotFit.
+    """
+
+    def __init__(
+        self,
+        file: EdgeFile,
+        *,
+        threads: int | None = None,
+        context: int | None = None,
+        kv: str = "float16",
+        batch: int = DEFAULT_BATCH,
+        outputs: int = 1,
+        kernels: Library | None = None,
+    ):
+        self.file, self.config = file, file.config
+        self.context = context or min(self.config.context, DEFAULT_CONTEXT)
+        self.threads = threads or usable_cores()
+        self.batch = min(batch, self.context)
+        shape = cache_shape(self.config, kv, self.context)
+        _check_memory(file.size, shape.nbytes)
+        self.cache = KvCache(shape)
+        kernels = kernels or library()
+        self._program = lower(file, self.cache, kernels, self.batch, outputs)
+        self.team = Team(kernels, self.threads, self._program.scratch_bytes)
+        self.outputs = outputs
+        self.position = 0
+
+    @property
+    def arena_bytes(self) -> int:
+        return self._program.buffers.arena.nbytes
+
+    def forward(self, tokens: Sequence[int], outputs: int = 1) -> np.ndarray:
+        """Append tokens; float32 [outputs, vocabulary]: the logits after the last `outputs` tokens.
+
+        The array is overwritten by the next call.  Raises DoesNotFit when the context is full.
+        """
+        count = len(tokens)
+        ids = np.asarray(tokens, np.int64)
+        self._check(ids, outputs)
+        for start in range(0, count, self.batch):
+            part = ids[start : start + self.batch]
+            wanted = min(outputs, len(part)) if start + self.batch >= count else 0
+            self._step(part, wanted)
+        return self._program.logits[:outputs]
+
+    def rewind(self, position: int) -> None:
+        """Forget all tokens from `position` on."""
+        self.position = min(position, self.position)
+
+    def close(self) -> None:
+        self.team.close()
+
+    def _step(self, ids: np.ndarray, outputs: int) -> None:
+        program, n = self._program, len(ids)
+        program.ids[:n] = ids
+        program.registers[TOKENS] = n
+        program.registers[POSITION] = self.position
+        program.registers[FIRST_OUTPUT] = n - outputs
+        for table in program.ropes:
+            table.fill(self.position, n)
+        self.team.run(program.plan, n, outputs)
+        self.position += n
+
+    def _check(self, ids: np.ndarray, outputs: int) -> None:
+        """Kernels trust what this lets through."""
+        if not len(ids):
+            raise EdgeError("no tokens to run; the prompt is empty")
+        if self.position + len(ids) > self.context:
+            raise DoesNotFit(
+                f"{self.position + len(ids)} tokens do not fit into a context of {self.context}; "
+                "shorten the prompt or ask for a larger one with -c"
+            )
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self.config.vocabulary:
+            wrong = low if low < 0 else high
+            raise EdgeError(f"token id {wrong}, expected 0..{self.config.vocabulary - 1}")
+        last = len(ids) % self.batch or self.batch
+        if not 1 <= outputs <= min(self.outputs, last):
+            raise EdgeError(f"logits of {outputs} tokens, expected 1..{min(self.outputs, last)}")
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_memory() -> int | None:
+    """Bytes that can be had without swapping (Linux); None elsewhere."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _check_memory(weights: int, cache: int) -> None:
+    available = available_memory()
+    if available is not None and weights + cache > available:
+        raise DoesNotFit(
+            f"the model needs {weights / 2**20:.0f} MiB of weights and {cache / 2**20:.0f} MiB of "
+            f"KV cache, {available / 2**20:.0f} MiB of memory are available; "
+            "choose a smaller context (-c), --kv int8, or a smaller model"
+        )

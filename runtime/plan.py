@@ -1,0 +1,90 @@
+"""A model as a program: ops in order, each a kernel's address and its arguments."""
+
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .kernels.library import Library
+
+# Positions in an op's row, as runtime/kernels/walk.py reads it.
+KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER = range(7)
+ARGUMENTS, OP_WORDS = 8, 40
+CACHE_LINE = 64
+
+
+def float_bits(value: float) -> int:
+    """A float32 as it travels among integer arguments."""
+    return int(struct.unpack("<i", struct.pack("<f", value))[0])
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step of a plan.
+
+    chunks            pieces that threads claim, `chunks` for every block of tokens
+    tokens_per_chunk  size of such a block; 0 = the number of chunks does not depend on tokens
+    counts_outputs    blocks of output rows (logits) instead of tokens
+    barrier           whether the next op needs this one (and those since the last barrier) done
+    """
+
+    kernel: str
+    arguments: tuple[int, ...]
+    chunks: int = 1
+    tokens_per_chunk: int = 0
+    counts_outputs: bool = False
+    barrier: bool = True
+
+
+class Arena:
+    """Zeroed memory that kernels work in; freed with the arena, never before.
+
+    Zeros matter: vectors are padded, and kernels read the padding.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self.nbytes = 0
+
+    def allocate(self, nbytes: int) -> int:
+        """Address of `nbytes` zeroed bytes on a 64-byte boundary."""
+        block = np.zeros(nbytes + 2 * CACHE_LINE, np.uint8)
+        self._blocks.append(block)
+        self.nbytes += nbytes
+        return int(-(-block.ctypes.data // CACHE_LINE) * CACHE_LINE)
+
+    def array(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """Zeroed array on a 64-byte boundary; its address is `.ctypes.data`."""
+        nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        start = self.allocate(nbytes) - self._blocks[-1].ctypes.data
+        return self._blocks[-1][start : start + nbytes].view(dtype).reshape(shape)
+
+
+@dataclass
+class Plan:
+    """Ops ready to be walked: a table of int64 and the cells that threads claim chunks from."""
+
+    ops: list[Op]
+    library: Library
+    table: np.ndarray = field(init=False)
+    _arena: Arena = field(init=False, default_factory=Arena)
+
+    def __post_init__(self) -> None:
+        self.library.load([op.kernel for op in self.ops])
+        self.table = self._arena.array((len(self.ops), OP_WORDS), "<i8")
+        cells = self._arena.allocate(2 * len(self.ops) * CACHE_LINE)
+        done = cells
+        for i, (row, op) in enumerate(zip(self.table, self.ops, strict=True)):
+            claim = cells + 2 * i * CACHE_LINE
+            if i == 0 or self.ops[i - 1].barrier:  # ops without a barrier between share a count
+                done = claim + CACHE_LINE
+            row[: BARRIER + 1] = (
+                self.library.address(op.kernel), claim, done,
+                op.chunks, op.tokens_per_chunk, op.counts_outputs, op.barrier,
+            )  # fmt: skip
+            row[ARGUMENTS : ARGUMENTS + len(op.arguments)] = op.arguments
+        assert not self.ops or self.ops[-1].barrier, "the last op ends a step"
+
+    @property
+    def address(self) -> int:
+        return int(self.table.ctypes.data)
