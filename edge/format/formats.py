@@ -43,8 +43,7 @@ FLOATS = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 class WeightFormat:
     """One weight format: a kind of code, its group size, and whether it has an offset.
 
-    `group` is the number of columns that share a scale; 0 means one float32 scale a row.
-    Grouped scales and offsets are float16.
+    `group` is the number of columns that share a scale; 0 means one scale a row.
     """
 
     kind: str
@@ -74,35 +73,46 @@ class WeightFormat:
         """The code that means 0 (codes of a format with an offset have none: 0)."""
         return 0 if self.offset else CODES[self.kind].zero
 
+    @property
+    def scale_type(self) -> np.dtype[np.floating]:
+        """float16 for small groups; float32 where a scale serves a row or 256 columns."""
+        return np.dtype("<f2" if 0 < self.group < 256 else "<f4")
+
+    @property
+    def groups_per_block(self) -> int:
+        """Groups whose scales fill a 64-byte line."""
+        return ALIGNMENT // (TILE_ROWS * self.scale_type.itemsize)
+
     def padded_columns(self, columns: int) -> int:
-        """Columns as stored: whole vectors and whole groups."""
+        """Columns as stored: whole vectors and whole blocks."""
         if self.is_float:
             return columns
-        return _round_up(columns, max(CODES[self.kind].column_multiple, self.group))
+        multiple = CODES[self.kind].column_multiple
+        return _round_up(columns, max(multiple, self.group * self.groups_per_block))
 
     def groups(self, columns: int) -> int:
-        """Scales of one row."""
+        """Scales of one row, as stored."""
         return self.padded_columns(columns) // self.group if self.group else 1
+
+    def blocks(self, columns: int) -> int:
+        """Blocks of a tile: a line of scales, a line of offsets, the codes they belong to."""
+        return self.groups(columns) // self.groups_per_block
+
+    def code_bytes(self, columns: int) -> int:
+        """Bytes of one block's codes, or of a tile's float weights."""
+        if self.is_float:
+            return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
+        width = self.padded_columns(columns) // self.blocks(columns)
+        return width // CODES[self.kind].columns_per_vector * ALIGNMENT
 
     def tiles(self, rows: int) -> int:
         return -(-rows // TILE_ROWS)
 
-    def code_bytes(self, columns: int) -> int:
-        """Bytes of one tile's codes (or float weights)."""
-        if self.is_float:
-            return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
-        return self.padded_columns(columns) // CODES[self.kind].columns_per_vector * 64
-
-    def scale_bytes(self, columns: int) -> int:
-        """Bytes of one tile's scales: float16 a group, float32 a row; offsets take as many."""
-        if self.is_float:
-            return 0
-        if not self.group:
-            return TILE_ROWS * 4
-        return _round_up(TILE_ROWS * 2 * self.groups(columns), ALIGNMENT)
-
     def tile_bytes(self, columns: int) -> int:
-        return self.code_bytes(columns) + self.scale_bytes(columns) * (1 + self.offset)
+        if self.is_float:
+            return self.code_bytes(columns)
+        lines = 1 + self.offset
+        return self.blocks(columns) * (lines * ALIGNMENT + self.code_bytes(columns))
 
     def nbytes(self, rows: int, columns: int) -> int:
         return self.tiles(rows) * self.tile_bytes(columns)

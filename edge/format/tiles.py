@@ -1,19 +1,20 @@
 """Pack a matrix into 16-row tiles and back: the layout that every kernel must match.
 
-A tile is its codes, then its scales, then its offsets, each padded to 64 bytes:
+A tile is a sequence of blocks, so that a product reads it front to back.  A block is 64 bytes of
+scales, 64 bytes of offsets (formats with offsets), and the codes of the columns they belong to:
+two groups with float16 scales [group][16 rows], or one (256 columns, or a whole row) with float32.
 
     int8     64 bytes = 16 rows x 4 columns
     int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
     ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
     ternary-dense  64 bytes = 16 rows x 20 columns: digit i (base 3, most significant first) of a
              row's byte c is column 4i + c; the byte is ceil(value * 256 / 243)
-    float32, float16   one column of 16 rows after the other
-    scales, offsets    [group][16 rows] float16, or [16 rows] float32 where a row has one
+    float32, float16   no blocks: one column of 16 rows after the other
 """
 
 import numpy as np
 
-from .formats import CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
+from .formats import ALIGNMENT, CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
 
 _POWERS = np.array([81, 27, 9, 3, 1], np.uint16)
 
@@ -23,24 +24,26 @@ def pack(tensor: QuantizedTensor) -> np.ndarray:
     form = tensor.format
     rows, columns = tensor.shape
     tiles, padded = form.tiles(rows), form.padded_columns(columns)
-    zero = CODES[form.kind].zero
-    codes = np.full((tiles * TILE_ROWS, padded), zero, np.uint8)
+    codes = np.full((tiles * TILE_ROWS, padded), CODES[form.kind].zero, np.uint8)
     codes[:rows, :columns] = tensor.codes
-    parts = [_pack_codes(codes, form.kind), _pack_scales(tensor.scales, form, rows, columns)]
+    parts = [_pack_scales(tensor.scales, form, rows, columns)]
     if form.offset:
         assert tensor.offsets is not None
         parts.append(_pack_scales(tensor.offsets, form, rows, columns))
-    return np.concatenate(parts, axis=1)
+    parts.append(_pack_codes(codes, form.kind).reshape(tiles, form.blocks(columns), -1))
+    return np.concatenate(parts, axis=2).reshape(tiles, -1)
 
 
 def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> QuantizedTensor:
     """The inverse of `pack`."""
-    code_bytes, scale_bytes = form.code_bytes(columns), form.scale_bytes(columns)
-    codes = _unpack_codes(tiles[:, :code_bytes], form.kind, form.padded_columns(columns))
-    scales = _unpack_scales(tiles[:, code_bytes : code_bytes + scale_bytes], form, rows, columns)
+    blocks = tiles.reshape(len(tiles), form.blocks(columns), -1)
+    start = ALIGNMENT * (1 + form.offset)
+    codes = np.ascontiguousarray(blocks[:, :, start:]).reshape(len(tiles), -1)
+    codes = _unpack_codes(codes, form.kind, form.padded_columns(columns))
+    scales = _unpack_scales(blocks[:, :, :ALIGNMENT], form, rows, columns)
     offsets = None
     if form.offset:
-        offsets = _unpack_scales(tiles[:, code_bytes + scale_bytes :], form, rows, columns)
+        offsets = _unpack_scales(blocks[:, :, ALIGNMENT:start], form, rows, columns)
     return QuantizedTensor(form, codes[:rows, :columns], scales, offsets)
 
 
@@ -93,18 +96,19 @@ def _unpack_codes(packed: np.ndarray, kind: str, columns: int) -> np.ndarray:
 
 
 def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
-    groups, kind = form.groups(columns), np.float16 if form.group else np.float32
-    out = np.zeros((form.tiles(rows), TILE_ROWS, groups), kind)
-    out.reshape(-1, groups)[:rows, : scales.shape[1]] = scales
-    return _pad_bytes(np.ascontiguousarray(out.transpose(0, 2, 1)), form.scale_bytes(columns))
+    """uint8 [tiles, blocks, 64]."""
+    groups = form.groups(columns)
+    out = np.zeros((form.tiles(rows) * TILE_ROWS, groups), form.scale_type)
+    out[:rows, : scales.shape[1]] = scales
+    lines = np.ascontiguousarray(out.reshape(-1, TILE_ROWS, groups).transpose(0, 2, 1))
+    return lines.view(np.uint8).reshape(form.tiles(rows), form.blocks(columns), ALIGNMENT)
 
 
-def _unpack_scales(part: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
-    groups, kind = form.groups(columns), np.dtype(np.float16 if form.group else np.float32)
-    used = np.ascontiguousarray(part[:, : TILE_ROWS * groups * kind.itemsize]).view(kind)
-    values = used.reshape(-1, groups, TILE_ROWS).transpose(0, 2, 1).reshape(-1, groups)
+def _unpack_scales(lines: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
+    values = np.ascontiguousarray(lines).view(form.scale_type)
+    values = values.reshape(len(lines), -1, TILE_ROWS).transpose(0, 2, 1)
     real = -(-columns // form.group) if form.group else 1
-    return values[:rows, :real].astype(np.float32)
+    return values.reshape(-1, values.shape[2])[:rows, :real].astype(np.float32)
 
 
 def _pad_bytes(array: np.ndarray, width: int) -> np.ndarray:

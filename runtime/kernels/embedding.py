@@ -8,78 +8,81 @@ TOKENS = 4  # a chunk
 (
     END,  # address of the number of tokens
     IDS,  # int64 a token
-    WEIGHT, TILE_BYTES, SCALES, OFFSETS, GROUP, COLUMNS,
+    WEIGHT, TILE_BYTES,
+    BLOCK_BYTES, BLOCK_COLUMNS, COLUMNS,
     OUT, OUT_STRIDE, FACTOR,  # FACTOR: float32 bits
-) = range(11)  # fmt: skip
+) = range(10)  # fmt: skip
 
 
 def kernel(kind: str, group: int, offset: bool) -> Kernel:
     """OUT = FACTOR * W[id] for weights of a format."""
     code, zero = _CODES[kind]
     is_float = kind in ("float16", "float32")
+    small_group = 0 < group < 256  # float16 scales, two groups a block
+    codes_at = 0 if is_float else 128 if offset else 64
 
     def embedding(args, chunk, scratch):
         end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
         factor = simd.load_f32(args + 8 * FACTOR)
+        width = arg(args, BLOCK_COLUMNS)
         for token in range(chunk * TOKENS, end):
             row = simd.load_i64(arg(args, IDS) + 8 * token)
             tile = arg(args, WEIGHT) + (row // 16) * arg(args, TILE_BYTES)
             lane = row % 16
             out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
             for column in range(arg(args, COLUMNS)):
-                value = code(tile, lane, column)
+                block = tile + column // width * arg(args, BLOCK_BYTES)
+                value = code(block + codes_at, lane, column % width)
                 if not is_float:
-                    at = 16 * (column // group) + lane if group > 0 else lane
-                    scale = _scale(tile + arg(args, SCALES), at)
+                    scale = _scale(block, lane, column % width)
                     if offset:
-                        shift = simd.load_f16(tile + arg(args, OFFSETS) + 2 * at)
-                        value = scale * value + shift
+                        value = scale * value + _scale(block + 64, lane, column % width)
                     else:
                         value = scale * (value - simd.float32(zero))
                 simd.store_f32(out + 4 * column, value * factor)
 
     @inline
-    def _scale(scales, at):
-        if group > 0:
-            return simd.load_f16(scales + 2 * at)
-        return simd.load_f32(scales + 4 * at)
+    def _scale(line, lane, column):
+        if small_group:
+            return simd.load_f16(line + column // group * 32 + 2 * lane)
+        return simd.load_f32(line + 4 * lane)
 
     return embedding
 
 
 @inline
-def _int8(tile, lane, column):
-    return simd.float32(simd.load_u8(tile + column // 4 * 64 + 4 * lane + column % 4))
+def _int8(codes, lane, column):
+    return simd.float32(simd.load_u8(codes + column // 4 * 64 + 4 * lane + column % 4))
 
 
 @inline
-def _int4(tile, lane, column):
-    byte = simd.load_u8(tile + column // 8 * 64 + 4 * lane + column % 4)
+def _int4(codes, lane, column):
+    byte = simd.load_u8(codes + column // 8 * 64 + 4 * lane + column % 4)
     return simd.float32(byte >> (column % 8 // 4 * 4) & 15)
 
 
 @inline
-def _ternary(tile, lane, column):
-    byte = simd.load_u8(tile + column // 16 * 64 + 4 * lane + column % 4)
+def _ternary(codes, lane, column):
+    byte = simd.load_u8(codes + column // 16 * 64 + 4 * lane + column % 4)
     return simd.float32(byte >> (column % 16 // 4 * 2) & 3)
 
 
 @inline
-def _ternary_dense(tile, lane, column):
-    rest = simd.load_u8(tile + column // 20 * 64 + 4 * lane + column % 4)
+def _ternary_dense(codes, lane, column):
+    rest = simd.load_u8(codes + column // 20 * 64 + 4 * lane + column % 4)
     for _ in range(column % 20 // 4):
         rest = rest * 3 & 255
     return simd.float32(rest * 3 >> 8)
 
 
 @inline
-def _float32(tile, lane, column):
-    return simd.load_f32(tile + 64 * column + 4 * lane)
+def _float32(codes, lane, column):
+    return simd.load_f32(codes + 64 * column + 4 * lane)
 
 
 @inline
-def _float16(tile, lane, column):
-    return simd.load_f16(tile + 32 * column + 2 * lane)
+def _float16(codes, lane, column):
+    return simd.load_f16(codes + 32 * column + 2 * lane)
 
 
 _CODES = {  # how to read a code, the code that means 0

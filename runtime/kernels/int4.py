@@ -17,8 +17,10 @@ def kernel(group: int, offset: bool) -> Kernel:
     return matmul.kernel(lambda tokens: _product(group // 32, offset, tokens))
 
 
-def _product(blocks, offset, tokens):
-    """A tile times `tokens` tokens; `blocks` blocks of 32 columns share a weight scale."""
+def _product(runs, offset, tokens):
+    """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
+    codes_at = 128 if offset else 64
+    block_bytes = codes_at + 512 * runs
 
     @inline
     def product(args, w, token):
@@ -26,39 +28,36 @@ def _product(blocks, offset, tokens):
         x = arg(args, matmul.X) + token * x_stride
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scales = w + arg(args, matmul.SCALES)
-        offsets = w + arg(args, matmul.OFFSETS)
         acc = simd.zero_floats(tokens)
-        for _ in range(arg(args, matmul.STEPS)):
-            scale = simd.load_halves(scales)
+        for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
             if tokens == 1:
-                simd.prefetch_ahead(scales, 64)
-            if offset:
-                shift = simd.load_halves(offsets)
-            for _ in range(blocks):
-                if tokens == 1:
-                    simd.prefetch_ahead(w, 256)
+                simd.prefetch_ahead(w, block_bytes)
+            codes = w + codes_at
+            for half in range(0, 64, 32):
+                scale = simd.load_halves(w + half)
                 if offset:
-                    sums = simd.zero_ints(tokens, 1)
-                    acc = simd.add_outer(acc, shift, starts, group_stride)
-                else:
-                    sums = simd.small_starts(starts, group_stride, tokens, 1)
-                sums = _columns16(sums, w, x, x_stride)
-                sums = _columns16(sums, w + 128, x + 16, x_stride)
-                acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
-                w += 256
-                x += 32
-                x_scales += 4
-                starts += 4
-            scales += 32
-            offsets += 32
+                    shift = simd.load_halves(w + 64 + half)
+                for _ in range(runs):
+                    if offset:
+                        sums = simd.zero_ints(tokens, 1)
+                        acc = simd.add_outer(acc, shift, starts, group_stride)
+                    else:
+                        sums = simd.small_starts(starts, group_stride, tokens, 1)
+                    sums = _columns16(sums, codes, x, x_stride)
+                    sums = _columns16(sums, codes + 128, x + 16, x_stride)
+                    acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                    codes += 256
+                    x += 32
+                    x_scales += 4
+                    starts += 4
+            w += block_bytes
         return acc
 
     @inline
     def _columns16(sums, w, x, x_stride):
         a = simd.load_bytes(w)
         b = simd.load_bytes(w + 64)
-        codes = (simd.low_nibbles(a), simd.high_nibbles(a), simd.low_nibbles(b), simd.high_nibbles(b))
-        return simd.dot16_small(sums, codes, x, x_stride, tokens)
+        low, high = simd.low_nibbles, simd.high_nibbles
+        return simd.dot16_small(sums, (low(a), high(a), low(b), high(b)), x, x_stride, tokens)
 
     return product

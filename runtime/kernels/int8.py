@@ -27,29 +27,33 @@ def _codes(w):
     )
 
 
-def _grouped(blocks, tokens):
+def _grouped(runs, tokens):
+    """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
+    block_bytes = 64 + 1024 * runs
+
     @inline
     def product(args, w, token):
         x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
         x = arg(args, matmul.X) + token * x_stride
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scales = w + arg(args, matmul.SCALES)
         acc = simd.zero_floats(tokens)
-        for _ in range(arg(args, matmul.STEPS)):
-            scale = simd.load_halves(scales)
-            for _ in range(blocks):
-                if tokens == 1:
-                    simd.prefetch_ahead(w, 512)
-                sums = simd.int8_starts(starts, group_stride, tokens, 1)
-                sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
-                sums = simd.dot16_int8(sums, _codes(w + 256), x + 16, x_stride, tokens)
-                acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
-                w += 512
-                x += 32
-                x_scales += 4
-                starts += 4
-            scales += 32
+        for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
+            if tokens == 1:
+                simd.prefetch_ahead(w, block_bytes)
+            codes = w + 64
+            for half in range(0, 64, 32):
+                scale = simd.load_halves(w + half)
+                for _ in range(runs):
+                    sums = simd.int8_starts(starts, group_stride, tokens, 1)
+                    sums = simd.dot16_int8(sums, _codes(codes), x, x_stride, tokens)
+                    sums = simd.dot16_int8(sums, _codes(codes + 256), x + 16, x_stride, tokens)
+                    acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                    codes += 512
+                    x += 32
+                    x_scales += 4
+                    starts += 4
+            w += block_bytes
         return acc
 
     return product
@@ -63,14 +67,15 @@ def _by_row(tokens):
         x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
         x = arg(args, matmul.X) + token * x_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scale = simd.load_floats(w + arg(args, matmul.SCALES))
+        scale = simd.load_floats(w)
+        codes = w + 64
         sums = simd.int8_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
+            if tokens == 1:
+                simd.prefetch_ahead(codes, 1024)
             for _ in range(4):
-                if tokens == 1:
-                    simd.prefetch_ahead(w, 256)
-                sums = simd.dot16_int8(sums, _codes(w), x, x_stride, tokens)
-                w += 256
+                sums = simd.dot16_int8(sums, _codes(codes), x, x_stride, tokens)
+                codes += 256
                 x += 16
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         return simd.add_scaled(simd.zero_floats(tokens), sums, scale, x_scales, group_stride)

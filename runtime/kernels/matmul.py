@@ -14,13 +14,12 @@ MANY = 8  # tokens of a prefill block
 (
     FIRST, COUNT,  # addresses of: first token, end token
     TILES, TILES_PER_CHUNK,
-    WEIGHT, TILE_BYTES, STEPS,  # STEPS: what `product` counts, groups or column vectors
-    SCALES, OFFSETS,  # byte offsets within a tile
+    WEIGHT, TILE_BYTES, STEPS,  # STEPS: what `product` counts, blocks or column vectors
     X, X_STRIDE,  # activations: int8 codes or float32
     X_SCALES, X_STARTS, X_GROUPS_STRIDE,  # float32 scale, int32 start (or float32 moment)
     OUT, OUT_STRIDE,
     BIAS, RESIDUAL,  # addresses or 0; the residual has OUT's layout
-) = range(18)  # fmt: skip
+) = range(16)  # fmt: skip
 
 
 @inline

@@ -33,7 +33,8 @@ def _by_row(tokens):
         x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
         x = arg(args, matmul.X) + token * x_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scale = simd.load_floats(w + arg(args, matmul.SCALES))
+        scale = simd.load_floats(w)
+        w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
             if tokens == 1:
@@ -57,16 +58,18 @@ def _grouped(tokens):
         x = arg(args, matmul.X) + token * x_stride
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scales = w + arg(args, matmul.SCALES)
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):  # 256 columns
+            if tokens == 1:
+                simd.prefetch_ahead(w, 1088)
+            scale = simd.load_floats(w)
+            w += 64
             sums = simd.small_starts(starts, group_stride, tokens, chains)
             for _ in range(16):
                 sums = simd.dot16_small(sums, _codes(w), x, x_stride, tokens)
                 w += 64
                 x += 16
-            acc = simd.add_scaled(acc, sums, simd.load_halves(scales), x_scales, group_stride)
-            scales += 32
+            acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
             starts += 4
             x_scales += 4
         return acc
@@ -82,9 +85,12 @@ def _dense(tokens):
         x_stride, group_stride = arg(args, matmul.X_STRIDE), arg(args, matmul.X_GROUPS_STRIDE)
         x = arg(args, matmul.X) + token * x_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
-        scale = simd.load_floats(w + arg(args, matmul.SCALES))
+        scale = simd.load_floats(w)
+        w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 80 columns: 4 vectors of 5 digits
+            if tokens == 1:
+                simd.prefetch_ahead(w, 256)
             a = simd.trits(simd.load_bytes(w))
             b = simd.trits(simd.load_bytes(w + 64))
             c = simd.trits(simd.load_bytes(w + 128))

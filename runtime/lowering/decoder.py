@@ -58,7 +58,7 @@ class Matrix:
         if self.form.is_float:
             return self.columns
         if self.form.group:
-            return self.form.groups(self.columns)
+            return self.form.blocks(self.columns)
         vector = 80 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // vector
 
@@ -144,13 +144,15 @@ class _Lowering:
     def _embedding(self) -> None:
         c = self.c
         w = self.weights.matrix("embedding", c.vocabulary, c.hidden)
-        codes = w.form.code_bytes(w.columns)
+        form = w.form
+        blocks = 1 if form.is_float else form.blocks(w.columns)
         self._by_token(
-            f"embedding-{w.form}",
+            f"embedding-{form}",
             EMBEDDING_TOKENS,
             self._register(TOKENS), self.ids.ctypes.data,
-            w.address, w.form.tile_bytes(w.columns), codes, codes + w.form.scale_bytes(w.columns),
-            w.form.group, w.columns,
+            w.address, form.tile_bytes(w.columns),
+            form.tile_bytes(w.columns) // blocks, form.padded_columns(w.columns) // blocks,
+            w.columns,
             self.x.address, self.x.stride, float_bits(c.embedding_scale),
         )  # fmt: skip
 
@@ -273,7 +275,6 @@ class _Lowering:
         form = w.form
         tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
         per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, -(-tiles // 16)))
-        scales = form.code_bytes(w.columns)
         if w.encoding == FLOAT:
             source = (x.address, x.stride, 0, 0, 0)
         else:
@@ -281,8 +282,7 @@ class _Lowering:
             source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
         arguments = (
             self._register(first), self._register(TOKENS), tiles, per_chunk,
-            w.address, tile_bytes, w.steps, scales, scales + form.scale_bytes(w.columns),
-            *source,
+            w.address, tile_bytes, w.steps, *source,
             out.address, out.stride, w.bias, residual.address if residual else 0,
         )  # fmt: skip
         self.ops.append(Op(f"matmul-{form}", arguments, -(-tiles // per_chunk), barrier=barrier))
