@@ -3,6 +3,7 @@
 A block holds 16 positions of one head, keys then values:
 
     float16  K [dim][16 positions], V [dim / 16][16 positions][16 dims]
+    float32  the same, twice as wide: the reference mode
     int8     the same in bytes, then float16 scales: K [16 positions], V [16 positions]
     int4     nibbles, groups of 32 dims; a byte has dims i and i + 16 of its group:
              K [group][16][16 positions], V [group][16 positions][16], then float16 K scales,
@@ -21,11 +22,13 @@ from edge.format.config import DecoderConfig
 from .plan import Arena
 
 POSITIONS = 16  # in a block
-KINDS = ("float16", "int8", "int4")
+KINDS = ("float16", "int8", "int4", "float32")
 
 
 def block_bytes(kind: str, head_dim: int) -> int:
     """Bytes of 16 positions of one head, keys and values."""
+    if kind == "float32":
+        return 128 * head_dim
     if kind == "float16":
         return 64 * head_dim
     if kind == "int8":

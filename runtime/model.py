@@ -1,7 +1,7 @@
 """A model in memory: a mapped file, its plan, its cache and the team that runs it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class Model:
 
     threads   defaults to the cores this process may use
     context   tokens the cache has room for; defaults to the model's own, at most 4096
-    kv        kind of cache: float16, int8 or int4
+    kv        kind of cache: float16 (the default), int8, int4, or float32 (the default of a
+              model in float32: the reference mode)
     batch     tokens of one prefill step
     outputs   most tokens of a step whose logits are wanted (evaluation wants many)
 
@@ -35,7 +36,7 @@ class Model:
         *,
         threads: int | None = None,
         context: int | None = None,
-        kv: str = "float16",
+        kv: str | None = None,
         batch: int = DEFAULT_BATCH,
         outputs: int = 1,
         kernels: Library | None = None,
@@ -44,7 +45,7 @@ class Model:
         self.context = context or min(self.config.context, DEFAULT_CONTEXT)
         self.threads = threads or usable_cores()
         self.batch = min(batch, self.context)
-        shape = cache_shape(self.config, kv, self.context)
+        shape = cache_shape(self.config, kv or _default_kv(file), self.context)
         _check_memory(file.size, shape.nbytes)
         self.cache = KvCache(shape)
         kernels = kernels or library()
@@ -57,10 +58,16 @@ class Model:
     def arena_bytes(self) -> int:
         return self._program.buffers.arena.nbytes
 
-    def forward(self, tokens: Sequence[int], outputs: int = 1) -> np.ndarray:
+    def forward(
+        self,
+        tokens: Sequence[int],
+        outputs: int = 1,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> np.ndarray:
         """Append tokens; float32 [outputs, vocabulary]: the logits after the last `outputs` tokens.
 
-        The array is overwritten by the next call.  Raises DoesNotFit when the context is full.
+        The array is overwritten by the next call; `progress` gets tokens done after every step.
+        Raises DoesNotFit when the context is full.
         """
         count = len(tokens)
         ids = np.asarray(tokens, np.int64)
@@ -69,6 +76,7 @@ class Model:
             part = ids[start : start + self.batch]
             wanted = min(outputs, len(part)) if start + self.batch >= count else 0
             self._step(part, wanted)
+            progress(start + len(part))
         return self._program.logits[:outputs]
 
     def rewind(self, position: int) -> None:
@@ -105,6 +113,11 @@ class Model:
         last = len(ids) % self.batch or self.batch
         if not 1 <= outputs <= min(self.outputs, last):
             raise EdgeError(f"logits of {outputs} tokens, expected 1..{min(self.outputs, last)}")
+
+
+def _default_kv(file: EdgeFile) -> str:
+    reference = all(i.format in ("float32", "vector", "bytes") for i in file.tensors.values())
+    return "float32" if reference else "float16"
 
 
 def usable_cores() -> int:

@@ -1,6 +1,7 @@
 """Threads that walk plans together: asleep between steps, in native code while one runs."""
 
 import ctypes
+import itertools
 import platform
 import threading
 import weakref
@@ -19,6 +20,7 @@ YIELD, SYSCALL, FUTEX = range(256, 280, 8)
 STATE_BYTES = 320
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98}
 FUTEX_WAKE_PRIVATE, EVERYBODY = 129, 2**31 - 1
+_generations = itertools.count(1, 2)  # of all teams: plans may change hands
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -57,7 +59,7 @@ class Team:
         self._set(OPS, len(plan.ops))
         self._set(TOKENS, tokens)
         self._set(OUTPUTS, outputs)
-        self._step(self._address, 0, 0)
+        self._step(self._address, next(_generations), 0)
 
     def resize(self, threads: int) -> None:
         """Use this many of the team's threads from the next step on."""

@@ -10,6 +10,7 @@ with one scale (and offset) per row and group of columns.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ CODES = {
     "ternary": Codes(2, 3, 1, 16, 64, (0, 256), False),
     "ternary-dense": Codes(1.6, 3, 1, 20, 80, (0,), False),
 }
-FLOATS = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+FLOATS: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,15 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
     """uint8 [tiles, tile_bytes] of a float matrix."""
     rows, columns = matrix.shape
-    form = WeightFormat(kind)
-    out = np.zeros((form.tiles(rows), TILE_ROWS, columns), FLOATS[kind])
-    out.reshape(-1, columns)[:rows] = matrix
-    return _pad_bytes(np.ascontiguousarray(out.transpose(0, 2, 1)), form.tile_bytes(columns))
+    form, dtype = WeightFormat(kind), FLOATS[kind]
+    out = np.zeros((form.tiles(rows), form.tile_bytes(columns) // dtype.itemsize), dtype)
+    lanes = out[:, : columns * TILE_ROWS].reshape(-1, columns, TILE_ROWS)
+    whole = rows // TILE_ROWS
+    full = matrix[: whole * TILE_ROWS].reshape(whole, TILE_ROWS, columns)
+    lanes[:whole] = full.transpose(0, 2, 1)
+    if whole < len(lanes):
+        lanes[whole, :, : rows % TILE_ROWS] = matrix[whole * TILE_ROWS :].T
+    return out.view(np.uint8)
 
 
 def unpack_floats(tiles: np.ndarray, kind: str, rows: int, columns: int) -> np.ndarray:
@@ -109,8 +114,3 @@ def _unpack_scales(lines: np.ndarray, form: WeightFormat, rows: int, columns: in
     values = values.reshape(len(lines), -1, TILE_ROWS).transpose(0, 2, 1)
     real = -(-columns // form.group) if form.group else 1
     return values.reshape(-1, values.shape[2])[:rows, :real].astype(np.float32)
-
-
-def _pad_bytes(array: np.ndarray, width: int) -> np.ndarray:
-    flat = array.reshape(len(array), -1).view(np.uint8)
-    return np.pad(flat, ((0, 0), (0, width - flat.shape[1])))

@@ -10,10 +10,11 @@ from edge.errors import SourceError
 from edge.format.formats import QuantizedTensor
 
 from . import Generation, TokenizerFiles
-from .digest import sha256
+from .files import sha256
 from .gguf_blocks import BlockMatrix
 from .gguf_config import hugging_face_config
 from .gguf_file import GgufFile, GgufTensor
+from .gguf_grids import kept_grid
 from .gguf_names import hugging_face_name
 from .gguf_tokenizer import generation_of, tokenizer_files
 from .rope_pairs import half_split_order
@@ -52,9 +53,9 @@ class GgufSource:
 
     def kept(self, name: str) -> QuantizedTensor | None:
         tensor = self._tensor(name)
-        return self._matrix(name, tensor).grid() if len(tensor.shape) == 2 else None
+        return kept_grid(self._matrix(name, tensor)) if len(tensor.shape) == 2 else None
 
-    def tokenizer(self) -> TokenizerFiles:
+    def tokenizer(self) -> TokenizerFiles | None:
         return tokenizer_files(self._file.metadata, str(self.path))
 
     def _tensor(self, name: str) -> GgufTensor:

@@ -4,6 +4,7 @@ Defaults that a file may leave out are llama.cpp's (src/models/<architecture>.cp
 of Gemma 3, transformers'.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,7 +19,7 @@ MODEL_TYPES = {
     "qwen2": "qwen2",
     "qwen3": "qwen3",
     "gemma2": "gemma2",
-    "gemma3": "gemma3",
+    "gemma3": "gemma3_text",
     "phi3": "phi3",
     "bitnet": "bitnet",
     "bitnet-b1.58": "bitnet",
@@ -46,7 +47,7 @@ class Keys:
         self.architecture = self.of("general.architecture", str)
         if self.architecture not in MODEL_TYPES:
             raise UnsupportedModel(
-                f"{file.path}: architecture {self.architecture!r}; edge reads "
+                f"{file.path}: architecture {self.architecture!r:.60}; edge reads "
                 f"{', '.join(MODEL_TYPES)}"
             )
 
@@ -218,7 +219,12 @@ def _yarn(keys: Keys, factor: float) -> dict[str, Any]:
         "beta_fast": "rope.scaling.yarn_beta_fast",
         "beta_slow": "rope.scaling.yarn_beta_slow",
     }
-    return scaling | {ours: keys.number(gguf) for ours, gguf in names.items() if keys.has(gguf)}
+    scaling |= {ours: keys.number(gguf) for ours, gguf in names.items() if keys.has(gguf)}
+    if keys.has("rope.scaling.yarn_log_multiplier") and factor > 1:  # mscale_all_dim of Mistral
+        all_dims = keys.number("rope.scaling.yarn_log_multiplier")
+        log = 0.1 * math.log(factor)
+        scaling["attention_factor"] = (log + 1) / (all_dims * log + 1)
+    return scaling
 
 
 def _small_tensor(file: GgufFile, name: str) -> list[float] | None:

@@ -22,13 +22,14 @@ import numpy as np
 
 from edge.errors import SourceError, UnsupportedModel
 
+from .files import mapped
 from .gguf_blocks import BlockType, block_type
 
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
 MAX_NAME_BYTES = 1024
 MAX_ALIGNMENT = 1 << 16
 
-SCALARS = {
+SCALARS: dict[int, np.dtype[Any]] = {
     0: np.dtype("<u1"),
     1: np.dtype("<i1"),
     2: np.dtype("<u2"),
@@ -62,7 +63,7 @@ class GgufFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._map = _mapped(path)
+        self._map = mapped(path)
         cursor = _Cursor(path, self._map)
         tensor_count, key_count = _read_counts(cursor)
         self.metadata = _read_metadata(cursor, key_count)
@@ -117,16 +118,6 @@ class _Cursor:
             return self.data[start : self.at].decode()
         except UnicodeDecodeError:
             raise self.error(f"{what} is not UTF-8") from None
-
-
-def _mapped(path: Path) -> mmap.mmap:
-    try:
-        with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except ValueError:  # what mmap says of a file without bytes
-        raise SourceError(f"{path}: the file is empty") from None
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _read_counts(cursor: _Cursor) -> tuple[int, int]:

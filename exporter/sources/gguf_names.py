@@ -34,7 +34,7 @@ LAYERS_OF = {
     "qwen2": LAYER,
     "qwen3": LAYER | QK_NORMS,
     "gemma2": LAYER | GEMMA,
-    "gemma3": LAYER | GEMMA | QK_NORMS,
+    "gemma3_text": LAYER | GEMMA | QK_NORMS,
     "phi3": LAYER | PHI3,
     "bitnet": LAYER | BITNET,
 }

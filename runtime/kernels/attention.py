@@ -121,15 +121,18 @@ def _softmax(scores, first, last, begin, end):
 # --- scores: 16 positions of the cache times the queries of `rows` tokens ---------------------
 
 
-def _score_float16(rows):
-    @inline
-    def score(block, q, q_stride, dim, sums):
-        acc = simd.zero_floats(rows)
-        for i in range(dim):
-            acc = simd.add_outer(acc, simd.load_halves(block + 32 * i), q + 4 * i, q_stride)
-        return acc
+def _score_floats(load, width):
+    def make(rows):
+        @inline
+        def score(block, q, q_stride, dim, sums):
+            acc = simd.zero_floats(rows)
+            for i in range(dim):
+                acc = simd.add_outer(acc, load(block + 16 * width * i), q + 4 * i, q_stride)
+            return acc
 
-    return score
+        return score
+
+    return make
 
 
 def _score_int8(rows):
@@ -200,18 +203,21 @@ def _scale_weights(weights, stride, rows, scales, block_bytes, first, last):
             simd.store_floats(source + rows * stride + 64 * i, product)
 
 
-def _values_float16(rows):
-    add = _sum_values(simd.load_halves, 32, rows)
+def _values_floats(load, width):
+    def make(rows):
+        add = _sum_values(load, 16 * width, rows)
 
-    @inline
-    def values(cache, block_bytes, dim, first, last, weights, stride, out, out_stride):
-        for d in range(0, dim, 16):
-            acc = simd.zero_floats(rows)
-            at = cache + 32 * dim + 32 * d
-            acc = add(acc, at, block_bytes, first, last, weights, stride)
-            simd.store_rows(acc, out + 4 * d, out_stride)
+        @inline
+        def values(cache, block_bytes, dim, first, last, weights, stride, out, out_stride):
+            for d in range(0, dim, 16):
+                acc = simd.zero_floats(rows)
+                at = cache + 16 * width * (dim + d)
+                acc = add(acc, at, block_bytes, first, last, weights, stride)
+                simd.store_rows(acc, out + 4 * d, out_stride)
 
-    return values
+        return values
+
+    return make
 
 
 def _values_int8(rows):
@@ -266,5 +272,15 @@ def _add_offsets(weights, offsets, block_bytes, first, last, out):
     simd.store_floats(out + 64, simd.load_floats(out + 64) + shift)
 
 
-_SCORE = {"float16": _score_float16, "int8": _score_int8, "int4": _score_int4}
-_VALUES = {"float16": _values_float16, "int8": _values_int8, "int4": _values_int4}
+_SCORE = {
+    "float32": _score_floats(simd.load_floats, 4),
+    "float16": _score_floats(simd.load_halves, 2),
+    "int8": _score_int8,
+    "int4": _score_int4,
+}
+_VALUES = {
+    "float32": _values_floats(simd.load_floats, 4),
+    "float16": _values_floats(simd.load_halves, 2),
+    "int8": _values_int8,
+    "int4": _values_int4,
+}

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-KV_KINDS = ("float16", "int8", "int4")
+KV_KINDS = ("float16", "int8", "int4", "float32")
 SOURCES, SINKS = ("plain", "silu", "gelu", "relu2"), ("float", "group", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
@@ -41,6 +41,7 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "softcap": ("activations", "softcap"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
+    "read": ("bandwidth", "read"),
 }
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -16,10 +17,12 @@ class Library:
     """Machine code for one target.  Addresses stay valid for the life of the process.
 
     A warm cache needs llvmlite only; Numba is imported when a kernel has to be compiled.
+    `on_compile` hears how many kernels of a `load` are compiled, of how many (about 1 s each).
     """
 
     def __init__(self, target: Target, folder: Path):
         self.target = target
+        self.on_compile: Callable[[int, int], None] = lambda done, total: None
         self._folder = folder
         self._addresses: dict[str, int] = {}
         self._engine: Any = None
@@ -36,9 +39,10 @@ class Library:
             return
         import llvmlite.binding as llvm
 
+        objects = self._objects(missing)
         engine = self._start_engine()
-        for name in missing:
-            engine.add_object_file(llvm.ObjectFileRef.from_data(self._object(name)))
+        for code in objects:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         for name in missing:
             self._addresses[name] = engine.get_function_address(catalogue.symbol(name))
@@ -53,14 +57,27 @@ class Library:
             self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         return self._engine
 
-    def _object(self, name: str) -> bytes:
-        path = self._folder / f"{name}.o"
+    def _objects(self, names: list[str]) -> list[bytes]:
+        """Object files of kernels, from the cache where it has them."""
+        objects = {name: self._cached(name) for name in names}
+        uncached = [name for name, code in objects.items() if not code]
+        for done, name in enumerate(uncached):
+            self.on_compile(done, len(uncached))
+            objects[name] = compile_kernel(name, self.target)
+            _keep(self._path(name), objects[name])
+        if uncached:
+            self.on_compile(len(uncached), len(uncached))
+        return list(objects.values())
+
+    def _cached(self, name: str) -> bytes:
+        """Empty if the cache lacks the kernel."""
         try:
-            return path.read_bytes()
+            return self._path(name).read_bytes()
         except OSError:
-            code = compile_kernel(name, self.target)
-            _keep(path, code)
-            return code
+            return b""
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.o"
 
 
 def compile_kernel(name: str, target: Target) -> bytes:

@@ -64,13 +64,18 @@ def kernel(kind: str) -> Kernel:
     return rope
 
 
-@inline
-def _keep_float16(block, k, v, dim, slot):
-    values = block + 32 * dim + 32 * slot
-    for i in range(dim):
-        simd.store_f16(block + 32 * i + 2 * slot, simd.load_f32(k + 4 * i))
-    for i in range(0, dim, 16):
-        simd.store_halves(values + 32 * i, simd.load_floats(v + 4 * i))
+def _keep_floats(store, store_vector, width):
+    """Elements of `width` bytes: keys one by one, values 16 at a time."""
+
+    @inline
+    def keep(block, k, v, dim, slot):
+        values = block + 16 * width * (dim + slot)
+        for i in range(dim):
+            store(block + 16 * width * i + width * slot, simd.load_f32(k + 4 * i))
+        for i in range(0, dim, 16):
+            store_vector(values + 16 * width * i, simd.load_floats(v + 4 * i))
+
+    return keep
 
 
 @inline
@@ -140,4 +145,9 @@ def _keep_nibbles(x, scale_at, offset_at, out, stride):
         simd.store_u8(out + stride * i, p | q << 4)
 
 
-_KEEP = {"float16": _keep_float16, "int8": _keep_int8, "int4": _keep_int4}
+_KEEP = {
+    "float32": _keep_floats(simd.store_f32, simd.store_floats, 4),
+    "float16": _keep_floats(simd.store_f16, simd.store_halves, 2),
+    "int8": _keep_int8,
+    "int4": _keep_int4,
+}

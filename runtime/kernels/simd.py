@@ -181,6 +181,68 @@ def _offset(builder, address, stride, index):
     return builder.add(address, builder.mul(stride, ir.Constant(I64, index)))
 
 
+def _from_half(isa, builder, half):
+    """float16 to float32, exact; scalar or vector."""
+    if isa != "plain":
+        return builder.fpext(half, _like(half.type, F32))
+    # A target without the instruction would call a function: shift the fields into place and
+    # let a multiplication by 2**112 move the exponent, which makes subnormals right too.
+    word, wide = _like(half.type, I16), _like(half.type, I32)
+    bits = builder.zext(builder.bitcast(half, word), wide)
+    sign = builder.shl(builder.and_(bits, _all(wide, 0x8000)), _all(wide, 16))
+    rest = builder.shl(builder.and_(bits, _all(wide, 0x7FFF)), _all(wide, 13))
+    value = builder.fmul(builder.bitcast(rest, _like(half.type, F32)), _all_floats(half, 2.0**112))
+    return builder.bitcast(builder.or_(builder.bitcast(value, wide), sign), value.type)
+
+
+def _to_half(isa, builder, value):
+    """float32 of magnitude up to 65504 to the nearest float16, ties to even."""
+    if isa != "plain":
+        return builder.fptrunc(value, _like(value.type, F16))
+    wide, word = _like(value.type, I32), _like(value.type, I16)
+    bits = builder.bitcast(value, wide)
+    sign = builder.and_(builder.lshr(bits, _all(wide, 16)), _all(wide, 0x8000))
+    size = builder.bitcast(builder.and_(bits, _all(wide, 0x7FFFFFFF)), value.type)
+    # Adding 2**13 times the value's power of two (at least float16's smallest) rounds to 11 bits.
+    power = builder.and_(builder.bitcast(size, wide), _all(wide, 0x7F800000))
+    small = builder.icmp_unsigned("<", power, _all(wide, 113 << 23))
+    power = builder.select(small, _all(wide, 113 << 23), power)
+    magic = builder.bitcast(builder.add(power, _all(wide, 13 << 23)), value.type)
+    rounded = builder.fsub(builder.fadd(size, magic), magic)
+    moved = builder.fmul(rounded, _all_floats(value, 2.0**-112))
+    fields = builder.lshr(builder.bitcast(moved, wide), _all(wide, 13))
+    return builder.bitcast(builder.trunc(builder.or_(fields, sign), word), _like(value.type, F16))
+
+
+def _fused(isa, builder, a, b, c):
+    """a * b + c: one rounding, where the target has an instruction for it."""
+    if isa == "plain":
+        return builder.fadd(builder.fmul(a, b), c)
+    return _call(builder, f"llvm.fma.v{a.type.count}f32", a.type, a, b, c)
+
+
+def _nearest(isa, builder, x):
+    """The nearest integer as a float, ties to even; plain targets: for |x| < 2**22."""
+    if isa == "plain":
+        magic = _all(x.type, 1.5 * 2.0**23)
+        return builder.fsub(builder.fadd(x, magic), magic)
+    suffix = f"v{x.type.count}f32" if isinstance(x.type, ir.VectorType) else "f32"
+    return _call(builder, f"llvm.rint.{suffix}", x.type, x)
+
+
+def _like(kind, element):
+    """`element`, or as many of them as `kind` has lanes."""
+    return ir.VectorType(element, kind.count) if isinstance(kind, ir.VectorType) else element
+
+
+def _all(kind, value):
+    return _constant(kind, value) if isinstance(kind, ir.VectorType) else ir.Constant(kind, value)
+
+
+def _all_floats(like, value):
+    return _all(_like(like.type, F32), value)
+
+
 # --- scalars ----------------------------------------------------------------------------------
 
 
@@ -204,9 +266,9 @@ def load_f32(builder, address):
     return _load(builder, address, F32, 4)
 
 
-@op(types.float32(ADDRESS))
-def load_f16(builder, address):
-    return builder.fpext(_load(builder, address, F16, 2), F32)
+@block_op(lambda address: types.float32(address))
+def load_f16(isa, builder, values, args):
+    return _from_half(isa, builder, _load(builder, values[0], F16, 2))
 
 
 @op(types.void(ADDRESS, types.float32))
@@ -214,9 +276,9 @@ def store_f32(builder, address, value):
     _store(builder, address, value, 4)
 
 
-@op(types.void(ADDRESS, types.float32))
-def store_f16(builder, address, value):
-    _store(builder, address, builder.fptrunc(value, F16), 2)
+@block_op(lambda address, value: types.void(address, types.float32))
+def store_f16(isa, builder, values, args):
+    _store(builder, values[0], _to_half(isa, builder, values[1]), 2)
 
 
 @op(types.void(ADDRESS, types.int32))
@@ -259,9 +321,10 @@ def load_floats(builder, address):
     return _load(builder, address, Floats.ir, 4)
 
 
-@op(Floats(ADDRESS))
-def load_halves(builder, address):
-    return builder.fpext(_load(builder, address, ir.VectorType(F16, LANES), 2), Floats.ir)
+@block_op(lambda address: Floats(address))
+def load_halves(isa, builder, values, args):
+    half = _load(builder, values[0], ir.VectorType(F16, LANES), 2)
+    return _from_half(isa, builder, half)
 
 
 @op(Floats(ADDRESS))
@@ -289,9 +352,9 @@ def store_floats(builder, address, value):
     _store(builder, address, value, 4)
 
 
-@op(types.void(ADDRESS, Floats))
-def store_halves(builder, address, value):
-    _store(builder, address, builder.fptrunc(value, ir.VectorType(F16, LANES)), 2)
+@block_op(lambda address, value: types.void(address, value))
+def store_halves(isa, builder, values, args):
+    _store(builder, values[0], _to_half(isa, builder, values[1]), 2)
 
 
 @op(types.void(ADDRESS, Ints))
@@ -300,11 +363,10 @@ def store_int8s(builder, address, value):
     _store(builder, address, builder.trunc(value, ir.VectorType(I8, LANES)), 1)
 
 
-@op(Ints(Floats))
-def round_to_int(builder, value):
-    """Nearest integers, ties to even; the values must fit in 32 bits."""
-    rounded = _call(builder, "llvm.rint.v16f32", Floats.ir, value)
-    return builder.fptosi(rounded, Ints.ir)
+@block_op(lambda value: Ints(value))
+def round_to_int(isa, builder, values, args):
+    """Nearest integers, ties to even, of magnitude below 2**22."""
+    return builder.fptosi(_nearest(isa, builder, values[0]), Ints.ir)
 
 
 @op(Floats(Ints))
@@ -312,10 +374,10 @@ def to_floats(builder, value):
     return builder.sitofp(value, Floats.ir)
 
 
-@op(Floats(Floats, Floats, Floats))
-def fma(builder, a, b, c):
+@block_op(lambda a, b, c: Floats(a, b, c))
+def fma(isa, builder, values, args):
     """a * b + c."""
-    return _call(builder, "llvm.fma.v16f32", Floats.ir, a, b, c)
+    return _fused(isa, builder, *values)
 
 
 @op(Floats(Floats, Floats))
@@ -362,24 +424,24 @@ def sum_int_lanes(builder, a):
     return _reduce(builder, a, lambda b, x, y: b.add(x, y))
 
 
-@op(Floats(Floats))
-def exp(builder, x):
+@block_op(lambda x: Floats(x))
+def exp(isa, builder, values, args):
     """e**x, relative error below 2e-7; below -87 the result is 0, above 88 it is e**88.
 
     2**n * p(r) with n = round(x / ln 2) and a degree-6 polynomial (Cephes expf).
     """
-    kind = Floats.ir
+    x, kind = values[0], Floats.ir
 
     def c(value):
         return _constant(kind, value)
 
     def fused(a, b, d):
-        return _call(builder, "llvm.fma.v16f32", kind, a, b, d)
+        return _fused(isa, builder, a, b, d)
 
     tiny = builder.fcmp_ordered("<", x, c(-87.0))
     x = _call(builder, "llvm.minnum.v16f32", kind, x, c(88.0))
     x = _call(builder, "llvm.maxnum.v16f32", kind, x, c(-87.0))
-    n = _call(builder, "llvm.rint.v16f32", kind, builder.fmul(x, c(1.44269504088896341)))
+    n = _nearest(isa, builder, builder.fmul(x, c(1.44269504088896341)))
     r = fused(n, c(-0.693359375), x)
     r = fused(n, c(2.12194440e-4), r)
     p = c(1.9875691500e-4)
@@ -719,7 +781,7 @@ def add_scaled(isa, builder, values, args):
             total = builder.add(total, other)
         scale = builder.fmul(values[2], x_scale)
         value = builder.sitofp(total, Floats.ir)
-        acc[t] = _call(builder, "llvm.fma.v16f32", Floats.ir, value, scale, acc[t])
+        acc[t] = _fused(isa, builder, value, scale, acc[t])
     return _pack(builder, acc)
 
 
@@ -729,7 +791,7 @@ def add_outer(isa, builder, values, args):
     acc = _unpack(builder, values[0])
     x = _splat_loads(builder, values[2], values[3], F32, len(acc))
     for t, value in enumerate(x):
-        acc[t] = _call(builder, "llvm.fma.v16f32", Floats.ir, values[1], value, acc[t])
+        acc[t] = _fused(isa, builder, values[1], value, acc[t])
     return _pack(builder, acc)
 
 
@@ -826,11 +888,10 @@ def scale_rows(isa, builder, values, args):
 def add_products(isa, builder, values, args):
     """acc[t] + block[t] * factor."""
     pairs = zip(_unpack(builder, values[0]), _unpack(builder, values[1]), strict=True)
-    name = "llvm.fma.v16f32"
-    return _pack(builder, [_call(builder, name, Floats.ir, b, values[2], a) for a, b in pairs])
+    return _pack(builder, [_fused(isa, builder, b, values[2], a) for a, b in pairs])
 
 
-@op(types.float32(types.float32))
-def rint(builder, value):
-    """The nearest integer, ties to even."""
-    return _call(builder, "llvm.rint.f32", F32, value)
+@block_op(lambda value: types.float32(value))
+def rint(isa, builder, values, args):
+    """The nearest integer, ties to even, of magnitude below 2**22."""
+    return _nearest(isa, builder, values[0])

@@ -151,9 +151,11 @@ def walk(state, generation, plan, ops, tokens, outputs, scratch):
             pending = 0
 
 
-def step(state, unused, thread):
-    """Run the plan in the state once, as thread 0, with whoever comes to help."""
-    generation = simd.load_acquire(state + GENERATION) + 1
+def step(state, generation, thread):
+    """Run the plan in the state once, as thread 0, with whoever comes to help.
+
+    `generation` is odd and larger than any that the plan or the team has seen.
+    """
     simd.store_release(state + GENERATION, generation)
     if simd.load_acquire(state + SLEEPERS) > 0:
         futex(state, state + GENERATION, FUTEX_WAKE, EVERYBODY)
@@ -163,9 +165,9 @@ def step(state, unused, thread):
     simd.store_release(state + GENERATION, generation + 1)
 
 
-def work(state, unused, thread):
+def work(state, generation, thread):
     """Help with every step until STOP: the life of thread 1, 2, ..."""
-    seen = 0
+    seen = generation
     turns = 0
     while True:
         generation = simd.load_acquire(state + GENERATION)

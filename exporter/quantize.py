@@ -1,0 +1,74 @@
+"""A float matrix onto the grid of a weight format, and how far that moves it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.format.formats import QuantizedTensor, WeightFormat
+
+from .rounding import rounding_method
+from .rows import row_blocks, rows_of
+from .scales import scale_method
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a matrix is stored; float formats have neither scales nor rounding."""
+
+    format: WeightFormat
+    scales: str = ""
+    rounding: str = "rtn"
+
+
+def quantize(matrix: np.ndarray, method: Method) -> QuantizedTensor:
+    """float32 [rows, columns] on the method's grid, a block of rows at a time."""
+    form = method.format
+    fit, round_ = scale_method(method.scales), rounding_method(method.rounding)
+    rows, columns = matrix.shape
+    width = form.group or columns
+    codes = np.empty((rows, columns), np.uint8)
+    scales = np.empty((rows, -(-columns // width)), np.float32)
+    offsets = np.empty_like(scales) if form.offset else None
+    for at in row_blocks(matrix.shape):
+        groups = _grouped(matrix[at], width)
+        scales[at], fitted = fit(groups, form)
+        if offsets is not None:
+            offsets[at] = fitted
+        block = round_(groups, scales[at], fitted, form)
+        codes[at] = block.reshape(len(block), -1)[:, :columns]
+    return QuantizedTensor(form, codes, scales, offsets)
+
+
+def _grouped(block: np.ndarray, width: int) -> np.ndarray:
+    """float32 [rows, groups, width]; the last column is repeated to fill the last group."""
+    missing = -block.shape[1] % width
+    if missing:
+        block = np.pad(block, ((0, 0), (0, missing)), mode="edge")
+    return block.reshape(len(block), -1, width)
+
+
+def quantization_error(matrix: np.ndarray, tensor: QuantizedTensor) -> float:
+    """||W - Q(W)|| / ||W||, Frobenius norms."""
+    return _relative_error(matrix, lambda at: rows_of(tensor, at).dequantize())
+
+
+def float_error(matrix: np.ndarray, form: WeightFormat) -> float:
+    """The same, of a matrix stored as floats; infinite where a value does not fit."""
+    with np.errstate(over="ignore"):
+        return _relative_error(matrix, lambda at: matrix[at].astype(form.kind))
+
+
+def _relative_error(matrix: np.ndarray, stored: Callable[[slice], np.ndarray]) -> float:
+    """Sums in float64."""
+    moved = total = 0.0
+    for at in row_blocks(matrix.shape):
+        difference = matrix[at] - stored(at).astype(np.float32)
+        moved += _squares(difference)
+        total += _squares(matrix[at])
+    return float(np.sqrt(moved / total)) if moved else 0.0
+
+
+def _squares(block: np.ndarray) -> float:
+    flat = block.ravel().astype(np.float64)
+    return float(flat @ flat)

@@ -1,0 +1,61 @@
+"""What an export did: sizes, formats and errors, for people and for `export --json`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.format.spec import TensorInfo
+
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """One finished export; `tensors` in the order of the file."""
+
+    output: Path
+    bytes: int
+    bits_per_weight: float  # of all tensors but bytes, padding included
+    recipe: str
+    seconds: float
+    tensors: tuple[TensorInfo, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `export --json`."""
+        return {
+            "output": str(self.output),
+            "bytes": self.bytes,
+            "bits_per_weight": round(self.bits_per_weight, 4),
+            "recipe": self.recipe,
+            "seconds": round(self.seconds, 3),
+            "tensors": [_tensor(info) for info in self.tensors],
+        }
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "format": info.format,
+        "shape": list(info.shape),
+        "bytes": info.nbytes,
+        "error": info.error or 0.0,  # vectors and bytes are stored as they are
+    }
+
+
+def bits_per_weight(infos: Iterable[TensorInfo], parameters: int) -> float:
+    return 8 * sum(i.nbytes for i in infos if i.format != "bytes") / parameters
+
+
+def notes(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:
+    """What a user may not expect of the recipe."""
+    matrices = [i for i in infos if len(i.shape) == 2]
+    moved = sum(bool(i.error) for i in matrices)
+    if recipe.name == "keep" and moved:
+        became = recipe.body.format
+        return (f"{moved} of {len(matrices)} matrices were on no grid of ours, now {became}",)
+    rounded = sum(bool(i.error) and i.format == str(recipe.body.format) for i in matrices)
+    if recipe.inexact is not None and rounded:
+        return (f"{rounded} matrices were not {recipe.body.format} and were rounded by force",)
+    return ()

@@ -1,0 +1,76 @@
+"""BitNet's ternary weights in Hugging Face checkpoints, packed or still in full precision.
+
+Packed (transformers/integrations/bitnet.py): uint8 [rows / 4, columns] whose bits 2i and 2i + 1
+hold row i * rows / 4 + r of the matrix as 0, 1, 2 for -1, 0, 1, beside `weight_scale`. Layers of
+class AutoBitLinear multiply by that scale, BitLinear divides by it. "Online" checkpoints hold
+the training weights, which every forward pass rounds to -1, 0, 1 times their mean magnitude.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from edge.errors import SourceError, UnsupportedModel
+from edge.format.formats import QuantizedTensor, WeightFormat
+
+LINEAR_CLASSES = ("autobitlinear", "bitlinear")
+MODES = ("offline", "online")
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class BitNetWeights:
+    """What a checkpoint's quantization_config says about its linear layers."""
+
+    def __init__(self, settings: dict[str, Any], where: str) -> None:
+        self.linear_class = settings.get("linear_class", "bitlinear")
+        self.mode = settings.get("quantization_mode", "offline")
+        excluded = settings.get("modules_to_not_convert") or []
+        if self.linear_class not in LINEAR_CLASSES or self.mode not in MODES:
+            raise UnsupportedModel(
+                f"{where}: BitNet layers {self.linear_class!r:.40}, {self.mode!r:.40}; edge reads "
+                f"{', '.join(LINEAR_CLASSES)}; {', '.join(MODES)}"
+            )
+        if settings.get("use_rms_norm"):
+            raise UnsupportedModel(f"{where}: BitNet layers with a norm of their own")
+        self.excluded = tuple(str(part) for part in excluded)
+
+    def is_rounded_online(self, name: str) -> bool:
+        """Whether the forward pass makes this training weight ternary."""
+        parts = name.split(".")
+        linear = len(parts) > 1 and parts[-1] == "weight" and parts[-2] in LAYERS
+        return self.mode == "online" and linear and not any(e in name for e in self.excluded)
+
+    def unpacked(self, packed: np.ndarray, scale: np.ndarray, where: str) -> QuantizedTensor:
+        if packed.ndim != 2 or scale.size != 1:
+            raise SourceError(
+                f"{where}: packed weights of shape {packed.shape} with {scale.size} scales; "
+                "expected a matrix and one scale"
+            )
+        codes = np.concatenate([packed >> 2 * i & 3 for i in range(4)])
+        if codes.size and codes.max() > 2:
+            raise SourceError(f"{where}: holds the 2-bit code 3, which has no meaning")
+        factor = np.float32(scale.reshape(-1)[0])
+        if self.linear_class == "bitlinear":
+            factor = np.float32(1) / factor if factor else np.float32("inf")
+        if not np.isfinite(factor):
+            raise SourceError(f"{where}: the scale is not usable: {scale.reshape(-1)[0]}")
+        return _ternary(codes, factor)
+
+    def rounded(self, weights: np.ndarray, is_bfloat16: bool) -> QuantizedTensor:
+        """What the forward pass makes of training weights, in their own precision."""
+        factor = np.float32(1) / np.maximum(np.abs(weights).mean(), np.float32(1e-5))
+        codes = np.clip(np.round(weights * factor), -1, 1) + 1
+        scale = np.float32(1) / factor
+        return _ternary(codes.astype(np.uint8), _bfloat16(scale) if is_bfloat16 else scale)
+
+
+def _ternary(codes: np.ndarray, scale: np.float32) -> QuantizedTensor:
+    scales = np.full((len(codes), 1), scale, np.float32)
+    return QuantizedTensor(WeightFormat("ternary"), codes, scales)
+
+
+def _bfloat16(value: np.float32) -> np.float32:
+    """The nearest bfloat16, ties to even."""
+    bits = int(np.float32(value).view(np.uint32))
+    rounded = np.uint32(bits + 0x7FFF + (bits >> 16 & 1) & 0xFFFF0000)
+    return rounded.view(np.float32)

@@ -1,0 +1,111 @@
+"""The grids of GGML's block formats that edge stores as they are, without rounding anything.
+
+The layouts are those of ggml-common.h; an unpacker takes uint8 [rows, blocks of a row, bytes of
+a block] and gives codes [rows, blocks, columns], scales and offsets [rows, blocks].
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+
+from .gguf_blocks import BlockMatrix, i2s_codes, i2s_scale
+
+Unpack = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+
+
+def kept_grid(matrix: BlockMatrix) -> QuantizedTensor | None:
+    """The matrix's own codes and scales, where edge has that grid."""
+    if matrix.type.name == "I2_S":
+        return _one_scale_for_all(matrix)
+    if matrix.type.name not in GRIDS:
+        return None
+    unpack, format_ = GRIDS[matrix.type.name]
+    tensor = _unpacked(matrix, unpack, format_)
+    if tensor is None or format_.kind != "ternary":
+        return tensor
+    return _one_scale_a_row(tensor)
+
+
+def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> QuantizedTensor | None:
+    """All blocks of a matrix; None if a code is not one of the format's levels."""
+    rows, columns = len(matrix.rows), matrix.columns
+    codes = np.empty((rows, columns), np.uint8)
+    scales = np.empty((rows, columns // matrix.type.columns), np.float32)
+    offsets = np.empty_like(scales) if format_.offset else None
+    for at, chunk in matrix.chunks():
+        blocks = chunk.reshape(len(chunk), -1, matrix.type.nbytes)
+        chunk_codes, scales[at], chunk_offsets = unpack(blocks)
+        if chunk_codes.max() >= CODES[format_.kind].levels:
+            return None
+        codes[at] = chunk_codes.reshape(len(chunk), -1)
+        if offsets is not None:
+            offsets[at] = chunk_offsets
+    return QuantizedTensor(format_, codes, scales, offsets)
+
+
+def _one_scale_a_row(tensor: QuantizedTensor) -> QuantizedTensor:
+    """The same tensor without groups if no row needs them (BitNet: one scale a matrix)."""
+    bits = tensor.scales.view(np.uint32)
+    if (bits != bits[:, :1]).any():
+        return tensor
+    return QuantizedTensor(WeightFormat("ternary"), tensor.codes, tensor.scales[:, :1].copy())
+
+
+def _one_scale_for_all(matrix: BlockMatrix) -> QuantizedTensor:
+    codes = np.empty((len(matrix.rows), matrix.columns), np.uint8)
+    for at, chunk in matrix.chunks():
+        codes[at] = i2s_codes(chunk, matrix.where)
+    scales = np.full((len(codes), 1), i2s_scale(matrix), np.float32)
+    return QuantizedTensor(WeightFormat("ternary"), codes, scales)
+
+
+def _half(blocks: np.ndarray, start: int) -> np.ndarray:
+    """The float16 at byte `start` of every block, as float32 [rows, blocks]."""
+    both = np.ascontiguousarray(blocks[:, :, start : start + 2])
+    return both.view("<f2")[:, :, 0].astype(np.float32)
+
+
+def _nibbles(packed: np.ndarray) -> np.ndarray:
+    """[..., n] bytes -> [..., 2n]: all low nibbles of a block, then all high ones."""
+    return np.concatenate([packed & 15, packed >> 4], axis=-1)
+
+
+def _q4_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    return _nibbles(blocks[:, :, 2:]), _half(blocks, 0), None
+
+
+def _q4_1(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return _nibbles(blocks[:, :, 4:]), _half(blocks, 0), _half(blocks, 2)
+
+
+def _q8_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0), None  # int8 q as q + 128
+
+
+def _tq1_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    """Five trits a byte, as the fixed-point fraction t * 256 / 243; the digit is its 3s place."""
+    parts = [(0, 32, 5), (32, 48, 5), (48, 52, 4)]  # bytes from, to; trits a byte
+    digits = []
+    for start, stop, trits in parts:
+        powers = np.array([1, 3, 9, 27, 81][:trits], np.uint8)[:, None]
+        digits.append((blocks[:, :, None, start:stop] * powers).reshape(*blocks.shape[:2], -1))
+    fractions = np.concatenate(digits, axis=-1).astype(np.uint16)
+    return (fractions * 3 >> 8).astype(np.uint8), _half(blocks, 52), None
+
+
+def _tq2_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    """Two runs of 32 bytes, each holding four runs of 32 codes, lowest bits first."""
+    packed = blocks[:, :, :64].reshape(*blocks.shape[:2], 2, 1, 32)
+    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
+    return (packed >> shifts & 3).reshape(*blocks.shape[:2], 256), _half(blocks, 64), None
+
+
+GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
+    "Q4_0": (_q4_0, WeightFormat("int4", 32)),
+    "Q4_1": (_q4_1, WeightFormat("int4", 32, offset=True)),
+    "Q8_0": (_q8_0, WeightFormat("int8", 32)),
+    "TQ1_0": (_tq1_0, WeightFormat("ternary", 256)),
+    "TQ2_0": (_tq2_0, WeightFormat("ternary", 256)),
+}

@@ -1,0 +1,68 @@
+"""Recipes by name."""
+
+import pytest
+
+from edge.errors import RecipeError
+from edge.exporter.recipe import PRESETS, RECIPES, parse
+
+BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
+
+
+@pytest.mark.parametrize(
+    "text, body, embedding",
+    [
+        ("keep", "int8-g32", "int8-g32"),
+        ("int8", "int8-g32", "int8-g32"),
+        ("int8-g0", "int8", "int8"),
+        ("int8-g128", "int8-g128", "int8-g128"),
+        ("int4", "int4-g32-offset", "int8-g32"),
+        ("int4-g64", "int4-g64-offset", "int8-g32"),
+        ("ternary", "ternary", "int8-g32"),
+        ("float16", "float16", "float16"),
+        ("float32", "float32", "float32"),
+    ],
+)
+def test_a_recipe_names_the_format_of_every_matrix(text, body, embedding):
+    recipe = parse(text)
+    assert str(recipe.method(BODY).format) == body
+    assert str(recipe.method(EMBEDDING).format) == embedding
+    assert str(recipe.method("output.weight").format) == embedding
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_recipe_is_called_what_it_was_asked_for(name):
+    assert str(parse(name)) == name
+    for group in PRESETS[name].groups[1:]:
+        assert str(parse(name, group)) == f"{name}-g{group}"
+        assert parse(name, group) == parse(f"{name}-g{group}")
+
+
+def test_the_default_group_may_be_said():
+    assert parse("int4-g32") == parse("int4", 32) == parse("int4") == parse("int4-g32", 32)
+
+
+@pytest.mark.parametrize("text", ["", "int5", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
+def test_an_unknown_recipe_lists_the_choices(text):
+    with pytest.raises(RecipeError, match="choose from keep, int8, int4, ternary, float16"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text, group, message",
+    [
+        ("int4", 48, "group of 48: choose a group of 32, 64, 128"),
+        ("int4-g0", None, "choose a group of 32, 64, 128"),
+        ("int4", -1, "group of -1"),
+        ("keep", 32, "'keep' with a group of 32: it has no groups"),
+        ("float32-g64", None, "it has no groups"),
+        ("int4-g64", 32, "say one of them"),
+    ],
+)
+def test_a_group_that_there_is_not_is_refused(text, group, message):
+    with pytest.raises(RecipeError, match=message):
+        parse(text, group)
+
+
+def test_every_recipe_is_described_in_a_sentence():
+    assert list(RECIPES) == ["keep", "int8", "int4", "ternary", "float16", "float32"]
+    assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())
