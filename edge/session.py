@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +14,14 @@ from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
-from edge.runtime.generate import Answer, Engine, Timings
+from edge.runtime.generate import Answer, Engine, Progress, Timings
 from edge.runtime.kernels.library import library
 from edge.runtime.model import Model
-from edge.runtime.sampler import Sampler, Sampling, recommended
+from edge.runtime.sampler import Sampler, recommended
 from edge.runtime.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
 
 class Options(TypedDict, total=False):
@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     temperature     0: always the most likely token
     top_k, top_p, min_p, repeat_penalty, seed   see edge.runtime.sampler
     stop            strings that end the answer; they are not part of it
-    progress        gets the prompt's tokens computed so far
+    progress        gets the prompt's tokens computed so far, and how many are to be
     """
 
     max_tokens: int | None
@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
     repeat_penalty: float | None
     seed: int | None
     stop: str | Sequence[str]
-    progress: Callable[[int], None]
+    progress: Progress | None
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Session:
     def close(self) -> None:
         self.model.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -164,7 +164,7 @@ class Session:
             max_tokens=max_tokens,
             stops=[*stops, *([stop] if isinstance(stop, str) else stop)],
             continues=continues,
-            progress=progress or (lambda done: None),
+            progress=progress or (lambda done, total: None),
         )
         answer.timings.load_s = self._load_s
         return answer
@@ -220,14 +220,14 @@ def load(
     *,
     threads: int | None = None,
     context: int | None = None,
-    kv: str = "float16",
-    compiling: Callable[[int, int], None] | None = None,
+    kv: str | None = None,
+    compiling: Progress | None = None,
 ) -> Session:
     """Open an .edge file.
 
     threads    defaults to the cores this process may use
     context    tokens of prompt and answer together; defaults to the model's own, at most 4096
-    kv         kind of KV cache: float16, int8 or int4
+    kv         kind of KV cache: float16 (unless the model is float32), int8, int4 or float32
     compiling  hears how many kernels are compiled, of how many, when this machine sees them first
 
     Raises FormatError, UnsupportedModel, DoesNotFit, OSError.
@@ -243,9 +243,7 @@ def load(
     return session
 
 
-def load_model(
-    path: str | Path, *, compiling: Callable[[int, int], None] | None = None, **settings: Any
-) -> Model:
+def load_model(path: str | Path, *, compiling: Progress | None = None, **settings: Any) -> Model:
     """The model alone; `settings` are Model's."""
     path = Path(path)
     if path.is_dir() or path.suffix in (".gguf", ".safetensors", ".onnx"):
@@ -257,6 +255,3 @@ def load_model(
     if compiling:
         kernels.on_compile = compiling
     return Model(EdgeFile(path), kernels=kernels, **settings)
-
-
-__all__ = ["Answer", "Generation", "Options", "Sampling", "Session", "load"]

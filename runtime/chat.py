@@ -53,6 +53,10 @@ class ChatFormat:
         except (FormatError, UnicodeDecodeError) as error:
             raise FormatError(f"{file.path}: {TEMPLATE}: {error}") from None
 
+    @property
+    def has_template(self) -> bool:
+        return self._template is not None
+
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Ids of a conversation, up to where the model's answer begins."""
         text = self.render([self._marked(message) for message in messages])
@@ -130,8 +134,14 @@ def _guarded(pieces: Iterator[str]) -> Iterator[str]:
         raise EdgeError(f"the model's chat template refuses the messages: {message}") from None
 
 
-# A template can make any of Python's operators fail.
-_TEMPLATE_ERRORS = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
+_TEMPLATE_ERRORS = (  # any of Python's operators can fail in a template
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def _to_json(value: Any, **options: Any) -> str:

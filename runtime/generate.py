@@ -14,6 +14,8 @@ from .model import Model
 from .sampler import RECENT, Sampler
 from .tokenizer import Tokenizer
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass
 class Timings:
@@ -51,25 +53,27 @@ class Engine:
         self._tokens, self.model.position = list(tokens), len(tokens)
 
     def prefill(
-        self, prompt: Sequence[int], progress: Callable[[int], None] = lambda done: None
+        self, prompt: Sequence[int], progress: Progress = lambda done, total: None
     ) -> tuple[np.ndarray, int]:
         """Logits after a prompt, and how many of its tokens had to be computed.
 
-        Raises EdgeError (empty, ids out of range), DoesNotFit (longer than the context).
+        `progress` gets tokens computed and how many there are.  Raises EdgeError (empty, ids out of range), DoesNotFit (longer than the context).
         """
         if not prompt:
             raise EdgeError("the prompt is empty")
         known = min(common_prefix(self.cached, prompt), len(prompt) - 1)
         self.model.rewind(known)
         self._tokens = list(prompt)
-        logits = self.model.forward(prompt[known:], progress=progress)[0]
-        return logits, len(prompt) - known
+        new = len(prompt) - known
+        logits = self.model.forward(prompt[known:], progress=lambda done: progress(done, new))[0]
+        return logits, new
 
     def decode(self, token: int) -> np.ndarray:
         """Logits after one more token."""
         del self._tokens[self.model.position :]
         self._tokens.append(token)
-        return self.model.forward([token])[0]
+        logits: np.ndarray = self.model.forward([token])[0]
+        return logits
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -131,12 +135,13 @@ class Answer(Iterator[str]):
         max_tokens: int | None = None,
         stops: Sequence[str] = (),
         continues: bool = True,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress = lambda done, total: None,
     ):
         """`continues`: whether the text goes on where the prompt's ended, or begins anew."""
         if max_tokens is not None and max_tokens < 1:
             raise EdgeError(f"max_tokens of {max_tokens}; expected at least 1")
         self.prompt = [int(token) for token in prompt]
+        tokenizer.check(self.prompt)
         self.text, self.timings = "", Timings()
         self.tokens: list[int] = []
         self.finish_reason: str | None = None

@@ -49,7 +49,7 @@ class Model:
         _check_memory(file.size, shape.nbytes)
         self.cache = KvCache(shape)
         kernels = kernels or library()
-        self._program = lower(file, self.cache, kernels, self.batch, outputs)
+        self._program = lower(file, self.cache, kernels, self.threads, self.batch, outputs)
         self.team = Team(kernels, self.threads, self._program.scratch_bytes)
         self.outputs = outputs
         self.position = 0

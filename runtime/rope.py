@@ -59,25 +59,34 @@ def _yarn_ramp(rope: Rope) -> np.ndarray:
 
 
 class RopeTable:
-    """Cosines and sines of a step's tokens, float32 [tokens, dims / 2] each.
+    """Cosines and sines, float32 [positions, dims / 2] each, filled as positions are reached.
 
-    Frequencies follow the length of the text as it is when a token is computed; keys that are
-    in the cache already keep the rotation they were stored with.
+    Where frequencies follow the length of the text, they are those of the step that computes a
+    token; keys that are in the cache already keep the rotation they were stored with.
     """
+
+    AHEAD = 256  # positions filled at a time
 
     def __init__(self, rope: Rope, cos: np.ndarray, sin: np.ndarray):
         self.cos, self.sin = cos, sin
         self._rope = rope
-        self._half = rope.dims // 2
         self._changes = rope.kind in ("dynamic", "longrope")
         self._frequencies = frequencies(rope, 0)
+        self._filled = 0
 
     def fill(self, position: int, tokens: int) -> None:
-        """Angles of `tokens` tokens from `position` on."""
+        """Make the rows of `tokens` positions from `position` ready."""
+        end = position + tokens
         if self._changes:
-            self._frequencies = frequencies(self._rope, position + tokens)
-        positions = np.arange(position, position + tokens)[:, None]
-        angles = positions * self._frequencies
-        factor = self._rope.attention_factor
-        np.multiply(np.cos(angles), factor, out=self.cos[:tokens, : self._half])
-        np.multiply(np.sin(angles), factor, out=self.sin[:tokens, : self._half])
+            self._frequencies = frequencies(self._rope, end)
+            self._compute(position, end)
+        elif end > self._filled:
+            goal = min(max(end, self._filled + self.AHEAD), len(self.cos))
+            self._compute(self._filled, goal)
+            self._filled = goal
+
+    def _compute(self, begin: int, end: int) -> None:
+        angles = np.arange(begin, end)[:, None] * self._frequencies
+        factor, half = self._rope.attention_factor, angles.shape[1]
+        np.multiply(np.cos(angles), factor, out=self.cos[begin:end, :half])
+        np.multiply(np.sin(angles), factor, out=self.sin[begin:end, :half])

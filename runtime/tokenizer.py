@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
@@ -61,7 +61,7 @@ class Tokenizer:
         """
         self._tokenizer.encode_special_tokens = not special
         ids: list[int] = self._tokenizer.encode(_valid(text), add_special_tokens=False).ids
-        self._check(ids)
+        self.check(ids)
         if bos and self.add_bos and ids[:1] != [self.bos]:
             assert self.bos is not None
             ids.insert(0, self.bos)
@@ -83,7 +83,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, special ones left out unless `special`."""
-        self._check(ids)
+        self.check(ids)
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=not special)
         return text
 
@@ -101,7 +101,8 @@ class Tokenizer:
         """A token as the vocabulary spells it; empty for none."""
         return "" if token is None else self._tokenizer.id_to_token(token) or ""
 
-    def _check(self, ids: Sequence[int]) -> None:
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises EdgeError if the model has no such tokens."""
         if ids and not (min(ids) >= 0 and max(ids) < self.vocabulary):
             wrong = next(i for i in ids if not 0 <= i < self.vocabulary)
             raise EdgeError(f"token id {wrong}, expected 0..{self.vocabulary - 1}")
@@ -162,11 +163,11 @@ def _last_whole(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
 def _parse(document: bytes, where: str) -> tokenizers.Tokenizer:
     import tokenizers
 
-    parse: Any = tokenizers.Tokenizer.from_str
     try:
-        return parse(document.decode())
-    except Exception as error:  # `tokenizers` raises nothing narrower
+        tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(document.decode())
+    except Exception as error:  # noqa: BLE001 - `tokenizers` raises nothing narrower
         raise FormatError(f"{where}: {TOKENIZER} cannot be read: {error}") from None
+    return tokenizer
 
 
 def _valid(text: str) -> str:

@@ -70,6 +70,8 @@ class DecoderConfig:
 
 ACTIVATIONS = ("silu", "gelu", "relu2")
 ROPE_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+MAX_WIDTH = 2**16
+MAX_VOCABULARY = 2**24
 
 
 def to_json(config: DecoderConfig) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _fields(cls: type, document: Any, where: str) -> dict[str, Any]:
         raise FormatError(f"{where}: {cls.__name__} is not a JSON object")
     known = {f.name: str(f.type) for f in fields(cls)}
     for unknown in document.keys() - known.keys():
-        raise FormatError(f"{where}: unknown field {unknown!r} in {cls.__name__}")
+        raise FormatError(f"{where}: unknown field {unknown!r:.80} in {cls.__name__}")
     values = {}
     for name, value in document.items():
         values[name] = _typed(value, known[name], f"{where}: {cls.__name__}.{name}")
@@ -117,12 +119,12 @@ def _typed(value: Any, annotation: str, where: str) -> Any:
 
 
 def _scalar(value: Any, kind: str, where: str) -> Any:
-    if kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int and abs(value) < 2**63:
         value = float(value)
     if type(value).__name__ != kind:
         raise FormatError(f"{where}: expected {kind}, found {value!r:.60}")
     if kind == "int" and not 0 <= value < 2**31:
-        raise FormatError(f"{where}: expected 0..2**31-1, found {value}")
+        raise FormatError(f"{where}: expected 0..2**31-1, found {value!r:.40}")
     if kind == "float" and not abs(value) < 1e30:
         raise FormatError(f"{where}: expected a finite number, found {value}")
     return value
@@ -130,27 +132,60 @@ def _scalar(value: Any, kind: str, where: str) -> Any:
 
 def _check(c: DecoderConfig, where: str) -> None:
     """Relations between fields that the plan and the kernels rely on."""
-    rules = {
-        "1 <= layers <= 1024": 1 <= c.layers <= 1024,
-        "hidden, feed_forward, vocabulary and context at least 1": min(
-            c.hidden, c.feed_forward, c.vocabulary, c.context
-        )
-        >= 1,
-        "heads a multiple of kv_heads": c.kv_heads >= 1 and c.heads % c.kv_heads == 0,
-        "at least one head": c.heads >= 1,
-        "head_dim a multiple of 16, at most 1024": 16 <= c.head_dim <= 1024
-        and c.head_dim % 16 == 0,
-        "one rope and one window a layer": len(c.layer_rope) == len(c.layer_window) == c.layers,
-        "layer_rope within ropes": all(i < len(c.ropes) for i in c.layer_rope),
-        "a known activation": c.activation in ACTIVATIONS,
-        "norm_epsilon positive": c.norm_epsilon >= 0,
-    }
-    for rope in c.ropes:
-        rules["rope dims even and within head_dim"] = (
-            rope.dims % 2 == 0 and 2 <= rope.dims <= c.head_dim
-        )
-        rules["a known rope kind"] = rope.kind in ROPE_KINDS
-        rules["rope base and factor positive"] = rope.base > 0 and rope.factor > 0
-    for rule, holds in rules.items():
-        if not holds:
-            raise FormatError(f"{where}: the configuration breaks the rule: {rule}")
+    where = f"{where}: DecoderConfig"
+    name, heads = c.architecture, (c.heads, c.kv_heads)
+    _require(where, name.isprintable() and len(name) <= 100, "architecture: a short line", name)
+    _require(where, 1 <= c.layers <= 1024, "1..1024 layers", c.layers)
+    sizes = c.hidden, c.feed_forward, c.vocabulary, c.context
+    _require(where, min(sizes) >= 1, "hidden, feed_forward, vocabulary, context from 1", sizes)
+    _require(where, min(heads) >= 1, "heads and kv_heads from 1", heads)
+    _require(where, c.heads % c.kv_heads == 0, "heads a multiple of kv_heads", heads)
+    dim = c.head_dim
+    _require(where, dim % 16 == 0 and 16 <= dim <= 1024, "head_dim of 16, 32 .. 1024", dim)
+    # Products of int8 codes are summed in int32: 2**16 * 128 * 127 < 2**31.
+    widths = c.hidden, c.feed_forward, c.heads * dim
+    expected = f"hidden, feed_forward, heads * head_dim at most {MAX_WIDTH}"
+    _require(where, max(widths) <= MAX_WIDTH, expected, widths)
+    expected = f"vocabulary at most {MAX_VOCABULARY}"
+    _require(where, c.vocabulary <= MAX_VOCABULARY, expected, c.vocabulary)
+    listed = len(c.layer_rope), len(c.layer_window)
+    expected = "layer_rope and layer_window with an entry a layer"
+    _require(where, listed == (c.layers, c.layers), expected, listed)
+    expected = f"layer_rope within the {len(c.ropes)} ropes"
+    _require(where, max(c.layer_rope) < len(c.ropes), expected, max(c.layer_rope))
+    expected = f"activation of {', '.join(ACTIVATIONS)}"
+    _require(where, c.activation in ACTIVATIONS, expected, c.activation)
+    _require(where, c.norm_epsilon >= 0, "norm_epsilon not negative", c.norm_epsilon)
+    for i, rope in enumerate(c.ropes):
+        _check_rope(rope, dim, f"{where}.ropes[{i}]")
+
+
+def _check_rope(rope: Rope, head_dim: int, where: str) -> None:
+    """What runtime/rope.py divides by, takes logarithms of, and what its kernel turns."""
+    kind, dims, half = rope.kind, rope.dims, rope.dims // 2
+    _require(where, kind in ROPE_KINDS, f"kind of {', '.join(ROPE_KINDS)}", kind)
+    even = dims == 2 * half and 2 <= dims <= head_dim
+    _require(where, even, f"dims even, from 2 to {head_dim}", dims)
+    _require(where, rope.base > 1, "base more than 1", rope.base)
+    _require(where, rope.factor > 0, "factor more than 0", rope.factor)
+    if kind not in ("default", "linear"):
+        context = rope.original_context
+        _require(where, context >= 1, "original_context from 1", context)
+    if kind == "dynamic":
+        _require(where, dims > 2, "dims more than 2", dims)
+    if kind == "llama3":
+        ramp = rope.low_freq, rope.high_freq
+        _require(where, rope.low_freq < rope.high_freq, "low_freq below high_freq", ramp)
+    if kind == "yarn":
+        ramp = rope.beta_fast, rope.beta_slow
+        _require(where, min(ramp) >= 1e-6, "beta_fast and beta_slow from 1e-6", ramp)
+    if kind == "longrope":
+        counts = len(rope.short_factors), len(rope.long_factors)
+        _require(where, counts == (half, half), f"{half} short and long factors", counts)
+        least = min(rope.short_factors + rope.long_factors)
+        _require(where, least > 0, "short and long factors more than 0", least)
+
+
+def _require(where: str, holds: bool, expected: str, found: Any) -> None:
+    if not holds:
+        raise FormatError(f"{where}: expected {expected}, found {found!r:.100}")

@@ -57,7 +57,7 @@ class WeightFormat:
         else:
             codes = CODES.get(self.kind)
             valid = codes is not None and self.group in codes.groups
-            valid = valid and (codes.has_offset or not self.offset)
+            valid = valid and (not self.offset or CODES[self.kind].has_offset)
         if not valid:
             raise ValueError(f"no weight format {self.kind!r} with group {self.group}")
 

@@ -39,6 +39,11 @@ KINDS = ("decoder",)
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536
 MAX_DIMENSION = 2**31
+MAX_BYTES = 2**48
+MAX_DEPTH = 8  # of JSON
+MAX_DIGITS = 18  # of an integer: it fits into 64 bits
+MAX_TEXT = 1000  # characters of a name or a recipe
+MAX_FORMAT = 40
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
 PAYLOADS = ("vector", "bytes")
 
@@ -66,7 +71,10 @@ def weight_format(text: str) -> WeightFormat:
     match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?(-offset)?", text)
     if not match:
         raise ValueError(f"no weight format {text!r}")
-    return WeightFormat(match[1], int(match[2] or 0), bool(match[3]))
+    form = WeightFormat(match[1], int(match[2] or 0), bool(match[3]))
+    if str(form) != text:
+        raise ValueError(f"no weight format {text!r}; it is written {str(form)!r}")
+    return form
 
 
 def nbytes(format: str, shape: tuple[int, ...]) -> int:

@@ -73,6 +73,7 @@ def _pack_codes(codes: np.ndarray, kind: str) -> np.ndarray:
     per_byte = CODES[kind].columns_per_vector // 4
     tiles = codes.reshape(-1, TILE_ROWS, codes.shape[1] // (4 * per_byte), per_byte, 4)
     fields = tiles.transpose(3, 0, 2, 1, 4)  # digit of the byte, tile, vector, row, column
+    packed: np.ndarray
     if kind == "ternary-dense":
         value = sum(int(p) * f.astype(np.uint16) for p, f in zip(_POWERS, fields, strict=True))
         packed = ((value * 256 + 242) // 243).astype(np.uint8)
@@ -88,7 +89,8 @@ def _unpack_codes(packed: np.ndarray, kind: str, columns: int) -> np.ndarray:
     per_byte = CODES[kind].columns_per_vector // 4
     packed = packed.reshape(-1, columns // (4 * per_byte), TILE_ROWS, 4)
     if kind == "ternary-dense":
-        digits, rest = [], packed.astype(np.uint16)
+        digits: list[np.ndarray] = []
+        rest: np.ndarray = packed.astype(np.uint16)
         for _ in range(per_byte):
             digits.append((rest * 3 >> 8).astype(np.uint8))
             rest = rest * 3 & 255

@@ -1,9 +1,11 @@
 """Write an .edge file: one tensor in memory at a time, and the old file untouched until the end."""
 
+import errno
 import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +16,9 @@ from edge.errors import DoesNotFit
 
 from . import config, spec, tiles
 from .formats import ALIGNMENT, QuantizedTensor
+from .header import Header
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class EdgeWriter:
@@ -32,6 +37,12 @@ class EdgeWriter:
         self.document: dict[str, Any] = {}
         self.infos: list[spec.TensorInfo] = []
         self._header_size = _align(16384 + 640 * tensors + 32768)
+        if self._header_size > spec.MAX_HEADER:
+            raise DoesNotFit(
+                f"cannot write {self.path}: {tensors} tensors do not fit into a header"
+            )
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(f"cannot write {self.path}: it is no regular file")
         try:
             self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
                 dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
@@ -69,7 +80,7 @@ class EdgeWriter:
         error: float | None = None,
     ) -> spec.TensorInfo:
         size = spec.nbytes(form, shape)
-        raw = memoryview(np.ascontiguousarray(payload)).cast("B")
+        raw = np.ascontiguousarray(payload).data.cast("B")
         padding = bytes(size - len(raw))
         digest = hashlib.sha256(raw)
         digest.update(padding)
@@ -86,14 +97,15 @@ class EdgeWriter:
         try:
             self._file.write(data)
         except OSError as error:
-            raise DoesNotFit(f"cannot write {self.path}: {error.strerror}; free disk space") from error
+            raise self._failure(error) from error
 
     def _header(self) -> bytes:
         declared = {
             i.name: {"format": i.format, "shape": i.shape, "sha256": i.sha256, "error": i.error}
             for i in self.infos
         }
-        document = {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
+        document: dict[str, Any] = {}
+        document |= {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
         document |= self.document | {"tensors": declared}
         if not isinstance(document["config"], dict):
             document["config"] = config.to_json(document["config"])
@@ -101,7 +113,11 @@ class EdgeWriter:
         for i in self.infos:
             kind, stored = spec.container(i.format, i.shape)
             start = i.offset - self._header_size
-            header[i.name] = {"dtype": kind, "shape": stored, "data_offsets": [start, start + i.nbytes]}
+            header[i.name] = {
+                "dtype": kind,
+                "shape": stored,
+                "data_offsets": [start, start + i.nbytes],
+            }
         raw = json.dumps(header).encode()
         room = self._header_size - 8
         assert len(raw) <= room, "more tensors than announced"
@@ -120,19 +136,28 @@ class EdgeWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._file.close()
+            with suppress(OSError):  # of a full disk, once more: what is buffered has no place
+                self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        self._file.seek(0)
-        self._write(self._header())
+        header = self._header()
+        Header(str(self.path), header[8:], self._end)  # what we write we can read
         try:
+            self._file.seek(0)
+            self._file.write(header)
             self._file.flush()
             os.fsync(self._file.fileno())
+            os.chmod(self._file.name, 0o666 & ~_umask())
+            os.replace(self._file.name, self.path)
         except OSError as error:
-            raise DoesNotFit(f"cannot write {self.path}: {error.strerror}; free disk space") from error
-        os.chmod(self._file.name, 0o666 & ~_umask())
-        os.replace(self._file.name, self.path)
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> Exception:
+        message = f"cannot write {self.path}: {error.strerror}"
+        return (
+            DoesNotFit(f"{message}; free disk space") if error.errno in FULL else OSError(message)
+        )
 
 
 def _align(n: int) -> int:

@@ -1,8 +1,9 @@
-"""Softmax attention of a block of tokens and one head over the cache, in three passes.
+"""Softmax attention over the cache, in three passes over rows that share a key-value head.
 
 Scores of 16 positions at a time from the cache's blocks, softmax over the row, weighted sum of
-the values.  A chunk is (block of tokens, head).  Rows of a block share every key and value that
-is loaded; scores live in the thread's scratch memory.
+the values.  A chunk is (block of tokens, a few heads of one group).  Rows that are worked on
+together share every key and value that is loaded: eight tokens of a head in prefill, the chunk's
+heads of one token in decode.  Scores live in the thread's scratch memory.
 """
 
 from . import simd
@@ -15,7 +16,7 @@ SPARE_BYTES = 1024  # of scratch, behind the scores: sums of a query's groups
 (
     END, POSITION,
     Q, Q_STRIDE, OUT, OUT_STRIDE,
-    HEADS, GROUP,  # query heads, query heads a key head
+    PARTS, PARTS_A_GROUP,  # runs of heads, in all and of one key-value head
     HEAD_DIM, SCALE, SOFTCAP,  # float32 bits; SOFTCAP 0 = none
     WINDOW,  # positions a token sees; 0 = all before it
     CACHE, HEAD_BYTES, BLOCK_BYTES,
@@ -28,42 +29,45 @@ def scratch_bytes(row_bytes: int) -> int:
     return 2 * TOKENS * row_bytes + SPARE_BYTES
 
 
-def kernel(kind: str) -> Kernel:
-    one, four, eight = (_rows(kind, rows) for rows in (1, 4, 8))
+def kernel(kind: str, heads: int) -> Kernel:
+    """Attention with `heads` query heads a chunk; they must belong to one key-value head."""
+    tokens, single = _rows(kind, TOKENS, 1), _rows(kind, heads, 0)
 
     def attention(args, chunk, scratch):
-        heads = arg(args, HEADS)
-        head = chunk % heads
-        token = chunk // heads * TOKENS
+        part = chunk % arg(args, PARTS)
+        group = part // arg(args, PARTS_A_GROUP)
+        token = chunk // arg(args, PARTS) * TOKENS
         end = min(token + TOKENS, simd.load_i64(arg(args, END)))
-        while token + 8 <= end:
-            eight(args, head, token, scratch)
-            token += 8
-        while token + 4 <= end:
-            four(args, head, token, scratch)
-            token += 4
-        while token < end:
-            one(args, head, token, scratch)
-            token += 1
+        if token + TOKENS == end:
+            for head in range(part * heads, (part + 1) * heads):
+                tokens(args, group, head, token, scratch)
+        else:
+            for t in range(token, end):
+                single(args, group, part * heads, t, scratch)
 
     return attention
 
 
-def _rows(kind, rows):
-    """Attention of `rows` neighbouring tokens."""
+def _rows(kind, rows, token_step):
+    """Attention of `rows` tokens of one head (token_step 1) or heads of one token (0)."""
     score, values = _SCORE[kind](rows), _VALUES[kind](rows)
 
     @inline
-    def attend(args, head, token, scratch):
+    def attend(args, group, head, token, scratch):
         dim, stride, window = arg(args, HEAD_DIM), arg(args, ROW_BYTES), arg(args, WINDOW)
         position = simd.load_i64(arg(args, POSITION)) + token
         first = 0  # blocks first..last-1 hold all that any of the rows sees
         if window > 0:
             first = max(position - window + 1, 0) // 16
-        last = (position + rows - 1) // 16 + 1
-        block_bytes, q_stride = arg(args, BLOCK_BYTES), arg(args, Q_STRIDE)
-        cache = arg(args, CACHE) + head // arg(args, GROUP) * arg(args, HEAD_BYTES)
-        q = arg(args, Q) + token * q_stride + 4 * dim * head
+        last = (position + token_step * (rows - 1)) // 16 + 1
+        block_bytes = arg(args, BLOCK_BYTES)
+        cache = arg(args, CACHE) + group * arg(args, HEAD_BYTES)
+        q = arg(args, Q) + token * arg(args, Q_STRIDE) + 4 * dim * head
+        out = arg(args, OUT) + token * arg(args, OUT_STRIDE) + 4 * dim * head
+        if token_step > 0:
+            q_stride, out_stride = arg(args, Q_STRIDE), arg(args, OUT_STRIDE)
+        else:
+            q_stride, out_stride = 4 * dim, 4 * dim
         spare = scratch + 2 * rows * stride
         if kind == "int4":
             _group_sums(q, q_stride, dim, spare, rows)
@@ -76,12 +80,11 @@ def _rows(kind, rows):
             scores = scratch + row * stride
             if cap > simd.float32(0):
                 _softcap(scores, first, last, cap)
+            end = position + token_step * row + 1
             begin = 0
             if window > 0:
-                begin = max(position + row - window + 1, 0)
-            _softmax(scores, first, last, begin, position + row + 1)
-        out = arg(args, OUT) + token * arg(args, OUT_STRIDE) + 4 * dim * head
-        out_stride = arg(args, OUT_STRIDE)
+                begin = max(end - window, 0)
+            _softmax(scores, first, last, begin, end)
         values(cache, block_bytes, dim, first, last, scratch, stride, out, out_stride)
 
     return attend

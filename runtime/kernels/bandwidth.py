@@ -14,7 +14,6 @@ def read(args, chunk, scratch):
     at = arg(args, BYTES) + chunk * size
     sums = simd.zero_floats(LINES)
     for _ in range(size // TURN_BYTES):
-        simd.prefetch_ahead(at, TURN_BYTES)
         sums = simd.add_rows(sums, at, 64)
         at += TURN_BYTES
     out = arg(args, SUMS) + 64 * chunk

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 KV_KINDS = ("float16", "int8", "int4", "float32")
+ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
 SOURCES, SINKS = ("plain", "silu", "gelu", "relu2"), ("float", "group", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
@@ -34,7 +35,11 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for sink in SINKS
     },
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
-    **{f"attention-{kind}": ("attention", "kernel", kind) for kind in KV_KINDS},
+    **{
+        f"attention-{kind}-h{heads}": ("attention", "kernel", kind, heads)
+        for kind in KV_KINDS
+        for heads in ATTENTION_HEADS
+    },
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),

@@ -39,8 +39,6 @@ def _grouped(runs, tokens):
         starts = arg(args, matmul.X_STARTS) + token * group_stride
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
-            if tokens == 1:
-                simd.prefetch_ahead(w, block_bytes)
             codes = w + 64
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)
@@ -71,8 +69,6 @@ def _by_row(tokens):
         codes = w + 64
         sums = simd.int8_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
-            if tokens == 1:
-                simd.prefetch_ahead(codes, 1024)
             for _ in range(4):
                 sums = simd.dot16_int8(sums, _codes(codes), x, x_stride, tokens)
                 codes += 256

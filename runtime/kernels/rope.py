@@ -1,7 +1,7 @@
 """Rotate queries and keys, and put keys and values into the cache: one token's share a turn.
 
 RoPE (Su et al. 2021) on pairs (j, j + dims / 2), after an optional norm of each head.
-The angles' cosines and sines come as a table of this step's tokens.
+The angles' cosines and sines come as a table, a row a position.
 """
 
 from . import simd
@@ -30,24 +30,24 @@ def kernel(kind: str) -> Kernel:
             position = simd.load_i64(arg(args, POSITION)) + token
             q = arg(args, Q) + token * arg(args, Q_STRIDE)
             for head in range(arg(args, HEADS)):
-                turn(args, q + 4 * dim * head, arg(args, Q_NORM), token)
+                turn(args, q + 4 * dim * head, arg(args, Q_NORM), position)
             k = arg(args, K) + token * arg(args, KV_STRIDE)
             v = arg(args, V) + token * arg(args, KV_STRIDE)
             for head in range(arg(args, KV_HEADS)):
-                turn(args, k + 4 * dim * head, arg(args, K_NORM), token)
+                turn(args, k + 4 * dim * head, arg(args, K_NORM), position)
                 block = arg(args, CACHE) + head * arg(args, HEAD_BYTES)
                 block += position // 16 * arg(args, BLOCK_BYTES)
                 keep(block, k + 4 * dim * head, v + 4 * dim * head, dim, position % 16)
 
     @inline
-    def turn(args, x, norm, token):
+    def turn(args, x, norm, position):
         """Norm and rotation of one head, in place."""
         if norm != 0:
             dim = arg(args, HEAD_DIM)
             normalize(x, norm, x, dim, dim, simd.load_f32(args + 8 * EPSILON))
         half = arg(args, DIMS) // 2
-        cos = arg(args, COS) + token * arg(args, TABLE_STRIDE)
-        sin = arg(args, SIN) + token * arg(args, TABLE_STRIDE)
+        cos = arg(args, COS) + position * arg(args, TABLE_STRIDE)
+        sin = arg(args, SIN) + position * arg(args, TABLE_STRIDE)
         if half % 16 == 0:
             for at in range(0, 4 * half, 64):
                 a, b = simd.load_floats(x + at), simd.load_floats(x + 4 * half + at)

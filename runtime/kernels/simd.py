@@ -291,18 +291,6 @@ def store_u8(builder, address, value):
     _store(builder, address, builder.trunc(value, I8), 1)
 
 
-PREFETCH_DISTANCE = 2048
-
-
-@block_op(lambda address, nbytes: types.void(address, nbytes))
-def prefetch_ahead(isa, builder, values, args):
-    """Fetch the lines of address + PREFETCH_DISTANCE .. + nbytes (a constant)."""
-    hint = [ir.Constant(I32, n) for n in (0, 3, 1)]  # read, keep in all caches, data
-    for line in range(0, args[1].literal_value, 64):
-        ahead = builder.add(values[0], ir.Constant(I64, PREFETCH_DISTANCE + line))
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), _pointer(builder, ahead, I8), *hint)
-
-
 @op(types.float32(types.float32))
 def sqrt(builder, value):
     return _call(builder, "llvm.sqrt.f32", F32, value)

@@ -37,8 +37,6 @@ def _by_row(tokens):
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
-            if tokens == 1:
-                simd.prefetch_ahead(w, 256)
             for _ in range(4):
                 sums = simd.dot16_small(sums, _codes(w), x, x_stride, tokens)
                 w += 64
@@ -60,8 +58,6 @@ def _grouped(tokens):
         starts = arg(args, matmul.X_STARTS) + token * group_stride
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):  # 256 columns
-            if tokens == 1:
-                simd.prefetch_ahead(w, 1088)
             scale = simd.load_floats(w)
             w += 64
             sums = simd.small_starts(starts, group_stride, tokens, chains)
@@ -89,8 +85,6 @@ def _dense(tokens):
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 80 columns: 4 vectors of 5 digits
-            if tokens == 1:
-                simd.prefetch_ahead(w, 256)
             a = simd.trits(simd.load_bytes(w))
             b = simd.trits(simd.load_bytes(w + 64))
             c = simd.trits(simd.load_bytes(w + 128))

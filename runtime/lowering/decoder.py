@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import FormatError
-from edge.format.config import DecoderConfig
+from edge.format.config import DecoderConfig, Rope
 from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
 
+from ..kernels.catalogue import ATTENTION_HEADS
+from ..kernels.library import Library
 from ..kv_cache import KvCache
 from ..plan import Op, Plan, float_bits
 from ..rope import RopeTable
@@ -17,7 +19,8 @@ from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, encoding, round_up
 
 ACTIVATION_TOKENS, ROPE_TOKENS, ATTENTION_TOKENS, EMBEDDING_TOKENS = 4, 4, 8, 4  # a chunk
 SOFTCAP_CHUNKS = 64
-CHUNK_BYTES = 96 * 1024  # of weights: stays in a core's L2 while tokens pass
+CHUNK_BYTES = 256 * 1024  # of weights: stays in a core's L2 while tokens pass
+CHUNKS_A_THREAD = 2  # at least: a slow core then holds up half a share, not a whole one
 SPARE_BYTES = 1024  # kernels/attention.py
 
 
@@ -92,13 +95,18 @@ class Weights:
         )
 
 
-def lower(file: EdgeFile, cache: KvCache, library: object, tokens: int, outputs: int) -> Program:
+def lower(
+    file: EdgeFile, cache: KvCache, library: Library, threads: int, tokens: int, outputs: int
+) -> Program:
     """A program for steps of up to `tokens` tokens, `outputs` of them with logits."""
-    return _Lowering(file, cache, tokens, outputs).program(library)
+    return _Lowering(file, cache, threads, tokens, outputs).program(library)
 
 
 class _Lowering:
-    def __init__(self, file: EdgeFile, cache: KvCache, tokens: int, outputs: int):
+    def __init__(
+        self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int
+    ):
+        self.threads = threads
         self.c: DecoderConfig = file.config
         self.weights = Weights(file)
         self.cache = cache
@@ -107,7 +115,7 @@ class _Lowering:
         array = self.buffers.arena.array
         self.registers = array((8,), "<i8")
         self.ids = array((tokens,), "<i8")
-        self.ropes = [self._rope_table(rope, tokens) for rope in self.c.ropes]
+        self.ropes = [self._rope_table(rope) for rope in self.c.ropes]
         floats = self.buffers.floats
         c = self.c
         self.x = floats(c.hidden)  # the residual stream
@@ -121,7 +129,7 @@ class _Lowering:
         self.outputs = outputs
         self.row_bytes = 4 * round_up(cache.shape.context + 16, 16)
 
-    def program(self, library: object) -> Program:
+    def program(self, library: Library) -> Program:
         self._embedding()
         for i in range(self.c.layers):
             self._attention(i)
@@ -130,7 +138,7 @@ class _Lowering:
         row = self.logits.stride // 4
         view = _array_at(self.buffers, self.logits.address, (self.outputs, row))
         return Program(
-            plan=Plan(self.ops, library),  # type: ignore[arg-type]
+            plan=Plan(self.ops, library),
             buffers=self.buffers,
             ids=self.ids,
             registers=self.registers,
@@ -274,7 +282,8 @@ class _Lowering:
     ) -> None:
         form = w.form
         tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
-        per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, -(-tiles // 16)))
+        share = -(-tiles // (CHUNKS_A_THREAD * self.threads))
+        per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, share))
         if w.encoding == FLOAT:
             source = (x.address, x.stride, 0, 0, 0)
         else:
@@ -306,15 +315,22 @@ class _Lowering:
 
     def _attend(self, i: int) -> None:
         c, shape = self.c, self.cache.shape
+        heads = self._heads_a_chunk()
         self._by_token(
-            f"attention-{shape.kind}", ATTENTION_TOKENS,
+            f"attention-{shape.kind}-h{heads}", ATTENTION_TOKENS,
             self._register(TOKENS), self._register(POSITION),
             self.q.address, self.q.stride, self.attended.address, self.attended.stride,
-            c.heads, c.heads // c.kv_heads, c.head_dim,
+            c.heads // heads, c.heads // c.kv_heads // heads, c.head_dim,
             float_bits(c.attention_scale), float_bits(c.attention_softcap), c.layer_window[i],
             self.cache.layer(i), shape.head_bytes, shape.block_bytes, self.row_bytes,
-            chunks=c.heads,
+            chunks=c.heads // heads,
         )  # fmt: skip
+
+    def _heads_a_chunk(self) -> int:
+        """As many heads as share keys, if enough chunks for all threads remain."""
+        group = self.c.heads // self.c.kv_heads
+        fitting = [n for n in ATTENTION_HEADS if group % n == 0 and self.c.heads >= n * self.threads]
+        return max(fitting, default=1)
 
     def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
         self.ops.append(Op(kernel, arguments, chunks, tokens))
@@ -322,10 +338,10 @@ class _Lowering:
     def _register(self, index: int) -> int:
         return int(self.registers.ctypes.data) + 8 * index
 
-    def _rope_table(self, rope: object, tokens: int) -> RopeTable:
+    def _rope_table(self, rope: Rope) -> RopeTable:
         array = self.buffers.arena.array
-        width = round_up(rope.dims // 2, 16)  # type: ignore[attr-defined]
-        return RopeTable(rope, array((tokens, width), "<f4"), array((tokens, width), "<f4"))  # type: ignore[arg-type]
+        shape = self.cache.shape.context, round_up(rope.dims // 2, 16)
+        return RopeTable(rope, array(shape, "<f4"), array(shape, "<f4"))
 
 
 def _array_at(buffers: Buffers, address: int, shape: tuple[int, int]) -> np.ndarray:

@@ -28,7 +28,9 @@ class Layer:
         """Rotate q and k in place, keep k and v; float32 [tokens, heads * dim]."""
         tokens, at = len(q), machine.address
         registers = np.array([tokens, position], np.int64)
-        cos, sin = (machine.aligned(f(angles).astype(np.float32)) for f in (np.cos, np.sin))
+        rows = np.zeros((position + tokens, angles.shape[1]))
+        rows[position:] = angles
+        cos, sin = (machine.aligned(f(rows).astype(np.float32)) for f in (np.cos, np.sin))
         arguments = (
             at(registers), at(registers) + 8, at(q), q.strides[0], self.heads,
             at(k), at(v), k.strides[0], self.kv_heads, self.dim, self.dims,
@@ -41,15 +43,15 @@ class Layer:
         tokens, at = len(q), machine.address
         registers = np.array([tokens, position], np.int64)
         out = machine.aligned(np.zeros_like(q))
+        together = self.heads // self.kv_heads
         arguments = (
             at(registers), at(registers) + 8, at(q), q.strides[0], at(out), out.strides[0],
-            self.heads, self.heads // self.kv_heads, self.dim, float_bits(scale), float_bits(cap),
-            window, at(self.cache), self.head_bytes, self.block, self.row_bytes,
+            self.heads // together, self.heads // self.kv_heads // together, self.dim,
+            float_bits(scale), float_bits(cap), window, at(self.cache), self.head_bytes, self.block, self.row_bytes,
         )  # fmt: skip
-        chunks = -(-tokens // 8) * self.heads
-        machine.run(
-            self.kernels, f"attention-{self.kind}", arguments, chunks, at(self.scratch)
-        )
+        chunks = -(-tokens // 8) * (self.heads // together)
+        name = f"attention-{self.kind}-h{together}"
+        machine.run(self.kernels, name, arguments, chunks, at(self.scratch))
         return out.reshape(tokens, self.heads, self.dim)
 
 

@@ -1,0 +1,182 @@
+"""edge bench: prompt processing and generation in tokens a second, beside the memory's speed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import machine, opening, quantities, show
+from .memory import peak_rss
+from .progress import Progress
+from .usage import UsageError, whole, whole_list
+
+if TYPE_CHECKING:
+    from edge.runtime.model import Model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    opening.add_model(parser)
+    add = parser.add_argument
+    add("-p", "--n-prompt", type=whole_list(0), default=[512], metavar="N,...",
+        help="tokens of the prompt, 512 if not given; 0: no such test")  # fmt: skip
+    add("-n", "--n-gen", type=whole_list(0), default=[128], metavar="N,...",
+        help="tokens to generate, 128 if not given; 0: no such test")  # fmt: skip
+    add("-t", "--threads", type=whole_list(1), metavar="N,...",
+        help="numbers of threads; all usable cores if not given")  # fmt: skip
+    add("-r", "--repetitions", type=whole(1), default=3, metavar="N", help="3 if not given")
+    opening.add_kv(parser)
+    add("--json", action="store_true", help="one JSON document")
+
+
+@dataclass
+class Row:
+    """One test with one number of threads."""
+
+    name: str
+    tokens: int
+    threads: int
+    generates: bool
+    tok_s: list[float] = field(default_factory=list)
+    peak_rss: int | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.tok_s)
+
+
+@dataclass
+class Bench:
+    """A model under test, with every figure taken in turns: the machine drifts between minutes."""
+
+    model: Model
+    rows: list[Row]
+    bandwidth: dict[int, float] = field(default_factory=dict)  # GB/s by threads, the best seen
+
+    def repeat(self, progress: Progress, repetitions: int) -> None:
+        turns: list[Row | None] = [*self.rows, None]
+        for row in self.rows:
+            self._time(row)  # pages are mapped, buffers touched
+        for repetition in range(repetitions):
+            order = turns if repetition % 2 == 0 else turns[::-1]
+            for i, turn in enumerate(order):
+                progress(repetition * len(turns) + i, repetitions * len(turns))
+                self._take(turn)
+
+    def _take(self, row: Row | None) -> None:
+        if row is None:
+            self._measure_bandwidth()
+            return
+        row.tok_s.append(self._time(row))
+        if row.peak_rss is None and not self.bandwidth:  # its buffer is not the model's
+            row.peak_rss = peak_rss()
+
+    def _time(self, row: Row) -> float:
+        """Tokens a second of one run from an empty cache."""
+        model = self.model
+        ids = [i * 7919 % model.config.vocabulary for i in range(row.tokens)]
+        model.rewind(0)
+        model.team.resize(row.threads)
+        started = time.perf_counter()
+        if row.generates:
+            for token in ids:
+                model.forward([token])
+        else:
+            model.forward(ids)
+        return row.tokens / (time.perf_counter() - started)
+
+    def _measure_bandwidth(self) -> None:
+        from edge.runtime.bandwidth import read_bandwidth
+        from edge.runtime.kernels.library import library
+
+        threads = sorted({row.threads for row in self.rows})
+        for count, gb_s in read_bandwidth(library(), threads).items():
+            self.bandwidth[count] = max(gb_s, self.bandwidth.get(count, 0.0))
+
+
+def command(args: argparse.Namespace) -> int:
+    from edge.runtime.model import usable_cores
+
+    threads = args.threads or [usable_cores()]
+    rows = [
+        Row(f"{'tg' if generates else 'pp'}{tokens}", tokens, count, generates)
+        for tokens, generates in _tests(args)
+        for count in threads
+    ]
+    if not rows:
+        raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
+    settings = {"threads": max(threads), "context": max(row.tokens for row in rows), "kv": args.kv}
+    with opening.open_model(args.model, **settings) as model, Progress("measuring") as progress:
+        bench = Bench(model, rows)
+        bench.repeat(progress, args.repetitions)
+        progress.clear()
+        document = _document(bench)
+    print(json.dumps(document) if args.json else _table(document))
+    return 0
+
+
+def _tests(args: argparse.Namespace) -> list[tuple[int, bool]]:
+    """(tokens, whether they are generated one by one)"""
+    prompts = [(tokens, False) for tokens in args.n_prompt if tokens]
+    return prompts + [(tokens, True) for tokens in args.n_gen if tokens]
+
+
+def _document(bench: Bench) -> dict[str, Any]:
+    """The document of `edge bench --json`."""
+    import edge
+    from edge.runtime.footprint import bytes_per_token
+    from edge.runtime.kernels.library import library
+
+    file = bench.model.file
+    here = machine.description() | {"target": library().target.name, "edge": edge.__version__}
+    described = show.describe(file) | {"path": str(file.path)}
+    touched = bytes_per_token(file)
+    return {
+        "machine": here,
+        "model": described,
+        "read_bandwidth_gb_s": {str(n): round(gb_s, 2) for n, gb_s in bench.bandwidth.items()},
+        "results": [_result(row, touched, bench.bandwidth[row.threads]) for row in bench.rows],
+    }
+
+
+def _result(row: Row, touched: int, bandwidth: float) -> dict[str, Any]:
+    """A row; only generation reads all weights once a token."""
+    gb_s = row.median * touched / 1e9 if row.generates else None
+    return {
+        "test": row.name,
+        "threads": row.threads,
+        "tok_s": [round(value, 3) for value in row.tok_s],
+        "median_tok_s": round(row.median, 3),
+        "gb_s": None if gb_s is None else round(gb_s, 3),
+        "bandwidth_share": None if gb_s is None else round(gb_s / bandwidth, 4),
+        "peak_rss_bytes": row.peak_rss,
+        "joules_per_token": None,
+    }
+
+
+def _table(document: dict[str, Any]) -> str:
+    """The document for people."""
+    here, model = document["machine"], document["model"]
+    cpu = here["cpu"] or here["architecture"]
+    lines = [
+        f"{model['path']}, {quantities.size(model['bytes'])}; {cpu}, {here['target']}",
+        f"{'test':8}{'threads':>9}{'tok/s':>11}{'spread':>9}{'GB/s':>8}{'share':>8}{'peak':>10}",
+    ]
+    lines += [_line(result) for result in document["results"]]
+    speeds = (f"{gb_s:.1f} GB/s ({n})" for n, gb_s in document["read_bandwidth_gb_s"].items())
+    return "\n".join([*lines, f"read bandwidth by threads: {', '.join(speeds)}"])
+
+
+def _line(result: dict[str, Any]) -> str:
+    median, values = result["median_tok_s"], result["tok_s"]
+    spread = (max(values) - min(values)) / median
+    gb_s, share = result["gb_s"], result["bandwidth_share"]
+    peak = result["peak_rss_bytes"]
+    return (
+        f"{result['test']:8}{result['threads']:9}{median:11.1f}{spread:9.0%}"
+        f"{'-' if gb_s is None else f'{gb_s:.1f}':>8}{'-' if share is None else f'{share:.0%}':>8}"
+        f"{'-' if peak is None else quantities.size(peak):>10}"
+    )

@@ -1,0 +1,66 @@
+"""edge export: a source model becomes an .edge file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from typing import TYPE_CHECKING
+
+from . import quantities
+from .progress import Progress
+from .terminal import note
+from .usage import UsageError, whole
+
+if TYPE_CHECKING:
+    from edge.exporter import ExportReport
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SRC", nargs="?", help="a .gguf file or a Hugging Face folder")
+    add("-o", "--output", metavar="OUT.edge", help="the file to write")
+    add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
+    add("--group", type=whole(0), metavar="N", help="weights that share a scale")
+    add("--force", action="store_true", help="apply a recipe that ruins the model")
+    add("--json", action="store_true", help="one JSON document")
+
+
+def command(args: argparse.Namespace) -> int:
+    if args.quant == "list":
+        print(_recipes(args.json))
+        return 0
+    if args.source is None or args.output is None:
+        missing = "SRC" if args.source is None else "-o OUT.edge"
+        raise UsageError(f"{missing} is missing; see edge export --help")
+    from edge.exporter import export
+
+    with Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress:
+        report = export(
+            args.source,
+            args.output,
+            quant=args.quant,
+            group=args.group,
+            force=args.force,
+            progress=progress,
+        )
+    print(json.dumps(report.to_json()) if args.json else _summary(report))
+    for text in report.notes:
+        note(f"note: {text}")
+    return 0
+
+
+def _summary(report: ExportReport) -> str:
+    return (
+        f"{report.output}: {quantities.size(report.bytes)}, {report.bits_per_weight:.2f} bits a "
+        f"weight ({report.recipe}), {report.seconds:.1f} s"
+    )
+
+
+def _recipes(as_json: bool) -> str:
+    from edge.exporter.recipe import RECIPES
+
+    if as_json:
+        return json.dumps(RECIPES)
+    fill = textwrap.TextWrapper(width=100, subsequent_indent=" " * 10)
+    return "\n".join(fill.fill(f"{name:10}{text}") for name, text in RECIPES.items())

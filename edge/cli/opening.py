@@ -1,0 +1,75 @@
+"""Opening a model: the flags that say how, and the note that kernels are being compiled."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from edge.runtime.kernels.catalogue import KV_KINDS
+
+from .progress import Progress
+from .terminal import is_terminal, note
+from .usage import whole
+
+if TYPE_CHECKING:
+    from edge.runtime.model import Model
+    from edge.session import Session
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="an .edge file")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-t", "--threads", type=whole(1), metavar="N", help="threads; all usable cores if not given"
+    )
+
+
+def add_kv(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kv", choices=KV_KINDS, help="kind of KV cache; float16 if not given")
+
+
+def add_context(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--ctx", "--ctx-size", type=whole(1), metavar="N", dest="ctx",
+        help="tokens of context; the model's own, at most 4096, if not given",
+    )  # fmt: skip
+
+
+@contextmanager
+def open_session(args: argparse.Namespace) -> Iterator[Session]:
+    from edge.session import load
+
+    with Compiling() as compiling:
+        session = load(
+            args.model, threads=args.threads, context=args.ctx, kv=args.kv, compiling=compiling
+        )
+    with session:
+        yield session
+
+
+@contextmanager
+def open_model(path: str, **settings: Any) -> Iterator[Model]:
+    from edge.session import load_model
+
+    with Compiling() as compiling:
+        model = load_model(path, compiling=compiling, **settings)
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+class Compiling(Progress):
+    """Says at once that kernels are compiled, and that it happens once."""
+
+    def __init__(self) -> None:
+        super().__init__("compiling kernels for this machine, once:", patience=0)
+
+    def __call__(self, done: float, total: float) -> None:
+        if done == 0 and not is_terminal(self._stream):
+            note(f"compiling kernels for this machine, once ({total:.0f})")
+        super().__call__(done, total)

@@ -1,0 +1,61 @@
+"""edge run: one answer, streamed."""
+
+import argparse
+import json
+import sys
+
+from edge.errors import EdgeError
+
+from . import answering, chat, opening
+from .terminal import is_terminal
+from .usage import UsageError
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    opening.add_model(parser)
+    parser.add_argument(
+        "prompt", metavar="PROMPT", nargs="?",
+        help="if not given: what is piped in, or a chat on a terminal",
+    )  # fmt: skip
+    opening.add_threads(parser)
+    opening.add_context(parser)
+    opening.add_kv(parser)
+    answering.add_sampling(parser)
+    parser.add_argument(
+        "--raw", action="store_true", help="continue the prompt, without the chat template"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document, not streamed")
+
+
+def command(args: argparse.Namespace) -> int:
+    if args.prompt is None and is_terminal(sys.stdin):
+        if args.json or args.raw:
+            raise UsageError("--json and --raw want a PROMPT; see edge run --help")
+        return chat.command(args)
+    prompt = _piped() if args.prompt is None else args.prompt
+    if not prompt.strip():
+        raise EdgeError("the prompt is empty (edge run); give a PROMPT or pipe a text in")
+    return _answer(args, prompt)
+
+
+def _piped() -> str:
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    return sys.stdin.read().removesuffix("\n")
+
+
+def _answer(args: argparse.Namespace, prompt: str) -> int:
+    from edge.session import finished
+
+    with opening.open_session(args) as session, answering.reading() as progress:
+        options = answering.options(args, progress)
+        if args.raw or not session.chat_format.has_template:
+            answer = session.stream(prompt, **options)
+        else:
+            answer = session.reply([{"role": "user", "content": prompt}], **options)
+        if args.json:
+            print(json.dumps(finished(answer).to_json(), ensure_ascii=False))
+            return 0
+        return 0 if answering.show(answer) else INTERRUPTED

@@ -1,0 +1,151 @@
+"""How well a model predicts a text: perplexity as `llama-perplexity` counts it.
+
+The text is cut into windows of `ctx` tokens, each read from an empty cache; its first token is
+replaced by the one that begins texts, where the model wants one.  What a window's positions
+ctx/2 .. ctx-2 predict of the tokens after them is scored; the first half is only context.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.errors import EdgeError
+
+from .model import Model
+
+LOGITS_BYTES = 16 * 2**20  # of one slice of positions
+SMALLEST_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """perplexity  e ** mean negative log-likelihood of `tokens` tokens
+    kl_mean        mean Kullback-Leibler divergence of the model from a reference, in nats
+    top1_agreement share of positions where both find the same token the most likely
+    """
+
+    perplexity: float
+    tokens: int
+    ctx: int
+    kl_mean: float | None = None
+    top1_agreement: float | None = None
+
+
+@dataclass
+class _Totals:
+    tokens: int = 0
+    negative_log_likelihood: float = 0.0
+    divergence: float = 0.0
+    agreements: int = 0
+
+
+def slice_tokens(vocabulary: int) -> int:
+    """Positions whose logits are held at a time: what Model's `outputs` should be."""
+    return max(1, min(256, LOGITS_BYTES // (4 * vocabulary)))
+
+
+def evaluate(
+    model: Model,
+    tokens: Sequence[int],
+    *,
+    ctx: int,
+    bos: int | None = None,
+    chunks: int | None = None,
+    reference: Model | None = None,
+    progress: Callable[[int, int, float], None] = lambda done, total, perplexity: None,
+) -> Evaluation:
+    """Score at most `chunks` windows; `bos` is None for a model that does not begin with it.
+
+    `progress` gets windows done, windows in all and the perplexity so far.  Raises EdgeError if
+    the text is shorter than a window.
+    """
+    count = _check(model, tokens, ctx, reference)
+    count = count if chunks is None else min(chunks, count)
+    totals = _Totals()
+    for i in range(count):
+        window = list(tokens[i * ctx : (i + 1) * ctx])
+        targets = window[ctx // 2 + 1 :]
+        if bos is not None:
+            window[0] = bos
+        _score(model, reference, window, targets, totals)
+        progress(i + 1, count, _perplexity(totals))
+    compared = reference is not None
+    return Evaluation(
+        perplexity=_perplexity(totals),
+        tokens=totals.tokens,
+        ctx=ctx,
+        kl_mean=totals.divergence / totals.tokens if compared else None,
+        top1_agreement=totals.agreements / totals.tokens if compared else None,
+    )
+
+
+def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | None) -> int:
+    """How many windows there are."""
+    if not SMALLEST_WINDOW <= ctx <= model.context:
+        raise EdgeError(f"windows of {ctx}, expected {SMALLEST_WINDOW}..{model.context} tokens")
+    if len(tokens) < ctx:
+        raise EdgeError(
+            f"the text has {len(tokens)} tokens, a window takes {ctx}; "
+            "give a longer text or a smaller --ctx"
+        )
+    if reference and reference.config.vocabulary != model.config.vocabulary:
+        raise EdgeError(
+            f"vocabularies of {model.config.vocabulary} and {reference.config.vocabulary} tokens; "
+            "only models with the same tokenizer can be compared"
+        )
+    return len(tokens) // ctx
+
+
+def _score(
+    model: Model,
+    reference: Model | None,
+    window: Sequence[int],
+    targets: Sequence[int],
+    totals: _Totals,
+) -> None:
+    """Add a window's scored positions; the models walk side by side, a slice at a time."""
+    step = min(m.outputs for m in (model, reference) if m is not None)
+    slices = _logits(model, window, step)
+    others = None if reference is None else _logits(reference, window, step)
+    done = 0
+    for logits in slices:
+        scores = log_softmax(logits)
+        wanted = np.asarray(targets[done : done + len(scores)])
+        done += len(scores)
+        totals.tokens += len(scores)
+        totals.negative_log_likelihood -= float(scores[np.arange(len(wanted)), wanted].sum())
+        if others is not None:
+            _compare(scores, log_softmax(next(others)), totals)
+
+
+def _logits(model: Model, window: Sequence[int], step: int) -> Iterator[np.ndarray]:
+    """Logits at a window's positions ctx/2 .. ctx-2, `step` positions at a time."""
+    first, end = len(window) // 2, len(window) - 1
+    model.rewind(0)
+    model.forward(window[:first])
+    for start in range(first, end, step):
+        part = window[start : min(start + step, end)]
+        yield model.forward(part, outputs=len(part))
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """float32 [positions, vocabulary], in place; sums in float64."""
+    logits -= logits.max(axis=1, keepdims=True)
+    if not np.isfinite(logits[:, 0]).all():
+        raise EdgeError("the model computed NaN or infinity; `edge verify` and `edge doctor`")
+    total = np.exp(logits).sum(axis=1, keepdims=True, dtype=np.float64)
+    logits -= np.log(total).astype(np.float32)
+    return logits
+
+
+def _compare(scores: np.ndarray, reference: np.ndarray, totals: _Totals) -> None:
+    totals.agreements += int((scores.argmax(axis=1) == reference.argmax(axis=1)).sum())
+    difference = np.subtract(reference, scores)
+    difference *= np.exp(reference)
+    totals.divergence += float(difference.sum(dtype=np.float64))
+
+
+def _perplexity(totals: _Totals) -> float:
+    return math.exp(min(totals.negative_log_likelihood / totals.tokens, 700.0))

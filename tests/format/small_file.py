@@ -1,0 +1,124 @@
+"""A small whole model as an .edge file, and its pieces to break it with."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.format.config import DecoderConfig, Rope
+from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.spec import weight_format
+from edge.format.writer import EdgeWriter
+
+HIDDEN, FEED_FORWARD, VOCABULARY = 32, 48, 40
+TEMPLATE = b"{% for m in messages %}{{ m.content }}{% endfor %}"
+CONFIG = DecoderConfig(
+    architecture="test",
+    layers=1,
+    hidden=HIDDEN,
+    heads=2,
+    kv_heads=1,
+    head_dim=16,
+    feed_forward=FEED_FORWARD,
+    vocabulary=VOCABULARY,
+    context=64,
+    norm_epsilon=1e-5,
+    attention_scale=0.25,
+    ropes=(Rope(base=10000.0, dims=16),),
+    layer_rope=(0,),
+    layer_window=(0,),
+    tied_embedding=True,
+)
+DOCUMENT = {
+    "kind": "decoder",
+    "config": CONFIG,
+    "recipe": "a format a matrix",
+    "source": {"name": "small", "sha256": "0" * 64},
+    "parameters": 10240,
+    "tokenizer": {"bos": 1, "eos": [2], "add_bos": True},
+    "generation": {"temperature": 0.5},
+}
+LAYER = "layers.0."
+MATRICES = {  # name: format, rows, columns; every kind of code once
+    "embedding": ("int8", VOCABULARY, HIDDEN),
+    LAYER + "attention.query": ("int4-g32-offset", 32, HIDDEN),
+    LAYER + "attention.key": ("int4-g32", 16, HIDDEN),
+    LAYER + "attention.value": ("int8-g32", 16, HIDDEN),
+    LAYER + "attention.output": ("ternary", HIDDEN, 32),
+    LAYER + "feed_forward.gate": ("ternary-dense", FEED_FORWARD, HIDDEN),
+    LAYER + "feed_forward.up": ("float16", FEED_FORWARD, HIDDEN),
+    LAYER + "feed_forward.down": ("float32", HIDDEN, FEED_FORWARD),
+}
+NORMS = (LAYER + "attention_norm", LAYER + "feed_forward_norm", "output_norm")
+
+
+def quantized(form: WeightFormat, rows: int, columns: int, seed: int = 0) -> QuantizedTensor:
+    """Random codes, scales and offsets that the format stores exactly."""
+    rng = np.random.default_rng(seed)
+    groups = -(-columns // form.group) if form.group else 1
+
+    def random(low: float, high: float) -> np.ndarray:
+        values = rng.integers(round(low * 1024), round(high * 1024), (rows, groups))
+        return (values / 1024).astype(np.float32)
+
+    codes = rng.integers(0, CODES[form.kind].levels, (rows, columns), np.uint8)
+    scales = random(0.01, 0.05)
+    return QuantizedTensor(form, codes, scales, random(-0.2, 0.2) if form.offset else None)
+
+
+def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:
+    """float32 that float16 holds exactly."""
+    codes = np.random.default_rng(seed).integers(-128, 128, (rows, columns))
+    return (codes / 512).astype(np.float32)
+
+
+def write(path: Path, document: dict[str, Any] | None = None) -> None:
+    """The small model; the same bytes on every machine."""
+    with EdgeWriter(path, tensors=len(MATRICES) + len(NORMS) + 1) as writer:
+        writer.add_bytes("chat_template.jinja", TEMPLATE)
+        for seed, (name, (text, rows, columns)) in enumerate(MATRICES.items()):
+            form = weight_format(text)
+            if form.is_float:
+                matrix = floats(rows, columns, seed)
+                writer.add_float_matrix(f"{name}.weight", matrix, form.kind, error=0.0)
+            else:
+                writer.add_matrix(f"{name}.weight", quantized(form, rows, columns, seed), error=0.5)
+        for name in NORMS:
+            writer.add_vector(f"{name}.weight", np.linspace(0.5, 1.5, HIDDEN))
+        writer.document = DOCUMENT | (document or {})
+
+
+@dataclass
+class Pieces:
+    """A file taken apart; `bytes()` puts it together with a header no longer than it must be."""
+
+    header: dict[str, Any]  # without __metadata__
+    document: dict[str, Any]
+    data: bytes
+
+    @classmethod
+    def of(cls, path: Path) -> "Pieces":
+        raw = path.read_bytes()
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8:start])
+        document = json.loads(header.pop("__metadata__")["edge"])
+        return cls(header, document, raw[start:])
+
+    def copy(self) -> "Pieces":
+        header, document = json.loads(json.dumps([self.header, self.document]))
+        return replace(self, header=header, document=document)
+
+    def header_text(self) -> str:
+        metadata = {"__metadata__": {"edge": json.dumps(self.document)}}
+        return json.dumps(metadata | self.header)
+
+    def bytes(self) -> bytes:
+        return framed(self.header_text().encode(), self.data)
+
+
+def framed(header: bytes, data: bytes) -> bytes:
+    """Length, header padded so that the data starts on 64 bytes, data."""
+    room = -(-(8 + len(header)) // 64) * 64 - 8
+    return room.to_bytes(8, "little") + header.ljust(room) + data
