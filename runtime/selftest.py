@@ -260,10 +260,10 @@ def _attention(bench: _Bench, kind: str) -> Check:
         HEAD_DIM, HEAD_DIM, address(cos), address(sin), cos.strides[0], 0, 0, 0, *place, tokens=4,
     )  # fmt: skip
     bench.run(
-        f"attention-{kind}", bench.register(1), bench.register(0),
+        f"attention-{kind}-h2", bench.register(1), bench.register(0),
         address(q), q.strides[0], address(out), out.strides[0],
-        HEADS, HEADS // KV_HEADS, HEAD_DIM, float_bits(HEAD_DIM**-0.5), 0, 0,
-        *place, 4 * 64, chunks=HEADS, tokens=8,
+        1, 1, HEAD_DIM, float_bits(HEAD_DIM**-0.5), 0, 0,
+        *place, 4 * 64, chunks=1, tokens=8,
     )  # fmt: skip
     error = np.sqrt(((out - expected) ** 2).mean())
     return Check(f"attention-{kind}", float(error / CACHE_NOISE[kind]))

@@ -45,7 +45,10 @@ class Team:
         work = _SIGNATURE(library.address("work"))
         helpers = [
             threading.Thread(
-                target=_help, args=(work, self._arena, self._address, i), daemon=True, name=f"edge-{i}"
+                target=_help,
+                args=(work, self._arena, self._address, i),
+                daemon=True,
+                name=f"edge-{i}",
             )
             for i in range(1, threads)
         ]

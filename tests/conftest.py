@@ -1,6 +1,8 @@
 """Fixtures of the whole suite."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -8,8 +10,26 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import machine
 import pytest
 
+CHECKOUT = Path(__file__).parent.parent
+# Real models: what `make test` fetched, and trained models that may lie beside the checkout.
+DATA = os.environ.get("EDGE_TEST_DATA", "").split(os.pathsep)
+DATA += [str(CHECKOUT / ".cache"), str(CHECKOUT.parent / "shared" / "data" / "models")]
+
 
 @pytest.fixture(params=machine.runnable_targets(), ids=lambda target: target.name)
 def kernels(request):
     """A kernel library, for each target that this machine can run."""
     return machine.library_for(request.param)
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Callable[[str], Path]:
+    """The path of a file of real data; the test is skipped where there is none."""
+
+    def find(name: str) -> Path:
+        for folder in filter(None, DATA):
+            if (path := Path(folder, name)).exists():
+                return path
+        pytest.skip(f"{name} is not in EDGE_TEST_DATA")
+
+    return find

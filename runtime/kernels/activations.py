@@ -211,7 +211,12 @@ def _encode_row(group):
     return encode
 
 
-_SOURCES = {"plain": _nothing, "silu": _gated(_silu), "gelu": _gated(_gelu), "relu2": _gated(_relu2)}
+_SOURCES = {
+    "plain": _nothing,
+    "silu": _gated(_silu),
+    "gelu": _gated(_gelu),
+    "relu2": _gated(_relu2),
+}
 _SINKS = {
     "float": _encode_float,
     "group": _encode_groups(False),

@@ -110,8 +110,6 @@ def _add_c_function(context, library, name, fndesc):
     wrapper = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
     builder = ir.IRBuilder(wrapper.append_basic_block())
     callee = context.declare_function(module, fndesc)
-    context.call_conv.call_function(
-        builder, callee, fndesc.restype, fndesc.argtypes, wrapper.args
-    )
+    context.call_conv.call_function(builder, callee, fndesc.restype, fndesc.argtypes, wrapper.args)
     builder.ret_void()
     library.add_ir_module(module)

@@ -719,7 +719,9 @@ dot16_int8.__doc__ = """The same for codes 0..255 that mean code - 128; begin wi
 def _splat_loads(builder, address, stride, kind, tokens):
     """One scalar a token, each in all lanes."""
     return [
-        _splat(builder, _load(builder, _offset(builder, address, stride, t) if t else address, kind, 4))
+        _splat(
+            builder, _load(builder, _offset(builder, address, stride, t) if t else address, kind, 4)
+        )
         for t in range(tokens)
     ]
 

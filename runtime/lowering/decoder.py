@@ -103,9 +103,7 @@ def lower(
 
 
 class _Lowering:
-    def __init__(
-        self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int
-    ):
+    def __init__(self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int):
         self.threads = threads
         self.c: DecoderConfig = file.config
         self.weights = Weights(file)
@@ -329,7 +327,9 @@ class _Lowering:
     def _heads_a_chunk(self) -> int:
         """As many heads as share keys, if enough chunks for all threads remain."""
         group = self.c.heads // self.c.kv_heads
-        fitting = [n for n in ATTENTION_HEADS if group % n == 0 and self.c.heads >= n * self.threads]
+        fitting = [
+            n for n in ATTENTION_HEADS if group % n == 0 and self.c.heads >= n * self.threads
+        ]
         return max(fitting, default=1)
 
     def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:

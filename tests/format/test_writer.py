@@ -216,7 +216,10 @@ def test_nothing_is_written_that_the_reader_would_refuse(place, document, expect
 
 
 def test_a_tensor_that_is_added_twice_is_refused(place):
-    with pytest.raises(FormatError, match="'w' leaves a hole"), EdgeWriter(place, tensors=2) as writer:
+    with (
+        pytest.raises(FormatError, match="'w' leaves a hole"),
+        EdgeWriter(place, tensors=2) as writer,
+    ):
         writer.document = small_file.DOCUMENT
         writer.add_vector("w", np.ones(16))
         writer.add_vector("w", np.ones(16))

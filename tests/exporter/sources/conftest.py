@@ -1,7 +1,6 @@
 """Where the tests' model files are, and how tiny ones are made."""
 
 import json
-import os
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,22 +32,6 @@ HALVES = {
     "IQ4_NL": (0,),
     "IQ4_XS": (0,),
 }
-
-
-@pytest.fixture
-def test_data() -> Callable[[str], Path]:
-    """The path of a file of $EDGE_TEST_DATA; the test is skipped where it is absent."""
-
-    def find(name: str) -> Path:
-        folder = os.environ.get("EDGE_TEST_DATA")
-        if not folder:
-            pytest.skip("EDGE_TEST_DATA names no folder")
-        path = Path(folder) / name
-        if not path.exists():
-            pytest.skip(f"{name} is not in EDGE_TEST_DATA")
-        return path
-
-    return find
 
 
 @pytest.fixture

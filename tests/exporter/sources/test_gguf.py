@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -168,13 +167,9 @@ def test_bitnet_cpp_s_i2_s_is_kept_as_ternary(write_gguf):
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def test_smollm2_opens_in_less_than_a_second(test_data):
-    path = test_data(SMOLLM2)
-    start = time.perf_counter()
+def test_smollm2_has_the_names_and_shapes_of_its_family(test_data):
+    source = open_source(test_data(SMOLLM2))
 
-    source = open_source(path)
-
-    assert time.perf_counter() - start < 1
     assert len(list(source.names())) == 272
     assert source.shape("model.embed_tokens.weight") == (49152, 576)
     assert source.shape("model.layers.29.self_attn.k_proj.weight") == (192, 576)

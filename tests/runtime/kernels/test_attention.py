@@ -116,5 +116,10 @@ def test_one_position_gives_its_value_back(kernels, kind):
     q, k, v = (vectors(rng, 1, 1, 32) for _ in range(3))
     layer.rope(q, k, v, np.zeros((1, 16)), 0)
     got = layer.attend(q, 0, 1.0)[0, 0]
-    step = {"float32": 1e-6, "float16": 2e-3, "int8": np.abs(v).max() / 250, "int4": np.ptp(v) / 28}[kind]
+    step = {
+        "float32": 1e-6,
+        "float16": 2e-3,
+        "int8": np.abs(v).max() / 250,
+        "int4": np.ptp(v) / 28,
+    }[kind]
     assert np.abs(got - v[0]).max() <= step

@@ -1,0 +1,43 @@
+# make demo   set up, export a real model, ask it something
+# make test   set up, run the whole test suite
+# make check  what CI runs besides: lint, types, the wheel from outside the checkout
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL := .cache/SmolLM2-135M-Instruct.Q4_1.gguf
+export OMP_NUM_THREADS := 1
+
+.PHONY: demo test check setup clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(MODEL): | setup
+	$(BIN)/python benchmarks/fetch_model.py $(MODEL)
+
+.cache/smollm2.edge: $(MODEL)
+	$(BIN)/edge export $(MODEL) -o $@ --quant keep
+
+demo: .cache/smollm2.edge
+	$(BIN)/edge show .cache/smollm2.edge
+	$(BIN)/edge run .cache/smollm2.edge "What is the capital of France, and what is it known for?" -n 96 --temp 0
+
+test: setup
+	@$(MAKE) --no-print-directory $(MODEL) || echo "no model to be had: tests that need it are skipped"
+	$(BIN)/python -m pytest -q
+
+check: setup
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
+	cd build/types && ../../$(BIN)/python -m mypy --config-file ../../pyproject.toml -p edge
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/wheel . >/dev/null
+	sh .ci/wheel $(BIN)/python build/wheel
+
+clean:
+	rm -rf $(VENV) .cache build dist
