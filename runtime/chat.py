@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "chat_template.jinja"
 MARK = "\U000f0edc"  # a private use character: no text means anything by it
+ROLE = re.compile(r"[\w-]{1,64}")  # a word: templates build special tokens from it
 MAX_SOURCE, MAX_OUTPUT = 2**18, 2**24  # characters
 PLAIN_STOPS = ("\nUser:",)
 
@@ -82,7 +83,8 @@ class ChatFormat:
 
     def _marked(self, message: Message) -> dict[str, Any]:
         """The message with MARK inside special tokens that its texts spell out."""
-        if not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(content, str) or not isinstance(role, str) or not ROLE.fullmatch(role):
             raise EdgeError(f"message {dict(message)!r:.80}: expected a role and a content, texts")
         if self._special is None:
             return dict(message)

@@ -123,7 +123,7 @@ class EdgeWriter:
         assert len(raw) <= room, "more tensors than announced"
         return room.to_bytes(8, "little") + raw.ljust(room)
 
-    def __enter__(self) -> "EdgeWriter":
+    def __enter__(self) -> "EdgeWriter":  # noqa: PYI034 (Self needs Python 3.11)
         return self
 
     def __exit__(

@@ -40,7 +40,9 @@ def test_top_k_of_equal_logits_is_still_k():
     assert len(top_k(np.zeros(1000, np.float32), 5)[0]) == 5
 
 
-@pytest.mark.parametrize("p, kept", [(0.4, 1), (0.5, 1), (0.6, 2), (0.79, 2), (0.95, 3), (1.0, 4)])
+@pytest.mark.parametrize(
+    "p, kept", [(0.1, 1), (0.49, 1), (0.51, 2), (0.79, 2), (0.8, 3), (0.95, 4)]
+)
 def test_top_p_keeps_the_fewest_that_reach_p(p, kept):
     weights = [0.5, 0.296, 0.15, 0.054]
     assert len(top_p(sorted_candidates(weights), p)[0]) == kept

@@ -1,0 +1,125 @@
+"""GGUF files of real shapes with random weights: what they compute is noise, how fast is not.
+
+    python benchmarks/random_models.py SHAPE TYPE OUT.gguf
+
+SHAPE  llama-1.1b (TinyLlama) or bitnet-2b (BitNet b1.58 2B4T);  TYPE  q4_0, q8_0 or tq2_0
+Scales are chosen so that activations stay of order one.  Norms are ones.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+
+@dataclass(frozen=True)
+class Shape:
+    architecture: str
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    feed_forward: int
+    vocabulary: int
+    tied: bool
+    sub_norms: bool
+
+
+SHAPES = {
+    "llama-1.1b": Shape("llama", 22, 2048, 32, 4, 5632, 32000, False, False),
+    "bitnet-2b": Shape("bitnet", 30, 2560, 20, 5, 6912, 128256, True, True),
+}
+TYPES = {"q4_0": Type.Q4_0, "q8_0": Type.Q8_0, "tq2_0": Type.TQ2_0}
+TRITS = np.array(
+    [a | b << 2 | c << 4 | d << 6 for a in range(3) for b in range(3) for c in range(3) for d in range(3)],
+    np.uint8,
+)  # fmt: skip
+
+
+def blocks(kind: Type, rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [rows, bytes of a row] of random weights of variance 1 / columns."""
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    count = rows * columns // elements
+    noise = rng.integers(0, 256, 2**22, np.uint8)
+    if kind == Type.TQ2_0:
+        noise = TRITS[noise % len(TRITS)]
+    data = np.resize(noise, count * size).reshape(count, size)
+    spread = {Type.Q4_0: 4.6, Type.Q8_0: 74, Type.TQ2_0: 0.82, Type.Q6_K: 18 * 64}[kind]
+    scale = np.float16(columns**-0.5 / spread)
+    at = {Type.Q4_0: 0, Type.Q8_0: 0, Type.TQ2_0: 64, Type.Q6_K: 208}[kind]
+    data[:, at : at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+    if kind == Type.Q6_K:
+        data[:, 192:208] = 64
+    return data.reshape(rows, -1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("type", choices=TYPES)
+    parser.add_argument("out")
+    arguments = parser.parse_args()
+    write(SHAPES[arguments.shape], TYPES[arguments.type], arguments.out)
+
+
+def write(s: Shape, kind: Type, out: str) -> None:
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(out, s.architecture)
+    _metadata(writer, s)
+
+    def matrix(name: str, rows: int, columns: int, kind: Type = kind) -> None:
+        writer.add_tensor(f"{name}.weight", blocks(kind, rows, columns, rng), raw_dtype=kind)
+
+    def vector(name: str, size: int) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(size, np.float32))
+
+    head = Type.Q8_0 if kind == Type.Q8_0 else Type.Q6_K
+    matrix("token_embd", s.vocabulary, s.hidden, head if s.tied else Type.Q4_0)
+    if not s.tied:
+        matrix("output", s.vocabulary, s.hidden, head)
+    vector("output_norm", s.hidden)
+    kv = s.hidden // s.heads * s.kv_heads
+    for i in range(s.layers):
+        layer = f"blk.{i}."
+        for name, rows in (("attn_q", s.hidden), ("attn_k", kv), ("attn_v", kv)):
+            matrix(layer + name, rows, s.hidden)
+        matrix(layer + "attn_output", s.hidden, s.hidden)
+        for name in ("ffn_gate", "ffn_up"):
+            matrix(layer + name, s.feed_forward, s.hidden)
+        matrix(layer + "ffn_down", s.hidden, s.feed_forward)
+        for name in ("attn_norm", "ffn_norm", *["attn_sub_norm"] * s.sub_norms):
+            vector(layer + name, s.hidden)
+        if s.sub_norms:
+            vector(layer + "ffn_sub_norm", s.feed_forward)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _metadata(writer: gguf.GGUFWriter, s: Shape) -> None:
+    writer.add_context_length(4096)
+    writer.add_embedding_length(s.hidden)
+    writer.add_block_count(s.layers)
+    writer.add_feed_forward_length(s.feed_forward)
+    writer.add_head_count(s.heads)
+    writer.add_head_count_kv(s.kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(s.hidden // s.heads)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(s.vocabulary)
+    byte_tokens = [f"<0x{i:02X}>" for i in range(256)]
+    tokens = ["<unk>", "<s>", "</s>", *byte_tokens]
+    tokens += [f"tok{i}" for i in range(s.vocabulary - len(tokens))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * s.vocabulary)
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * (s.vocabulary - 259))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+
+
+if __name__ == "__main__":
+    main()
