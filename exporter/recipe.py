@@ -10,7 +10,6 @@ from edge.format.formats import CODES, WeightFormat
 from .quantize import Method
 
 ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers between them
-TERNARY = ("ternary", "ternary-dense")
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ def _int4_body(name: str, group: int) -> Recipe:
 
 
 def _ternary_body(name: str, group: int) -> Recipe:
-    form = WeightFormat("ternary")
+    form = WeightFormat(name)
     exact, rounded = Method(form, "absmax"), Method(form, "absmean")
-    return Recipe(name, exact, _int8(32), keeps=TERNARY, inexact=rounded)
+    return Recipe(name, exact, _int8(32), keeps=(name,), inexact=rounded)
 
 
 def _floats(name: str, group: int) -> Recipe:
@@ -93,6 +92,10 @@ PRESETS = {
         "were trained so (BitNet).",
         _ternary_body,
     ),
+    "ternary-dense": Preset(
+        "The same in 1.6 bits: for memory so slow that unpacking costs less than reading.",
+        _ternary_body,
+    ),
     "float16": Preset("16-bit floats: twice the size of int8.", _floats),
     "float32": Preset("32-bit floats: the reference, to compare with.", _floats),
 }
@@ -104,7 +107,7 @@ def parse(text: str, group: int | None = None) -> Recipe:
 
     Raises RecipeError if there is none, or none with such groups.
     """
-    match = re.fullmatch(r"([a-z0-9]+)(?:-g([0-9]{1,4}))?", text, re.ASCII)
+    match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?", text, re.ASCII)
     if match is None or match[1] not in PRESETS:
         raise RecipeError(f"no recipe {text!r:.60}; choose from {', '.join(PRESETS)}")
     suffix = None if match[2] is None else int(match[2])

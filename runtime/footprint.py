@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from edge.format.reader import EdgeFile
 
 from .kernels.library import Library
-from .kv_cache import POSITIONS, KvCache, cache_shape
+from .kv_cache import POSITIONS, CacheShape, KvCache, cache_shape
 from .lowering.decoder import lower
-from .model import DEFAULT_BATCH, usable_cores
+from .model import DEFAULT_BATCH, DEFAULT_CONTEXT, usable_cores
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,24 @@ class _NoKernels(Library):
         return 0
 
 
+class _NoCache(KvCache):
+    """Stands in for the cache's memory."""
+
+    def __init__(self, shape: CacheShape) -> None:
+        self.shape = shape
+
+    def layer(self, index: int) -> int:
+        return 0
+
+
 def footprint(file: EdgeFile, kv: str = "float16") -> Footprint:
-    cache = KvCache(cache_shape(file.config, kv, POSITIONS))
-    program = lower(
-        file, cache, _NoKernels(), threads=usable_cores(), tokens=DEFAULT_BATCH, outputs=1
-    )
+    """As `Model` would take it if not asked for another context or batch."""
+    context = min(file.config.context, DEFAULT_CONTEXT)
+    cache, tokens = _NoCache(cache_shape(file.config, kv, context)), min(DEFAULT_BATCH, context)
+    program = lower(file, cache, _NoKernels(), threads=usable_cores(), tokens=tokens, outputs=1)
     return Footprint(
         weights=sum(i.nbytes for i in file.tensors.values() if i.format != "bytes"),
-        kv_per_token=cache.shape.nbytes // POSITIONS,
+        kv_per_token=cache_shape(file.config, kv, POSITIONS).nbytes // POSITIONS,
         arena=program.buffers.arena.nbytes,
     )
 

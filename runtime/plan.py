@@ -8,9 +8,10 @@ import numpy as np
 from .kernels.library import Library
 
 # Positions in an op's row, as runtime/kernels/walk.py reads it.
-KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER = range(7)
-ARGUMENTS, OP_WORDS = 8, 40
+KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER, NEXT, NEXT_END = range(9)
+ARGUMENTS, OP_WORDS = 10, 40
 CACHE_LINE = 64
+FETCH_BYTES = 256 * 1024  # of the next product's weights, by a thread that waits
 
 
 def float_bits(value: float) -> int:
@@ -26,6 +27,7 @@ class Op:
     tokens_per_chunk  size of such a block; 0 = the number of chunks does not depend on tokens
     counts_outputs    blocks of output rows (logits) instead of tokens
     barrier           whether the next op needs this one (and those since the last barrier) done
+    weights           address and size of the weights that the op reads, or (0, 0)
     """
 
     kernel: str
@@ -34,6 +36,7 @@ class Op:
     tokens_per_chunk: int = 0
     counts_outputs: bool = False
     barrier: bool = True
+    weights: tuple[int, int] = (0, 0)
 
 
 class Arena:
@@ -82,8 +85,15 @@ class Plan:
                 self.library.address(op.kernel), claim, done,
                 op.chunks, op.tokens_per_chunk, op.counts_outputs, op.barrier,
             )  # fmt: skip
+            row[NEXT : NEXT_END + 1] = self._next_weights(i)
             row[ARGUMENTS : ARGUMENTS + len(op.arguments)] = op.arguments
         assert not self.ops or self.ops[-1].barrier, "the last op ends a step"
+
+    def _next_weights(self, index: int) -> tuple[int, int]:
+        """Begin and end of what threads that wait for an op may fetch ahead."""
+        later = (op.weights for op in self.ops[index + 1 :] if op.weights[1])
+        address, nbytes = next(later, (0, 0))
+        return address, address + min(nbytes, FETCH_BYTES)
 
     @property
     def address(self) -> int:

@@ -291,6 +291,13 @@ def store_u8(builder, address, value):
     _store(builder, address, builder.trunc(value, I8), 1)
 
 
+@op(types.void(ADDRESS))
+def prefetch(builder, address):
+    """Fetch a line to the L2 cache; an address that is not there is no error."""
+    hint = [ir.Constant(I32, n) for n in (0, 2, 1)]  # read, second level, data
+    _call(builder, "llvm.prefetch.p0", ir.VoidType(), _pointer(builder, address, I8), *hint)
+
+
 @op(types.float32(types.float32))
 def sqrt(builder, value):
     return _call(builder, "llvm.sqrt.f32", F32, value)
@@ -845,7 +852,8 @@ def pause(isa, builder, values, args):
     if isa in ("avx512vnni", "avxvnni", "avx2"):
         _call(builder, "llvm.x86.sse2.pause", ir.VoidType())
     elif isa in ("dotprod", "neon"):
-        _call(builder, "llvm.aarch64.hint", ir.VoidType(), ir.Constant(I32, 1))
+        # `isb` waits some ten nanoseconds; `yield` does nothing on most cores.
+        _call(builder, "llvm.aarch64.isb", ir.VoidType(), ir.Constant(I32, 15))
 
 
 @op(types.void(ADDRESS, types.int64, types.int64, types.int64))

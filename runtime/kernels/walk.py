@@ -23,12 +23,14 @@ YIELD, SYSCALL, FUTEX = range(256, 280, 8)  # functions of the C library, the ca
 STATE_BYTES = 320
 
 # An op's row, int64 positions; the kernel's own arguments follow.
-KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER = range(7)
-ARGUMENTS = 8
+KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER, NEXT, NEXT_END = range(9)
+ARGUMENTS = 10
 OP_WORDS = 40
 
 SPINS, YIELDS = 2000, 4  # some 20-50 us, then let others run, then sleep
+IDLE_SPINS = 10000  # between steps: as long as it takes to choose a token
 FUTEX_WAIT, FUTEX_WAKE = 128, 129  # private to the process
+FETCH = 512  # bytes fetched between two looks at the count
 EVERYBODY = 2**31 - 1
 EXHAUSTED, STALE = -1, -2
 
@@ -36,16 +38,6 @@ EXHAUSTED, STALE = -1, -2
 @inline
 def field(op, position):
     return simd.load_i64(op + 8 * position)
-
-
-@inline
-def count_of(cell, generation):
-    """The count in a cell: 0 of an older generation, STALE of a newer one."""
-    value = simd.load_acquire(cell)
-    age = (value >> 32) - generation
-    if age > 0:
-        return STALE
-    return value & 0xFFFFFFFF if age == 0 else 0
 
 
 @inline
@@ -97,8 +89,11 @@ def sleep(state, counter, word, seen):
 
 
 @inline
-def wait_for(state, cell, generation, chunks):
-    """Wait until a done cell counts `chunks`; False if the step is over already."""
+def wait_for(state, cell, generation, chunks, weights, weights_end):
+    """Wait until a done cell counts `chunks`; False if the step is over already.
+
+    Meanwhile memory is idle: fetch the weights of the next product, to the L2 cache.
+    """
     turns = 0
     while True:
         value = simd.load_acquire(cell)
@@ -107,6 +102,11 @@ def wait_for(state, cell, generation, chunks):
             return False
         if age == 0 and (value & 0xFFFFFFFF) >= chunks:
             return True
+        if weights < weights_end:
+            for line in range(0, FETCH, 64):
+                simd.prefetch(weights + line)
+            weights += FETCH
+            continue
         turns += 1
         if turns < SPINS:
             simd.pause()
@@ -146,7 +146,8 @@ def walk(state, generation, plan, ops, tokens, outputs, scratch):
             return
         pending += chunks
         if field(op, BARRIER) != 0:
-            if not wait_for(state, field(op, DONE), generation, pending):
+            weights, weights_end = field(op, NEXT), field(op, NEXT_END)
+            if not wait_for(state, field(op, DONE), generation, pending, weights, weights_end):
                 return
             pending = 0
 
@@ -175,9 +176,9 @@ def work(state, generation, thread):
             turns += 1
             if simd.load_acquire(state + STOP) != 0:
                 return
-            if turns < SPINS:
+            if turns < IDLE_SPINS:
                 simd.pause()
-            elif turns < SPINS + YIELDS:
+            elif turns < IDLE_SPINS + YIELDS:
                 simd.call0(simd.load_i64(state + YIELD))
             else:
                 sleep(state, SLEEPERS, state + GENERATION, generation)

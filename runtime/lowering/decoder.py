@@ -292,7 +292,9 @@ class _Lowering:
             w.address, tile_bytes, w.steps, *source,
             out.address, out.stride, w.bias, residual.address if residual else 0,
         )  # fmt: skip
-        self.ops.append(Op(f"matmul-{form}", arguments, -(-tiles // per_chunk), barrier=barrier))
+        weights = w.address, tiles * tile_bytes
+        chunks = -(-tiles // per_chunk)
+        self.ops.append(Op(f"matmul-{form}", arguments, chunks, barrier=barrier, weights=weights))
 
     def _rope(self, i: int) -> None:
         c, shape, table = self.c, self.cache.shape, self.ropes[self.c.layer_rope[i]]

@@ -18,6 +18,7 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int4", "int4-g32-offset", "int8-g32"),
         ("int4-g64", "int4-g64-offset", "int8-g32"),
         ("ternary", "ternary", "int8-g32"),
+        ("ternary-dense", "ternary-dense", "int8-g32"),
         ("float16", "float16", "float16"),
         ("float32", "float32", "float32"),
     ],
@@ -43,7 +44,7 @@ def test_the_default_group_may_be_said():
 
 @pytest.mark.parametrize("text", ["", "int5", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
 def test_an_unknown_recipe_lists_the_choices(text):
-    with pytest.raises(RecipeError, match="choose from keep, int8, int4, ternary, float16"):
+    with pytest.raises(RecipeError, match="choose from keep, int8, int4, ternary, ternary-dense, float16"):
         parse(text)
 
 
@@ -64,5 +65,6 @@ def test_a_group_that_there_is_not_is_refused(text, group, message):
 
 
 def test_every_recipe_is_described_in_a_sentence():
-    assert list(RECIPES) == ["keep", "int8", "int4", "ternary", "float16", "float32"]
+    named = ["keep", "int8", "int4", "ternary", "ternary-dense", "float16", "float32"]
+    assert list(RECIPES) == named
     assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.format import config, spec
 from edge.format.config import DecoderConfig, Rope
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
@@ -116,6 +117,16 @@ class Pieces:
 
     def bytes(self) -> bytes:
         return framed(self.header_text().encode(), self.data)
+
+
+def one_tensor(form: str, shape: list[int], size: int, data: bytes = b"") -> Pieces:
+    """A file with a tensor "w" and no other."""
+    kind, stored = spec.container(form, tuple(shape))
+    header = {"w": {"dtype": kind, "shape": stored, "data_offsets": [0, size]}}
+    settings = {"config": config.to_json(CONFIG)}
+    document = json.loads(json.dumps(DOCUMENT | settings))
+    declared = {"w": {"format": form, "shape": shape, "sha256": "0" * 64, "error": None}}
+    return Pieces(header, document | {"version": 1, "layout": 1, "tensors": declared}, data)
 
 
 def framed(header: bytes, data: bytes) -> bytes:

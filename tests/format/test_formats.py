@@ -1,0 +1,148 @@
+"""Weight formats: which there are, what they are called, what they take."""
+
+import numpy as np
+import pytest
+
+from edge.format import spec
+from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
+from edge.format.spec import container, nbytes, weight_format
+
+NAMES = [
+    "float16",
+    "float32",
+    "int4-g128",
+    "int4-g128-offset",
+    "int4-g32",
+    "int4-g32-offset",
+    "int4-g64",
+    "int4-g64-offset",
+    "int8",
+    "int8-g128",
+    "int8-g32",
+    "int8-g64",
+    "ternary",
+    "ternary-dense",
+    "ternary-g256",
+]
+
+
+def test_the_formats_are_these():
+    found = [WeightFormat(kind) for kind in FLOATS]
+    for kind, codes in CODES.items():
+        offsets = (False, True) if codes.has_offset else (False,)
+        found += [WeightFormat(kind, group, o) for group in codes.groups for o in offsets]
+    assert sorted(map(str, found)) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_means_its_format(name):
+    assert str(weight_format(name)) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
+    + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
+    + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
+)
+def test_other_names_mean_nothing(name):
+    with pytest.raises(ValueError, match="no weight format"):
+        weight_format(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows, columns", [(1, 1), (16, 256), (17, 255), (4096, 4097)])
+def test_every_tile_is_whole_lines(name, rows, columns):
+    form = weight_format(name)
+    assert form.tile_bytes(columns) % 64 == 0
+    assert form.nbytes(rows, columns) == form.tiles(rows) * form.tile_bytes(columns)
+    assert form.tiles(rows) * 16 - rows in range(16)
+    kind, stored = container(name, (rows, columns))
+    width = {"U8": 1, "F16": 2, "F32": 4}[kind]
+    assert stored[0] == form.tiles(rows)
+    assert stored[0] * stored[1] * width == nbytes(name, (rows, columns))
+
+
+@pytest.mark.parametrize(
+    "name, bits",
+    [
+        ("int8", 8 + 32 / 4096),
+        ("int8-g32", 8.5),
+        ("int8-g128", 8.125),
+        ("int4-g32", 4.5),
+        ("int4-g32-offset", 5),
+        ("int4-g64-offset", 4.5),
+        ("ternary", 2 + 32 / 4096),
+        ("ternary-g256", 2.125),
+        ("float16", 16),
+        ("float32", 32),
+    ],
+)
+def test_bits_per_weight_of_a_large_matrix(name, bits):
+    assert 8 * nbytes(name, (4096, 4096)) / 4096**2 == bits
+
+
+def test_dense_ternary_takes_five_weights_a_byte():
+    bits = 8 * nbytes("ternary-dense", (4096, 4000)) / (4096 * 4000)
+    assert bits == 1.6 + 32 / 4000
+
+
+@pytest.mark.parametrize(
+    "form, shape, size",
+    [
+        ("vector", (1,), 64),
+        ("vector", (16,), 64),
+        ("vector", (17,), 128),
+        ("bytes", (1,), 64),
+        ("bytes", (64,), 64),
+        ("bytes", (65,), 128),
+        ("int8", (1, 1), 64 + 64 * 16),
+        ("int4-g128-offset", (1, 1), 128 + 256 * 8),
+    ],
+)
+def test_sizes_by_hand(form, shape, size):
+    assert nbytes(form, shape) == size
+
+
+@pytest.mark.parametrize("form, shape", [("vector", (4, 4)), ("bytes", (4, 4)), ("int8", (4,))])
+@pytest.mark.parametrize("measure", [nbytes, container])
+def test_a_rank_that_a_format_does_not_have_is_refused(form, shape, measure):
+    with pytest.raises(ValueError, match=f"format '{form}' cannot have shape"):
+        measure(form, shape)
+
+
+def test_three_dimensions_are_refused():
+    with pytest.raises(ValueError, match="cannot have shape"):
+        nbytes("int8", (2, 2, 2))
+
+
+def test_sizes_do_not_overflow():
+    assert nbytes("float32", (2**47, 2**47)) == 4 * 2**94
+
+
+def test_codes_are_counted_from_the_one_that_means_zero():
+    form = WeightFormat("int4", 32)
+    codes = np.array([[0, 8, 15]], np.uint8)
+    tensor = QuantizedTensor(form, codes, np.array([[0.5]], np.float32))
+    assert tensor.dequantize().tolist() == [[-4.0, 0.0, 3.5]]
+
+
+def test_an_offset_replaces_the_zero_point():
+    form = WeightFormat("int4", 32, offset=True)
+    codes = np.array([[0, 8, 15]], np.uint8)
+    scales, offsets = np.array([[[0.5]], [[-1.0]]], np.float32)
+    tensor = QuantizedTensor(form, codes, scales, offsets)
+    assert tensor.dequantize().tolist() == [[-1.0, 3.0, 6.5]]
+
+
+def test_each_group_has_its_scale():
+    form = WeightFormat("int8", 32)
+    codes = np.full((1, 40), 129, np.uint8)
+    tensor = QuantizedTensor(form, codes, np.array([[2.0, 3.0]], np.float32))
+    assert tensor.dequantize().tolist() == [[2.0] * 32 + [3.0] * 8]
+
+
+def test_the_limits_of_a_header_agree_with_each_other():
+    assert spec.MAX_HEADER % 64 == 0 and spec.MAX_DIMENSION <= spec.MAX_BYTES
+    assert len(max(NAMES, key=len)) <= spec.MAX_FORMAT
+    assert 10**spec.MAX_DIGITS < 2**63

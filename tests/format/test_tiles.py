@@ -1,0 +1,194 @@
+"""Tiles: what is packed comes back, byte for byte where tiles.py says."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
+from edge.format.spec import weight_format
+from edge.format.tiles import pack, pack_floats, unpack, unpack_floats
+from tests.format.small_file import floats, quantized
+
+GROUPED = [
+    WeightFormat(kind, group, offset)
+    for kind, codes in CODES.items()
+    for group in codes.groups
+    for offset in {False, codes.has_offset}
+]
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 600))
+
+
+@pytest.mark.parametrize("form", GROUPED, ids=str)
+@settings(max_examples=25, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 2**32))
+def test_a_quantized_matrix_comes_back(form, shape, seed):
+    tensor = quantized(form, *shape, seed)
+    tiles = pack(tensor)
+    assert tiles.dtype == np.uint8
+    assert tiles.shape == (form.tiles(shape[0]), form.tile_bytes(shape[1]))
+    found = unpack(tiles, form, *shape)
+    assert found.format == form and found.shape == shape
+    assert np.array_equal(found.codes, tensor.codes)
+    assert np.array_equal(found.scales, tensor.scales)
+    assert (found.offsets is None) == (not form.offset)
+    if form.offset:
+        assert np.array_equal(found.offsets, tensor.offsets)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+@settings(max_examples=25, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 2**32))
+def test_a_float_matrix_comes_back(kind, shape, seed):
+    form, matrix = WeightFormat(kind), floats(*shape, seed)
+    tiles = pack_floats(matrix, kind)
+    assert tiles.shape == (form.tiles(shape[0]), form.tile_bytes(shape[1]))
+    assert np.array_equal(unpack_floats(tiles, kind, *shape), matrix)
+
+
+@pytest.mark.parametrize("rows, columns", [(1, 1), (17, 33), (16, 300), (3, 130)])
+@pytest.mark.parametrize("form", GROUPED, ids=str)
+def test_padding_is_the_code_that_means_zero_with_scales_and_offsets_of_zero(form, rows, columns):
+    tiles = pack(quantized(form, rows, columns))
+    whole = unpack(tiles, form, 16 * form.tiles(rows), form.padded_columns(columns))
+    padding = np.ones(whole.shape, bool)
+    padding[:rows, :columns] = False
+    assert (whole.codes[padding] == CODES[form.kind].zero).all()
+    groups = -(-columns // form.group) if form.group else 1
+    for values in (whole.scales, whole.offsets):
+        if values is not None:
+            assert not values[rows:].any() and not values[:, groups:].any()
+    if not form.offset:
+        assert not whole.dequantize()[padding].any()
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+def test_padding_of_floats_is_zero(kind):
+    tiles = pack_floats(floats(17, 3) + 1, kind)
+    assert not unpack_floats(tiles, kind, 32, 3)[17:].any()
+    used = 16 * 3 * FLOATS[kind].itemsize
+    assert not tiles[:, used:].any()
+
+
+# --- layouts by hand ------------------------------------------------------------------------------
+
+
+def tensor(form: str, codes, scales, offsets=None) -> QuantizedTensor:
+    def table(values):
+        return np.array(values, np.float32)
+
+    codes = np.array(codes, np.uint8)
+    shift = None if offsets is None else table(offsets)
+    return QuantizedTensor(weight_format(form), codes, table(scales), shift)
+
+
+def halves(*values: float) -> bytes:
+    """16 float16, zeros behind the values."""
+    return struct.pack("<16e", *values, *[0.0] * (16 - len(values)))
+
+
+def singles(*values: float) -> bytes:
+    return struct.pack("<16f", *values, *[0.0] * (16 - len(values)))
+
+
+def test_int8_by_hand():
+    """64 bytes hold 16 rows x 4 columns; a row of 64 columns takes 16 of them."""
+    codes = [[1, 2, 3, 4, 5], [250, 251, 252, 253, 254]]
+    expected = (
+        singles(0.5, 2.0)
+        + bytes([1, 2, 3, 4, 250, 251, 252, 253]).ljust(64, b"\x80")
+        + bytes([5, 128, 128, 128, 254]).ljust(64, b"\x80")
+        + b"\x80" * 14 * 64
+    )
+    assert pack(tensor("int8", codes, [[0.5], [2.0]])).tobytes() == expected
+
+
+def test_int8_with_groups_by_hand():
+    """A block: float16 scales of two groups, then the codes of both."""
+    codes = np.full((1, 33), 7)
+    expected = (
+        halves(0.5)
+        + halves(4.0)
+        + (b"\x07" * 4).ljust(64, b"\x80") * 8
+        + b"\x07".ljust(64, b"\x80")
+        + b"\x80" * 7 * 64
+    )
+    assert pack(tensor("int8-g32", codes, [[0.5, 4.0]])).tobytes() == expected
+
+
+INT4_CODES = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [15, 14, 13, 12, 11, 10, 9, 8, 7]]
+INT4_BYTES = (
+    bytes([0x51, 0x62, 0x73, 0x84, 0xBF, 0xAE, 0x9D, 0x8C]).ljust(64, b"\x88")
+    + bytes([0x89, 0x88, 0x88, 0x88, 0x87]).ljust(64, b"\x88")
+    + b"\x88" * 6 * 64
+)
+
+
+def test_int4_by_hand():
+    """Low nibbles are columns 0-3, high nibbles 4-7."""
+    expected = halves(0.5, 2.0) + halves() + INT4_BYTES
+    assert pack(tensor("int4-g32", INT4_CODES, [[0.5], [2.0]])).tobytes() == expected
+
+
+def test_int4_with_offsets_by_hand():
+    """A line of scales, a line of offsets, the codes."""
+    found = pack(tensor("int4-g32-offset", INT4_CODES, [[0.5], [2.0]], [[-1.0], [-3.5]]))
+    expected = halves(0.5, 2.0) + halves() + halves(-1.0, -3.5) + halves() + INT4_BYTES
+    assert found.tobytes() == expected
+
+
+def test_ternary_by_hand():
+    """Bits 2i and 2i + 1 of byte c are column 4i + c; code 1 means zero."""
+    codes = [[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 2]]
+    # byte 0: columns 0, 4, 8, 12 = 0, 1, 2, 0 = 0b00_10_01_00, and so on
+    row = bytes([0b00_10_01_00, 0b01_00_10_01, 0b10_01_00_10, 0b00_10_01_00])
+    expected = (
+        singles(0.25)
+        + row.ljust(64, b"\x55")
+        + bytes([0b01_01_01_10]).ljust(64, b"\x55")
+        + b"\x55" * 2 * 64
+    )
+    assert pack(tensor("ternary", codes, [[0.25]])).tobytes() == expected
+
+
+def test_dense_ternary_by_hand():
+    """Digit i of byte c is column 4i + c, most significant first; ceil(value * 256 / 243)."""
+    column = [2, 0, 1, 1]  # of each of the five digits
+    codes = [column * 5 + [0]]
+    # 22222 = 242 -> 255, 00000 = 0 -> 0, 11111 = 121 -> 128
+    zero = 128
+    expected = (
+        singles(0.25)
+        + bytes([255, 0, zero, zero]).ljust(64, bytes([zero]))
+        + bytes([43]).ljust(64, bytes([zero]))  # 01111 = 40 -> 43
+        + bytes([zero]) * 2 * 64
+    )
+    assert pack(tensor("ternary-dense", codes, [[0.25]])).tobytes() == expected
+
+
+def test_float16_by_hand():
+    """A column of 16 rows after the other, padded to 64 bytes."""
+    matrix = np.array([[1.0, -2.0, 0.5], [4.0, 8.0, 0.25]], np.float32)
+    expected = halves(1.0, 4.0) + halves(-2.0, 8.0) + halves(0.5, 0.25) + bytes(32)
+    assert pack_floats(matrix, "float16").tobytes() == expected
+
+
+def test_float32_by_hand():
+    matrix = np.array([[1.0, -2.0]] * 17, np.float32)
+    expected = singles(*[1.0] * 16) + singles(*[-2.0] * 16) + singles(1.0) + singles(-2.0)
+    assert pack_floats(matrix, "float32").tobytes() == expected
+
+
+def test_a_byte_of_dense_ternary_holds_any_five_digits():
+    rows = np.zeros((243, 20), np.uint8)
+    rows[:, ::4] = [[value // 3 ** (4 - i) % 3 for i in range(5)] for value in range(243)]
+    stored = tensor("ternary-dense", rows, np.ones((243, 1)))
+    assert np.array_equal(unpack(pack(stored), stored.format, 243, 20).codes, rows)
+
+
+def test_bytes_that_no_writer_makes_are_still_digits():
+    form = WeightFormat("ternary-dense")
+    tile = np.tile(np.arange(256, dtype=np.uint8), 5)[None, : form.tile_bytes(80)]
+    assert unpack(tile, form, 16, 80).codes.max() <= 2
