@@ -8,7 +8,9 @@ Each op has a claim cell and (shared by ops with no barrier between them) a done
 `generation << 32 | count`.  A count of an older generation reads as 0, so nothing is reset
 between steps, and a thread that is a step behind finds a newer generation and leaves.
 All atomics are sequentially consistent: a waiter announces itself before it looks at the count,
-a worker counts before it looks for waiters, so one of the two sees the other.
+a worker counts before it looks for waiters, so one of the two sees the other.  Waiters sleep on a
+word that every wake-up changes, not on the cell: a futex compares 32 bits, and the counts of two
+generations can be alike.
 """
 
 from . import simd
@@ -17,7 +19,7 @@ from .compiler import inline
 # The team's state, byte offsets; words that threads write have a cache line of their own.
 GENERATION = 0  # odd while a step runs; the fields from PLAN on change only while it is even
 SLEEPERS = 64  # threads asleep until the next step
-WAITERS = 128  # threads asleep until an op's chunks are done
+WAITERS, WAKES = 128, 136  # threads asleep until an op's chunks are done; times they were woken
 PLAN, OPS, ACTIVE, STOP, TOKENS, OUTPUTS, SCRATCH, SCRATCH_BYTES = range(192, 256, 8)
 YIELD, SYSCALL, FUTEX = range(256, 280, 8)  # functions of the C library, the call's number
 STATE_BYTES = 320
@@ -67,7 +69,8 @@ def report(state, cell, generation, finished):
         if swapped:
             break
     if simd.load_acquire(state + WAITERS) > 0:
-        futex(state, cell, FUTEX_WAKE, EVERYBODY)
+        simd.fetch_add(state + WAKES, 1)
+        futex(state, state + WAKES, FUTEX_WAKE, EVERYBODY)
 
 
 @inline
@@ -80,11 +83,12 @@ def futex(state, word, operation, value):
 
 
 @inline
-def sleep(state, counter, word, seen):
-    """Sleep until `word` is no longer `seen`, counted in the state's `counter` meanwhile."""
+def sleep(state, counter, wakes, word, seen):
+    """Sleep until the state's `wakes` changes, unless `word` is no longer `seen` already."""
     simd.fetch_add(state + counter, 1)
+    before = simd.load_acquire(state + wakes)
     if simd.load_acquire(word) == seen:
-        futex(state, word, FUTEX_WAIT, seen & 0xFFFFFFFF)
+        futex(state, state + wakes, FUTEX_WAIT, before & 0xFFFFFFFF)
     simd.fetch_add(state + counter, -1)
 
 
@@ -113,7 +117,7 @@ def wait_for(state, cell, generation, chunks, weights, weights_end):
         elif turns < SPINS + YIELDS:
             simd.call0(simd.load_i64(state + YIELD))
         else:
-            sleep(state, WAITERS, cell, value)
+            sleep(state, WAITERS, WAKES, cell, value)
 
 
 @inline
@@ -181,7 +185,7 @@ def work(state, generation, thread):
             elif turns < IDLE_SPINS + YIELDS:
                 simd.call0(simd.load_i64(state + YIELD))
             else:
-                sleep(state, SLEEPERS, state + GENERATION, generation)
+                sleep(state, SLEEPERS, GENERATION, state + GENERATION, generation)
             continue
         turns = 0
         seen = generation
