@@ -41,6 +41,8 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _piped() -> str:
+    if sys.stdin is None:  # closed by whoever started us
+        return ""
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     return sys.stdin.read().removesuffix("\n")

@@ -70,6 +70,7 @@ class DecoderConfig:
 
 ACTIVATIONS = ("silu", "gelu", "relu2")
 ROPE_KINDS = ("default", "linear", "dynamic", "llama3", "yarn", "longrope")
+MAX_ROPES = 16
 MAX_WIDTH = 2**16
 MAX_VOCABULARY = 2**24
 
@@ -151,6 +152,7 @@ def _check(c: DecoderConfig, where: str) -> None:
     listed = len(c.layer_rope), len(c.layer_window)
     expected = "layer_rope and layer_window with an entry a layer"
     _require(where, listed == (c.layers, c.layers), expected, listed)
+    _require(where, 1 <= len(c.ropes) <= MAX_ROPES, f"1..{MAX_ROPES} ropes", len(c.ropes))
     expected = f"layer_rope within the {len(c.ropes)} ropes"
     _require(where, max(c.layer_rope) < len(c.ropes), expected, max(c.layer_rope))
     expected = f"activation of {', '.join(ACTIVATIONS)}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.format import config, spec
 from edge.format.config import DecoderConfig, Rope
-from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.format.writer import EdgeWriter
 
@@ -42,17 +42,20 @@ DOCUMENT = {
     "generation": {"temperature": 0.5},
 }
 LAYER = "layers.0."
-MATRICES = {  # name: format, rows, columns; every kind of code once
-    "embedding": ("int8", VOCABULARY, HIDDEN),
-    LAYER + "attention.query": ("int4-g32-offset", 32, HIDDEN),
-    LAYER + "attention.key": ("int4-g32", 16, HIDDEN),
-    LAYER + "attention.value": ("int8-g32", 16, HIDDEN),
-    LAYER + "attention.output": ("ternary", HIDDEN, 32),
-    LAYER + "feed_forward.gate": ("ternary-dense", FEED_FORWARD, HIDDEN),
-    LAYER + "feed_forward.up": ("float16", FEED_FORWARD, HIDDEN),
-    LAYER + "feed_forward.down": ("float32", HIDDEN, FEED_FORWARD),
+TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; every kind of code once
+    "chat_template.jinja": ("bytes", (len(TEMPLATE),)),
+    "embedding.weight": ("int8", (VOCABULARY, HIDDEN)),
+    LAYER + "attention.query.weight": ("int4-g32-offset", (32, HIDDEN)),
+    LAYER + "attention.key.weight": ("int4-g32", (16, HIDDEN)),
+    LAYER + "attention.value.weight": ("int8-g32", (16, HIDDEN)),
+    LAYER + "attention.output.weight": ("ternary", (HIDDEN, 32)),
+    LAYER + "feed_forward.gate.weight": ("ternary-dense", (FEED_FORWARD, HIDDEN)),
+    LAYER + "feed_forward.up.weight": ("float16", (FEED_FORWARD, HIDDEN)),
+    LAYER + "feed_forward.down.weight": ("float32", (HIDDEN, FEED_FORWARD)),
+    LAYER + "attention_norm.weight": ("vector", (HIDDEN,)),
+    LAYER + "feed_forward_norm.weight": ("vector", (HIDDEN,)),
+    "output_norm.weight": ("vector", (HIDDEN,)),
 }
-NORMS = (LAYER + "attention_norm", LAYER + "feed_forward_norm", "output_norm")
 
 
 def quantized(form: WeightFormat, rows: int, columns: int, seed: int = 0) -> QuantizedTensor:
@@ -75,20 +78,23 @@ def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     return (codes / 512).astype(np.float32)
 
 
-def write(path: Path, document: dict[str, Any] | None = None) -> None:
-    """The small model; the same bytes on every machine."""
-    with EdgeWriter(path, tensors=len(MATRICES) + len(NORMS) + 1) as writer:
-        writer.add_bytes("chat_template.jinja", TEMPLATE)
-        for seed, (name, (text, rows, columns)) in enumerate(MATRICES.items()):
-            form = weight_format(text)
-            if form.is_float:
-                matrix = floats(rows, columns, seed)
-                writer.add_float_matrix(f"{name}.weight", matrix, form.kind, error=0.0)
-            else:
-                writer.add_matrix(f"{name}.weight", quantized(form, rows, columns, seed), error=0.5)
-        for name in NORMS:
-            writer.add_vector(f"{name}.weight", np.linspace(0.5, 1.5, HIDDEN))
+def write(
+    path: str | Path,
+    document: dict[str, Any] | None = None,
+    tensors: dict[str, tuple[str, tuple[int, ...]]] = TENSORS,
+) -> None:
+    """The small model, or another with these tensors; the same bytes on every machine."""
+    with EdgeWriter(path, tensors=len(tensors)) as writer:
         writer.document = DOCUMENT | (document or {})
+        for seed, (name, (form, shape)) in enumerate(tensors.items()):
+            if form == "bytes":
+                writer.add_bytes(name, TEMPLATE.ljust(shape[0])[: shape[0]])
+            elif form == "vector":
+                writer.add_vector(name, np.linspace(0.5, 1.5, *shape))
+            elif form in FLOATS:
+                writer.add_float_matrix(name, floats(*shape, seed), form, error=0.0)
+            else:
+                writer.add_matrix(name, quantized(weight_format(form), *shape, seed), error=0.5)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from edge.format.spec import nbytes, weight_format
 from edge.format.tiles import unpack, unpack_floats
 from tests.format import small_file
 from tests.format.mutations import mutated
-from tests.format.small_file import LAYER, MATRICES, NORMS, Pieces, framed
+from tests.format.small_file import LAYER, Pieces, framed
 
 ROOT = Path(__file__).parents[2]
 KEY = LAYER + "attention.key.weight"
@@ -37,24 +37,25 @@ def test_a_file_says_what_its_writer_said(small):
     assert file.document["recipe"] == small_file.DOCUMENT["recipe"]
     assert file.document["tokenizer"] == {"bos": 1, "eos": [2], "add_bos": True}
     assert file.size == small.stat().st_size
-    names = {TEMPLATE, *(f"{name}.weight" for name in (*MATRICES, *NORMS))}
-    assert file.tensors.keys() == names and KEY in file and "absent" not in file
+    assert {n: (i.format, i.shape) for n, i in file.tensors.items()} == small_file.TENSORS
+    assert file.info(KEY).elements == 16 * 32
+    assert KEY in file and "absent" not in file
 
 
-def test_matrices_are_read_as_they_were_written(small):
-    file = EdgeFile(small)
-    for seed, (name, (text, rows, columns)) in enumerate(MATRICES.items()):
-        info, form = file.info(f"{name}.weight"), weight_format(text)
-        assert (info.format, info.shape) == (text, (rows, columns))
-        assert info.elements == rows * columns
-        tiles = file.view(info.name).reshape(form.tiles(rows), -1)
-        if form.is_float:
-            matrix = small_file.floats(rows, columns, seed)
-            assert np.array_equal(unpack_floats(tiles, form.kind, rows, columns), matrix)
-        else:
-            found = unpack(tiles, form, rows, columns).dequantize()
-            expected = small_file.quantized(form, rows, columns, seed).dequantize()
-            assert np.array_equal(found, expected)
+MATRICES = [n for n, (form, _) in small_file.TENSORS.items() if form not in spec.PAYLOADS]
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_matrices_are_read_as_they_were_written(small, name):
+    seed, (text, shape) = list(small_file.TENSORS).index(name), small_file.TENSORS[name]
+    form, view = weight_format(text), EdgeFile(small).view(name)
+    tiles = view.reshape(form.tiles(shape[0]), -1)
+    if form.is_float:
+        expected = small_file.floats(*shape, seed)
+        assert np.array_equal(unpack_floats(tiles, form.kind, *shape), expected)
+    else:
+        expected = small_file.quantized(form, *shape, seed).dequantize()
+        assert np.array_equal(unpack(tiles, form, *shape).dequantize(), expected)
 
 
 def test_vectors_and_bytes_are_padded_with_zeros_to_64_bytes(small):

@@ -119,3 +119,24 @@ def test_ops_without_a_barrier_between_them_are_all_done_before_the_next():
         team.run(plan, tokens, 1)
         assert np.isfinite(c).all() and (c != 0).all() and (a != 0).all()
     team.close()
+
+
+def _steps_of_equal_counts() -> None:
+    """More threads than cores, ops of one long chunk: waiters sleep, and counts repeat."""
+    arena = Arena()
+    data = arena.array((65536,), "<f4")
+    sums = arena.array((16,), "<f4")
+    op = Op("read", (machine.address(data), data.nbytes, machine.address(sums)))
+    plan, team = Plan([op] * 60, library()), Team(library(), 4, 64)
+    for _ in range(3000):
+        team.run(plan, 1, 1)
+    team.close()
+
+
+def test_no_wake_up_is_lost_when_the_counts_of_two_steps_are_alike():
+    process = multiprocessing.get_context("spawn").Process(target=_steps_of_equal_counts)
+    process.start()
+    process.join(timeout=120)  # it takes seconds; a lost wake-up never ends
+    hangs = process.is_alive()
+    process.kill()
+    assert not hangs and process.exitcode == 0
