@@ -12,14 +12,13 @@ A block holds 16 positions of one head, keys then values:
 so that scores of 16 positions, and 16 elements of an output, come from whole vectors.
 """
 
+import mmap
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge.errors import UnsupportedModel
 from edge.format.config import DecoderConfig
-
-from .plan import Arena
 
 POSITIONS = 16  # in a block
 KINDS = ("float16", "int8", "int4", "float32")
@@ -73,12 +72,14 @@ def cache_shape(config: DecoderConfig, kind: str, context: int) -> CacheShape:
 
 
 class KvCache:
-    """The cache's memory.  Pages are touched as positions are written."""
+    """The cache's memory.  Pages are touched as positions are written.
+
+    Not from NumPy, which asks for huge pages: every head's first position would map 2 MB.
+    """
 
     def __init__(self, shape: CacheShape):
         self.shape = shape
-        self._arena = Arena()
-        self._memory = self._arena.array((max(shape.nbytes, 1),), "u1")
+        self._memory = np.frombuffer(mmap.mmap(-1, max(shape.nbytes, 1)), np.uint8)
 
     def layer(self, index: int) -> int:
         """Address of a layer's first block."""

@@ -55,29 +55,38 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    verb = next((a for a in arguments if not a.startswith("-")), "")
+    at = next((i for i, a in enumerate(arguments) if not a.startswith("-")), len(arguments))
+    if at == len(arguments):
+        parser = _overview()
+        parser.parse_args(arguments)  # --help, --version
+        parser.print_help(sys.stderr)
+        return USAGE
+    verb = ALIASES.get(arguments[at], arguments[at])
+    if verb not in VERBS:
+        raise UsageError(_unknown(verb))
+    module = import_module(f".{verb}", __package__)
+    parser = Parser(prog=f"edge {arguments[at]}", description=f"{VERBS[verb]}.")
+    module.add_arguments(parser)
+    _add_debug(parser)
+    add_twins(parser)
+    # Intermixed: `edge run MODEL --raw "a prompt"` is as good as with the prompt in front.
+    args, unknown = parser.parse_known_intermixed_args(arguments[:at] + arguments[at + 1 :])
+    if unknown:
+        raise UsageError(f"unknown arguments: {' '.join(unknown)}; see edge {verb} --help")
+    code: int = module.command(args)
+    return code
+
+
+def _overview() -> Parser:
+    """The parser of `edge --help` and `edge --version`."""
     parser = Parser(prog="edge", description=edge.__doc__)
     parser.add_argument("--version", action="version", version=f"edge {edge.__version__}")
     _add_debug(parser)
-    verbs = parser.add_subparsers(metavar="VERB", dest="verb")
+    verbs = parser.add_subparsers(metavar="VERB")
     for name, summary in VERBS.items():
         known_as = [alias for alias, of in ALIASES.items() if of == name]
-        own = verbs.add_parser(name, aliases=known_as, help=summary, description=f"{summary}.")
-        if verb in (name, *known_as):
-            module = import_module(f".{name}", __package__)
-            module.add_arguments(own)
-            _add_debug(own)
-            add_twins(own)
-    if verb and verb not in (*VERBS, *ALIASES):
-        raise UsageError(_unknown(verb))
-    args, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        raise UsageError(f"unknown arguments: {' '.join(unknown)}; see edge {verb} --help")
-    if not verb:
-        parser.print_help(sys.stderr)
-        return USAGE
-    code: int = module.command(args)
-    return code
+        verbs.add_parser(name, aliases=known_as, help=summary)
+    return parser
 
 
 def _add_debug(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,9 @@ A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "ve
 padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape` is without padding.
 `tokenizer.json` and `chat_template.jinja` are tensors of bytes.
 
+JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source and
+architecture are lines of text, free of control characters.  The limits are below.
+
 Nothing in a file is code, and nothing in it refers to another file.
 """
 

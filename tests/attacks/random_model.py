@@ -29,7 +29,7 @@ def random_config(random: Random) -> DecoderConfig:
         layer_window=(0, random.choice([1, 5, 16, 2**31 - 1])),
         activation=random.choice(ACTIVATIONS),
         attention_softcap=random.choice([0.0, 30.0]),
-        logits_softcap=random.choice([0.0, 0.0]),
+        logits_softcap=random.choice([0.0, 30.0]),
         tied_embedding=random.random() < 0.5,
         qk_norm=random.random() < 0.5,
         post_norms=random.random() < 0.5,
