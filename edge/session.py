@@ -252,6 +252,5 @@ def load_model(path: str | Path, *, compiling: Progress | None = None, **setting
             f"pack it first: edge export {path} -o {path.stem}.edge"
         )
     kernels = library()
-    if compiling:
-        kernels.on_compile = compiling
-    return Model(EdgeFile(path), kernels=kernels, **settings)
+    with kernels.telling(compiling):
+        return Model(EdgeFile(path), kernels=kernels, **settings)

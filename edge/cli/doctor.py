@@ -26,8 +26,7 @@ def command(args: argparse.Namespace) -> int:
     from edge.runtime.selftest import selftest
 
     kernels = library()
-    with opening.Compiling() as compiling:
-        kernels.on_compile = compiling
+    with opening.Compiling() as compiling, kernels.telling(compiling):
         checks = selftest(kernels)
     document = _document(kernels, checks)
     print(json.dumps(document) if args.json else _report(document))

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module, metadata
 from pathlib import Path
@@ -13,16 +14,22 @@ from . import catalogue
 from .target import Target, host
 
 
+Progress = Callable[[int, int], None]  # kernels compiled, of how many; about 1 s each
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
 class Library:
     """Machine code for one target.  Addresses stay valid for the life of the process.
 
     A warm cache needs llvmlite only; Numba is imported when a kernel has to be compiled.
-    `on_compile` hears how many kernels of a `load` are compiled, of how many (about 1 s each).
     """
 
     def __init__(self, target: Target, folder: Path):
         self.target = target
-        self.on_compile: Callable[[int, int], None] = lambda done, total: None
+        self._on_compile: Progress = _silent
         self._folder = folder
         self._addresses: dict[str, int] = {}
         self._engine: Any = None
@@ -31,6 +38,15 @@ class Library:
         if name not in self._addresses:
             self.load([name])
         return self._addresses[name]
+
+    @contextmanager
+    def telling(self, progress: Progress | None) -> Iterator[None]:
+        """Within this context, `progress` hears how many kernels of a `load` are compiled."""
+        before, self._on_compile = self._on_compile, progress or _silent
+        try:
+            yield
+        finally:
+            self._on_compile = before
 
     def load(self, names: list[str]) -> None:
         """Make kernels ready, compiling those the cache lacks."""
@@ -62,11 +78,11 @@ class Library:
         objects = {name: self._cached(name) for name in names}
         uncached = [name for name, code in objects.items() if not code]
         for done, name in enumerate(uncached):
-            self.on_compile(done, len(uncached))
+            self._on_compile(done, len(uncached))
             objects[name] = compile_kernel(name, self.target)
             _keep(self._path(name), objects[name])
         if uncached:
-            self.on_compile(len(uncached), len(uncached))
+            self._on_compile(len(uncached), len(uncached))
         return list(objects.values())
 
     def _cached(self, name: str) -> bytes:

@@ -149,7 +149,7 @@ def walk(state, generation, plan, ops, tokens, outputs, scratch):
         if chunk == STALE:
             return
         pending += chunks
-        if field(op, BARRIER) != 0:
+        if field(op, BARRIER) != 0 and pending > 0:  # no chunks: nobody reports, nothing to wait for
             weights, weights_end = field(op, NEXT), field(op, NEXT_END)
             if not wait_for(state, field(op, DONE), generation, pending, weights, weights_end):
                 return
