@@ -35,7 +35,9 @@ NEAR = 0.05
 def perplexities(run: Run, case, text: Path, chunks: int) -> tuple[float, float]:
     gguf, packed = run.prepare(case)
     tool = [run.folder / "bin" / "llama-perplexity", "-m", gguf, "-f", text, "-c", "512"]
-    done = subprocess.run([*tool, "--chunks", str(chunks), "-t", "2"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*tool, "--chunks", str(chunks), "-t", "2"], capture_output=True, text=True, check=True
+    )
     theirs = float(re.search(r"Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr)[1])
     command = [*EDGE, "eval", packed, "--text", text, "--ctx", "512", "--chunks", str(chunks)]
     return run_json([*command, "--json"])["perplexity"], theirs
@@ -85,14 +87,20 @@ def main() -> None:
     run, found = Run(folder, [1]), {}
     for case in CASES[:2]:
         ours, theirs = perplexities(run, case, text, arguments.chunks)
-        print(f"{case.name}: perplexity {ours:.4f}, llama.cpp {theirs:.4f}, ratio {ours / theirs:.4f}")
+        print(
+            f"{case.name}: perplexity {ours:.4f}, llama.cpp {theirs:.4f}, ratio {ours / theirs:.4f}"
+        )
         found[case.name] = {"perplexity": ours, "llama": theirs, "greedy": []}
     case = CASES[0]
     model = edge.load(run.prepare(case)[1], threads=2)
     for prompt in PROMPTS:
         ours, theirs, tokens = greedy(run, case, prompt)
         same = agreement(ours, theirs, tokens, model)
-        note = "" if same == len(tokens) else f", then a gap of {gap(model, prompt, tokens[:same]):.3f}"
+        note = (
+            ""
+            if same == len(tokens)
+            else f", then a gap of {gap(model, prompt, tokens[:same]):.3f}"
+        )
         print(f"{same:3d} of {len(tokens)} tokens{note}: {prompt!r}")
         found[case.name]["greedy"].append({"prompt": prompt, "same": same, "of": len(tokens)})
     (folder / "agreement.json").write_text(json.dumps(found))

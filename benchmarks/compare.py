@@ -115,7 +115,12 @@ class Run:
 def measure_neighbour(run: Run, case: Case, rounds: int) -> dict[str, list[float]]:
     """Decode with two threads while a process keeps one core busy, and alone with one."""
     gguf, packed = run.prepare(case)
-    found: dict[str, list[float]] = {"edge_1": [], "edge_2_busy": [], "llama_1": [], "llama_2_busy": []}
+    found: dict[str, list[float]] = {
+        "edge_1": [],
+        "edge_2_busy": [],
+        "llama_1": [],
+        "llama_2_busy": [],
+    }
     bench = [run.folder / "bin" / "llama-bench", "-m", gguf, "-p", "0", "-n", "64", "-r", "1"]
     ours = [*EDGE, "bench", packed, "-p", "0", "-n", "64", "-r", "1", "--json"]
     for _ in range(rounds):

@@ -1,6 +1,6 @@
 """Opening a file, the first token, and what a decode holds in memory.
 
-    python benchmarks/startup.py MODEL.edge [--rounds 5]
+python benchmarks/startup.py MODEL.edge [--rounds 5]
 """
 
 import argparse

@@ -108,7 +108,19 @@ def _compile(source: str) -> jinja2.Template:
 
     if len(source) > MAX_SOURCE:
         raise FormatError(f"template of {len(source)} characters, expected at most {MAX_SOURCE}")
-    environment = ImmutableSandboxedEnvironment(
+
+    class Environment(ImmutableSandboxedEnvironment):
+        """Multiplication is looked at first: it can make gigabytes of one character."""
+
+        intercepted_binops = frozenset(["*", "**"])
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            sizes = [len(x) if isinstance(x, str | list | tuple) else abs(x) for x in (left, right)]
+            if operator == "**" or sizes[0] * sizes[1] > MAX_OUTPUT:
+                raise EdgeError(f"the chat template computes something huge ({operator})")
+            return super().call_binop(context, operator, left, right)
+
+    environment = Environment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     environment.filters["tojson"] = _to_json
@@ -116,7 +128,7 @@ def _compile(source: str) -> jinja2.Template:
     environment.globals["strftime_now"] = _now
     try:
         return environment.from_string(source)
-    except (TemplateError, RecursionError) as error:
+    except (TemplateError, RecursionError, ValueError, ArithmeticError, MemoryError) as error:
         raise FormatError(f"not a valid Jinja template: {error}") from None
 
 

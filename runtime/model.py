@@ -10,7 +10,7 @@ from edge.format.reader import EdgeFile
 
 from .kernels.library import Library, library
 from .kv_cache import KvCache, cache_shape
-from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower
+from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower, scratch_bytes
 from .team import Team
 
 DEFAULT_CONTEXT = 4096
@@ -27,7 +27,7 @@ class Model:
     batch     tokens of one prefill step
     outputs   most tokens of a step whose logits are wanted (evaluation wants many)
 
-    Raises FormatError, UnsupportedModel, DoesNotFit.
+    Raises FormatError, UnsupportedModel, DoesNotFit; EdgeError for a number below 1.
     """
 
     def __init__(
@@ -41,16 +41,22 @@ class Model:
         outputs: int = 1,
         kernels: Library | None = None,
     ):
+        _check_counts(threads=threads, context=context, batch=batch, outputs=outputs)
         self.file, self.config = file, file.config
         self.context = context or min(self.config.context, DEFAULT_CONTEXT)
         self.threads = threads or usable_cores()
         self.batch = min(batch, self.context)
         shape = cache_shape(self.config, kv or _default_kv(file), self.context)
-        _check_memory(file.size, shape.nbytes)
+        working = (
+            self.threads * scratch_bytes(self.context)
+            + 4 * self.context * sum(rope.dims for rope in self.config.ropes)
+        )  # fmt: skip
+        _check_memory(file.size, shape.nbytes, working)
         self.cache = KvCache(shape)
         kernels = kernels or library()
         self._program = lower(file, self.cache, kernels, self.threads, self.batch, outputs)
-        self.team = Team(kernels, self.threads, self._program.scratch_bytes)
+        self.team = Team(kernels, self.threads, scratch_bytes(self.context))
+        self.team.keep(file, self.cache, self._program)
         self.outputs = outputs
         self.position = 0
 
@@ -71,6 +77,7 @@ class Model:
         """
         count = len(tokens)
         ids = np.asarray(tokens, np.int64)
+        self.file.check_size()
         self._check(ids, outputs)
         for start in range(0, count, self.batch):
             part = ids[start : start + self.batch]
@@ -81,7 +88,7 @@ class Model:
 
     def rewind(self, position: int) -> None:
         """Forget all tokens from `position` on."""
-        self.position = min(position, self.position)
+        self.position = max(0, min(position, self.position))
 
     def close(self) -> None:
         self.team.close()
@@ -139,11 +146,17 @@ def available_memory() -> int | None:
     return None
 
 
-def _check_memory(weights: int, cache: int) -> None:
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise EdgeError(f"{name} {count}, expected at least 1")
+
+
+def _check_memory(weights: int, cache: int, working: int) -> None:
     available = available_memory()
-    if available is not None and weights + cache > available:
+    if available is not None and weights + cache + working > available:
         raise DoesNotFit(
-            f"the model needs {weights / 2**20:.0f} MiB of weights and {cache / 2**20:.0f} MiB of "
-            f"KV cache, {available / 2**20:.0f} MiB of memory are available; "
+            f"the model needs {weights / 2**20:.0f} MiB of weights, {cache / 2**20:.0f} MiB of "
+            f"KV cache and {working / 2**20:.0f} MiB to work in, {available / 2**20:.0f} MiB of memory are available; "
             "choose a smaller context (-c), --kv int8, or a smaller model"
         )

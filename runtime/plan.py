@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edge.errors import DoesNotFit
+
 from .kernels.library import Library
 
 # Positions in an op's row, as runtime/kernels/walk.py reads it.
@@ -51,7 +53,12 @@ class Arena:
 
     def allocate(self, nbytes: int) -> int:
         """Address of `nbytes` zeroed bytes on a 64-byte boundary."""
-        block = np.zeros(nbytes + 2 * CACHE_LINE, np.uint8)
+        try:
+            block = np.zeros(nbytes + 2 * CACHE_LINE, np.uint8)
+        except (MemoryError, ValueError) as error:
+            raise DoesNotFit(
+                f"{nbytes / 2**20:.0f} MiB of working memory cannot be had; choose a smaller context"
+            ) from error
         self._blocks.append(block)
         self.nbytes += nbytes
         return int(-(-block.ctypes.data // CACHE_LINE) * CACHE_LINE)

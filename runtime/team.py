@@ -33,10 +33,11 @@ class Team:
     def __init__(self, library: Library, threads: int, scratch_bytes: int):
         library.load(["step", "work"])
         self.threads = threads
-        self._arena = Arena()
-        self._state = self._arena.array((STATE_BYTES // 8,), "<i8")
+        arena = Arena()
+        self._memory: list[object] = [arena]  # what helpers may touch lives as long as they do
+        self._state = arena.array((STATE_BYTES // 8,), "<i8")
         self._address = int(self._state.ctypes.data)
-        scratch = self._arena.allocate(threads * scratch_bytes)
+        scratch = arena.allocate(threads * scratch_bytes)
         self._set(SCRATCH, scratch)
         self._set(SCRATCH_BYTES, scratch_bytes)
         self._set(ACTIVE, threads)
@@ -46,7 +47,7 @@ class Team:
         helpers = [
             threading.Thread(
                 target=_help,
-                args=(work, self._arena, self._address, i),
+                args=(work, self._memory, self._address, i),
                 daemon=True,
                 name=f"edge-{i}",
             )
@@ -54,7 +55,11 @@ class Team:
         ]
         for helper in helpers:
             helper.start()
-        self._finalizer = weakref.finalize(self, _stop, self._arena, self._state, helpers)
+        self._finalizer = weakref.finalize(self, _stop, arena, self._state, helpers)
+
+    def keep(self, *objects: object) -> None:
+        """Keep what plans point into while a helper lives: one may be a step behind."""
+        self._memory.extend(objects)
 
     def run(self, plan: Plan, tokens: int, outputs: int) -> None:
         """One step: every op of the plan for `tokens` tokens, `outputs` of them with logits."""
@@ -84,7 +89,9 @@ class Team:
             self._set(FUTEX, number)
 
 
-def _help(work: Callable[[int, int, int], None], memory: Arena, state: int, thread: int) -> None:
+def _help(
+    work: Callable[[int, int, int], None], memory: list[object], state: int, thread: int
+) -> None:
     work(state, 0, thread)
 
 

@@ -60,7 +60,7 @@ class Tokenizer:
         `bos` puts the id that begins a text first, where the model wants one and it is not there.
         """
         self._tokenizer.encode_special_tokens = not special
-        ids: list[int] = self._tokenizer.encode(_valid(text), add_special_tokens=False).ids
+        ids: list[int] = self._encoding(text).ids
         self.check(ids)
         if bos and self.add_bos and ids[:1] != [self.bos]:
             assert self.bos is not None
@@ -72,7 +72,7 @@ class Tokenizer:
         if mark not in text:
             return self.encode(text, special=True)
         self._tokenizer.encode_special_tokens = False
-        encoding = self._tokenizer.encode(_valid(text), add_special_tokens=False)
+        encoding = self._encoding(text)
         ids: list[int] = []
         plain = 0  # where the text since the last special token begins
         for token, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -80,6 +80,14 @@ class Tokenizer:
                 ids += [*self.encode(text[plain:begin].replace(mark, "")), token]
                 plain = end
         return ids + self.encode(text[plain:].replace(mark, ""))
+
+    def _encoding(self, text: str) -> tokenizers.Encoding:
+        try:
+            return self._tokenizer.encode(_valid(text), add_special_tokens=False)
+        except BaseException as error:
+            if not _is_its_own(error):
+                raise
+            raise EdgeError(f"the model's tokenizer cannot encode this text: {error}") from None
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, special ones left out unless `special`."""
@@ -165,9 +173,16 @@ def _parse(document: bytes, where: str) -> tokenizers.Tokenizer:
 
     try:
         tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(document.decode())
-    except Exception as error:  # noqa: BLE001 - `tokenizers` raises nothing narrower
+    except BaseException as error:
+        if not _is_its_own(error):
+            raise
         raise FormatError(f"{where}: {TOKENIZER} cannot be read: {error}") from None
     return tokenizer
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether an error comes from `tokenizers`: a panic of its Rust code is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _valid(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from . import catalogue
 from .target import Target, host
 
-
 Progress = Callable[[int, int], None]  # kernels compiled, of how many; about 1 s each
 
 

@@ -149,7 +149,8 @@ def walk(state, generation, plan, ops, tokens, outputs, scratch):
         if chunk == STALE:
             return
         pending += chunks
-        if field(op, BARRIER) != 0 and pending > 0:  # no chunks: nobody reports, nothing to wait for
+        # An op can have no chunks (logits of no token): nobody reports, nothing to wait for.
+        if field(op, BARRIER) != 0 and pending > 0:
             weights, weights_end = field(op, NEXT), field(op, NEXT_END)
             if not wait_for(state, field(op, DONE), generation, pending, weights, weights_end):
                 return

@@ -34,7 +34,6 @@ class Program:
     registers: np.ndarray  # int64: 0, tokens, position, first token with logits
     ropes: list[RopeTable]
     logits: np.ndarray  # float32 [outputs, vocabulary]
-    scratch_bytes: int
 
 
 ZERO, TOKENS, POSITION, FIRST_OUTPUT = range(4)
@@ -102,6 +101,16 @@ def lower(
     return _Lowering(file, cache, threads, tokens, outputs).program(library)
 
 
+def scratch_bytes(context: int) -> int:
+    """Memory of its own that a thread needs: attention scores, twice, and sums."""
+    return 2 * ATTENTION_TOKENS * _row_bytes(context) + SPARE_BYTES
+
+
+def _row_bytes(context: int) -> int:
+    """Scores of one token, float32, with room for a last block."""
+    return 4 * round_up(context + 16, 16)
+
+
 class _Lowering:
     def __init__(self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int):
         self.threads = threads
@@ -125,7 +134,7 @@ class _Lowering:
         self.gate, self.up = floats(c.feed_forward), floats(c.feed_forward)
         self.logits = floats(c.vocabulary, outputs)
         self.outputs = outputs
-        self.row_bytes = 4 * round_up(cache.shape.context + 16, 16)
+        self.row_bytes = _row_bytes(cache.shape.context)
 
     def program(self, library: Library) -> Program:
         self._embedding()
@@ -142,7 +151,6 @@ class _Lowering:
             registers=self.registers,
             ropes=self.ropes,
             logits=view[:, : self.c.vocabulary],
-            scratch_bytes=2 * ATTENTION_TOKENS * self.row_bytes + SPARE_BYTES,
         )
 
     # --- stages -------------------------------------------------------------------------------

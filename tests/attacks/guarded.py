@@ -75,7 +75,7 @@ def run(path: Path, seed: int) -> None:
 def steps(file: EdgeFile, config: DecoderConfig, random: Random) -> None:
     """A context filled to its last position."""
     context, threads = random.choice([1, 7, 16, 17, 40]), random.randint(1, 3)
-    batch = context if config.logits_softcap else random.choice([1, 3, 8, 9, 256])
+    batch = random.choice([1, 3, 8, 9, 256])
     kv = random.choice([kind for kind in KINDS if kind != "int4" or config.head_dim % 32 == 0])
     model = Model(file, context=context, batch=batch, threads=threads, kv=kv)
     left = context

@@ -44,7 +44,9 @@ def test_the_default_group_may_be_said():
 
 @pytest.mark.parametrize("text", ["", "int5", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
 def test_an_unknown_recipe_lists_the_choices(text):
-    with pytest.raises(RecipeError, match="choose from keep, int8, int4, ternary, ternary-dense, float16"):
+    with pytest.raises(
+        RecipeError, match="choose from keep, int8, int4, ternary, ternary-dense, float16"
+    ):
         parse(text)
 
 

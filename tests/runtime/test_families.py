@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.errors import DoesNotFit, EdgeError
 from edge.exporter import export
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
@@ -101,4 +102,29 @@ def test_quantized_weights_stay_close(packed, case, quant, limit):
     got = logits(model, expected["tokens"], [len(expected["tokens"])])
     error = got - expected["logits"]
     assert np.sqrt((error**2).mean()) < limit * expected["logits"].std()
+    model.close()
+
+
+def test_a_softcapped_model_reads_a_prompt_longer_than_a_batch(packed):
+    tokens = np.load(GOLDEN / "gemma2" / "expected.npz")["tokens"]
+    model = open_model(packed("gemma2", "float32"), threads=2, batch=8)
+    expected = np.load(GOLDEN / "gemma2" / "expected.npz")["logits"][-1]
+    assert np.abs(model.forward(tokens)[0] - expected).max() < TOLERANCE
+    model.close()
+
+
+def test_numbers_that_make_no_sense_are_refused(packed):
+    file = EdgeFile(packed("smollm2", "float32"))
+    for wrong in ({"context": -5}, {"batch": 0}, {"threads": -1}, {"outputs": 0}):
+        with pytest.raises(EdgeError, match="expected at least 1"):
+            Model(file, **wrong)
+    with pytest.raises(DoesNotFit):
+        Model(file, context=2**30, threads=64)
+
+
+def test_a_rewind_before_the_beginning_is_the_beginning(packed):
+    model = open_model(packed("smollm2", "float32"), threads=1)
+    model.forward([1, 2, 3])
+    model.rewind(-7)
+    assert model.position == 0
     model.close()
