@@ -21,17 +21,17 @@ def frequencies(rope: Rope, length: int) -> np.ndarray:
     if rope.kind == "dynamic":
         stretch = rope.factor * max(length, rope.original_context) / rope.original_context
         base *= (stretch - (rope.factor - 1)) ** (rope.dims / (rope.dims - 2))
-    f = base ** (-np.arange(0, rope.dims, 2) / rope.dims)
+    f: np.ndarray = base ** (-np.arange(0, rope.dims, 2) / rope.dims)
     if rope.kind == "linear":
         return f / rope.factor
     if rope.kind == "llama3":
         return _llama3(rope, f)
     if rope.kind == "yarn":
         ramp = _yarn_ramp(rope)
-        return f / rope.factor * ramp + f * (1 - ramp)
+        f = f / rope.factor * ramp + f * (1 - ramp)
     if rope.kind == "longrope":
         long = length > rope.original_context
-        return f / np.array(rope.long_factors if long else rope.short_factors)
+        f = f / np.array(rope.long_factors if long else rope.short_factors)
     return f
 
 
@@ -55,7 +55,8 @@ def _yarn_ramp(rope: Rope) -> np.ndarray:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, rope.dims - 1)
     high += 0.001 * (low == high)
-    return np.clip((np.arange(rope.dims // 2) - low) / (high - low), 0, 1)
+    ramp: np.ndarray = (np.arange(rope.dims // 2) - low) / (high - low)
+    return ramp.clip(0, 1)
 
 
 class RopeTable:

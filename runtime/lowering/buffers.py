@@ -62,9 +62,9 @@ class Buffers:
         self.tokens = tokens
         self._codes: dict[tuple[int, Encoding], Codes] = {}
 
-    def floats(self, size: int, rows: int | None = None) -> Floats:
+    def floats(self, size: int) -> Floats:
         stride = 4 * round_up(size, 64)
-        return Floats(self.arena.allocate((rows or self.tokens) * stride), stride, size)
+        return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
     def codes(self, size: int, wanted: Encoding) -> Codes:
         key = size, wanted

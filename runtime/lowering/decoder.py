@@ -132,8 +132,9 @@ class _Lowering:
         self.v = floats(c.kv_heads * c.head_dim)
         self.attended = floats(c.heads * c.head_dim)
         self.gate, self.up = floats(c.feed_forward), floats(c.feed_forward)
-        self.logits = floats(c.vocabulary, outputs)
-        self.outputs = outputs
+        self.logit_rows = array((outputs, round_up(c.vocabulary, 64)), "<f4")
+        at, stride = self.logit_rows.ctypes.data, self.logit_rows.strides[0]
+        self.logits = Floats(int(at), stride, c.vocabulary)
         self.row_bytes = _row_bytes(cache.shape.context)
 
     def program(self, library: Library) -> Program:
@@ -142,15 +143,13 @@ class _Lowering:
             self._attention(i)
             self._feed_forward(i)
         self._output()
-        row = self.logits.stride // 4
-        view = _array_at(self.buffers, self.logits.address, (self.outputs, row))
         return Program(
             plan=Plan(self.ops, library),
             buffers=self.buffers,
             ids=self.ids,
             registers=self.registers,
             ropes=self.ropes,
-            logits=view[:, : self.c.vocabulary],
+            logits=self.logit_rows[:, : self.c.vocabulary],
         )
 
     # --- stages -------------------------------------------------------------------------------
@@ -352,11 +351,3 @@ class _Lowering:
         array = self.buffers.arena.array
         shape = self.cache.shape.context, round_up(rope.dims // 2, 16)
         return RopeTable(rope, array(shape, "<f4"), array(shape, "<f4"))
-
-
-def _array_at(buffers: Buffers, address: int, shape: tuple[int, int]) -> np.ndarray:
-    """float32 view of memory that `buffers` holds."""
-    import ctypes
-
-    memory = (ctypes.c_float * (shape[0] * shape[1])).from_address(address)
-    return np.frombuffer(memory, np.float32).reshape(shape)
