@@ -50,7 +50,9 @@ def test_smollm2_knows_its_capital(test_data, tmp_path):
     source = test_data("SmolLM2-135M-Instruct.Q4_1.gguf")
     export(source, tmp_path / "m.edge", quant="keep")
     model = edge.load(tmp_path / "m.edge", threads=2, context=256)
-    question = [{"role": "user", "content": "What is the capital of France?"}]
+    question = [
+        {"role": "user", "content": "What is the capital of France, and what is it known for?"}
+    ]
     answer = model.chat(question, max_tokens=16, temperature=0.0)
     assert "Paris" in answer["choices"][0]["message"]["content"]
     model.close()

@@ -64,7 +64,9 @@ def test_templates_see_what_transformers_gives_them(tokenizer):
         ("{% include '/etc/passwd' %}", "no loader"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
         ("{% for i in range(99999) %}{{ 'a' * 1000 }}{% endfor %}", "writes more than"),
-        ("{% for i in range(10 ** 9) %}{% endfor %}", "[Rr]ange"),
+        ("{% for i in range(1000000000) %}{% endfor %}", "[Rr]ange"),
+        ("{{ 2 ** (10 ** 7) }}", "huge"),
+        ("{{ 'a' * 1000000000 }}", "huge"),
     ],
 )
 def test_a_template_that_fails_or_attacks_is_an_edge_error(tokenizer, template, reason):
