@@ -1,7 +1,7 @@
 """Numba functions -> an object file for a target: no C library, no Python, no allocation.
 
 A kernel is a Python function over int64 (addresses, sizes) that returns nothing.  Its helpers
-are intrinsics of simd.py or functions marked `inline`; a plain @njit helper would be compiled
+are intrinsics of simd or functions marked `inline`; a plain @njit helper would be compiled
 for this machine first, where another target's instructions abort the process.
 """
 

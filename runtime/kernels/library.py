@@ -120,7 +120,7 @@ def cache_folder() -> Path:
 def _digest() -> str:
     """Changes with the kernels' source and with the compiler."""
     digest = hashlib.sha256(metadata.version("llvmlite").encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Target:
-    """A CPU to compile for: LLVM's names for it, and which of simd.py's products it runs."""
+    """A CPU to compile for: LLVM's names for it, and which of simd's products it runs."""
 
     name: str
     isa: str  # avx512vnni, avxvnni, avx2, dotprod, neon or plain

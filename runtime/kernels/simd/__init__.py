@@ -1,0 +1,158 @@
+"""Vector types and intrinsics: the only package that knows instruction sets.
+
+A weight tile is 16 rows high, so every vector here has 16 lanes, one a row:
+
+    Bytes    64 x uint8    16 rows x 4 neighbouring columns (or packed codes of them)
+    Ints     16 x int32    one integer sum a row
+    Floats   16 x float32  one value a row (or 16 neighbouring elements of a vector)
+
+LLVM splits a vector into as many registers as the target needs: one on AVX-512, two on AVX2,
+four on NEON.  Only the integer dot products name an instruction, because their lane order is
+part of the tile layout; they are chosen by the `isa` of the target being compiled for:
+
+    avx512vnni, avxvnni   vpdpbusd
+    avx2                  vpmaddubsw, vpmaddwd
+    dotprod               sdot (ARMv8.2)
+    neon                  smull, smlal, addp, sadalp (ARMv8.0)
+    plain                 widening multiplies that any target has
+
+Functions that take `sums` or `acc` work on a tuple of vectors, one a token of the block.
+Addresses are int64 and byte offsets; nothing here checks them.
+"""
+
+from numba import float32, int32, int64
+
+from .blocks import (
+    add_outer,
+    add_products,
+    add_rows,
+    add_scaled,
+    scale_rows,
+    store_rows,
+    zero_floats,
+    zero_ints,
+)
+from .products import (
+    crumbs0,
+    crumbs1,
+    crumbs2,
+    crumbs3,
+    dot16_int8,
+    dot16_small,
+    high_nibbles,
+    int8_starts,
+    load_bytes,
+    low_nibbles,
+    small_starts,
+    trits,
+)
+from .threads import (
+    call0,
+    call_futex,
+    call_kernel,
+    compare_and_swap,
+    fetch_add,
+    load_acquire,
+    pause,
+    store_release,
+)
+from .vectors import (
+    absolute,
+    exp,
+    fma,
+    load_f16,
+    load_f32,
+    load_floats,
+    load_halves,
+    load_high_nibbles,
+    load_i32,
+    load_i64,
+    load_int8s,
+    load_low_nibbles,
+    load_u8,
+    load_u16,
+    max_lanes,
+    maximum,
+    minimum,
+    prefetch,
+    rint,
+    round_to_int,
+    splat,
+    sqrt,
+    store_f16,
+    store_f32,
+    store_floats,
+    store_halves,
+    store_i32,
+    store_int8s,
+    store_u8,
+    sum_int_lanes,
+    sum_lanes,
+    to_floats,
+)
+
+__all__ = [
+    "absolute",
+    "add_outer",
+    "add_products",
+    "add_rows",
+    "add_scaled",
+    "call0",
+    "call_futex",
+    "call_kernel",
+    "compare_and_swap",
+    "crumbs0",
+    "crumbs1",
+    "crumbs2",
+    "crumbs3",
+    "dot16_int8",
+    "dot16_small",
+    "exp",
+    "fetch_add",
+    "float32",
+    "fma",
+    "high_nibbles",
+    "int8_starts",
+    "int32",
+    "int64",
+    "load_acquire",
+    "load_bytes",
+    "load_f16",
+    "load_f32",
+    "load_floats",
+    "load_halves",
+    "load_high_nibbles",
+    "load_i32",
+    "load_i64",
+    "load_int8s",
+    "load_low_nibbles",
+    "load_u8",
+    "load_u16",
+    "low_nibbles",
+    "max_lanes",
+    "maximum",
+    "minimum",
+    "pause",
+    "prefetch",
+    "rint",
+    "round_to_int",
+    "scale_rows",
+    "small_starts",
+    "splat",
+    "sqrt",
+    "store_f16",
+    "store_f32",
+    "store_floats",
+    "store_halves",
+    "store_i32",
+    "store_int8s",
+    "store_release",
+    "store_rows",
+    "store_u8",
+    "sum_int_lanes",
+    "sum_lanes",
+    "to_floats",
+    "trits",
+    "zero_floats",
+    "zero_ints",
+]

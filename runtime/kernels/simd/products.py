@@ -1,0 +1,290 @@
+"""Packed codes, and integer dot products by each target's own instruction."""
+
+from llvmlite import ir
+from numba import types
+
+from . import emit
+from .emit import ADDRESS, I8, I16, I32, I64, LANES, Bytes, Ints, block_op, op
+
+
+@op(Bytes(ADDRESS))
+def load_bytes(builder, address):
+    return emit.load(builder, address, Bytes.ir, 64)
+
+
+def _field(shift, bits):
+    """Intrinsic: bits [shift, shift + bits) of every byte, as a byte."""
+
+    @op(Bytes(Bytes))
+    def field(builder, codes):
+        if shift:  # a 16-bit shift: x86 has none for bytes, and the mask drops what crosses
+            words = ir.VectorType(I16, 2 * LANES)
+            shifted = builder.lshr(builder.bitcast(codes, words), emit.constant(words, shift))
+            codes = builder.bitcast(shifted, Bytes.ir)
+        return builder.and_(codes, emit.constant(Bytes.ir, 2**bits - 1))
+
+    return field
+
+
+low_nibbles, high_nibbles = _field(0, 4), _field(4, 4)
+crumbs0, crumbs1, crumbs2, crumbs3 = (_field(shift, 2) for shift in (0, 2, 4, 6))
+
+
+@op(types.UniTuple(Bytes, 5)(Bytes))
+def trits(builder, codes):
+    """The five base-3 digits of bytes 0..242, most significant first.
+
+    A digit is the integer part of 3 * codes / 256 when codes holds ceil(value * 256 / 243);
+    the remainder modulo 256 carries the next one (llama.cpp's TQ1_0 uses the same identity).
+    """
+    words = ir.VectorType(I16, 4 * LANES)
+    low_byte = emit.constant(words, 255)
+    rest, digits = builder.zext(codes, words), []
+    for _ in range(5):
+        tripled = builder.mul(rest, emit.constant(words, 3))
+        digits.append(builder.trunc(builder.lshr(tripled, emit.constant(words, 8)), Bytes.ir))
+        rest = builder.and_(tripled, low_byte)
+    return emit.pack(builder, digits)
+
+
+# --- integer dot products ---------------------------------------------------------------------
+
+
+def _broadcast(builder, address, column):
+    """Four activations at address + 4 * column, for every row: 64 bytes."""
+    value = emit.load(builder, builder.add(address, ir.Constant(I64, 4 * column)), I32, 4)
+    return builder.bitcast(emit.splat(builder, value), Bytes.ir)
+
+
+def _dot_vnni(lanes):
+    name, part = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", ir.VectorType(I8, 4 * lanes)
+
+    def products(builder, total, codes, x):
+        """total + codes (unsigned) . x (signed), four columns a lane."""
+        pieces = [
+            emit.call_intrinsic(
+                builder, name, t.type, t, builder.bitcast(c, part), builder.bitcast(a, part)
+            )
+            for t, c, a in zip(
+                emit.split(builder, total, lanes),
+                emit.split(builder, codes, 4 * lanes),
+                emit.split(builder, x, 4 * lanes),
+                strict=True,
+            )
+        ]
+        return emit.concat(builder, pieces)
+
+    def dot(builder, sums, codes, x_address):
+        for column, code in enumerate(codes):
+            chain = column % len(sums)
+            x = _broadcast(builder, x_address, column)
+            sums[chain] = products(builder, sums[chain], code, x)
+        return sums
+
+    return dot
+
+
+_W16, _W32 = ir.VectorType(I16, 16), ir.VectorType(I32, 8)
+_B32 = ir.VectorType(I8, 32)
+
+
+def _widen_pairs(builder, pairs):
+    """vpmaddwd: 16-bit sums of two columns to 32-bit sums of four."""
+    return emit.call_intrinsic(
+        builder, "llvm.x86.avx2.pmadd.wd", _W32, pairs, emit.constant(_W16, 1)
+    )
+
+
+def _multiply_pairs(builder, codes, x):
+    return emit.call_intrinsic(builder, "llvm.x86.avx2.pmadd.ub.sw", _W16, codes, x)
+
+
+def _dot_avx2_small(builder, sums, codes, x_address):
+    """Codes 0..15: four vpmaddubsw sums stay below 4 * 2 * 15 * 127 = 15240."""
+    halves = [[], []]
+    for column, code in enumerate(codes):
+        x = emit.split(builder, _broadcast(builder, x_address, column), 32)
+        for half, part in enumerate(emit.split(builder, code, 32)):
+            halves[half].append(_multiply_pairs(builder, part, x[half]))
+    wide = []
+    for pairs in halves:
+        total = builder.add(builder.add(pairs[0], pairs[1]), builder.add(pairs[2], pairs[3]))
+        wide.append(_widen_pairs(builder, total))
+    sums[0] = builder.add(sums[0], emit.concat(builder, wide))
+    return sums
+
+
+def _dot_avx2_int8(builder, sums, codes, x_address):
+    """Codes - 128 as |w| times sign(w) * x: 2 * 128 * 127 = 32512 does not saturate."""
+    for column, code in enumerate(codes):
+        x = emit.split(builder, _broadcast(builder, x_address, column), 32)
+        wide = []
+        for half, part in enumerate(emit.split(builder, code, 32)):
+            w = builder.xor(part, ir.Constant(_B32, [-128] * 32))
+            size = emit.call_intrinsic(
+                builder, "llvm.abs.v32i8", _B32, w, ir.Constant(ir.IntType(1), 0)
+            )
+            signed = emit.call_intrinsic(builder, "llvm.x86.avx2.psign.b", _B32, x[half], w)
+            wide.append(_widen_pairs(builder, _multiply_pairs(builder, size, signed)))
+        chain = column % len(sums)
+        sums[chain] = builder.add(sums[chain], emit.concat(builder, wide))
+    return sums
+
+
+_N16, _H8, _S4 = ir.VectorType(I8, 16), ir.VectorType(I16, 8), ir.VectorType(I32, 4)
+
+
+def _lane(builder, x, column):
+    """The 4 bytes of one column of x[16], in every lane: folds into `sdot v.4b[column]`."""
+    return builder.bitcast(emit.shuffle(builder, builder.bitcast(x, _S4), [column] * 4), _N16)
+
+
+def _dot_arm(codes_to_signed, quarter):
+    """Dot products of 16 columns on NEON; `quarter` sums four rows."""
+
+    def dot(builder, sums, codes, x_address):
+        x = emit.load(builder, x_address, _N16, 16)
+        quarters = [emit.split(builder, codes_to_signed(builder, code), 16) for code in codes]
+        totals = emit.split(builder, sums[0], 4)
+        for i in range(4):
+            totals[i] = quarter(builder, totals[i], [q[i] for q in quarters], x)
+        sums[0] = emit.concat(builder, totals)
+        return sums
+
+    return dot
+
+
+def _sdot(builder, total, codes, x):
+    for column, code in enumerate(codes):
+        name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
+        total = emit.call_intrinsic(builder, name, _S4, total, code, _lane(builder, x, column))
+    return total
+
+
+def _smlal(columns_per_sum):
+    """16-bit multiply-add; `columns_per_sum` products a lane fit, then they are widened."""
+
+    def quarter(builder, total, codes, x):
+        for start in range(0, 4, columns_per_sum):
+            low = high = emit.constant(_H8, 0)
+            for column in range(start, start + columns_per_sum):
+                w = [builder.sext(part, _H8) for part in emit.split(builder, codes[column], 8)]
+                a = [
+                    builder.sext(p, _H8) for p in emit.split(builder, _lane(builder, x, column), 8)
+                ]
+                low = builder.add(low, builder.mul(w[0], a[0]))
+                high = builder.add(high, builder.mul(w[1], a[1]))
+            total = builder.add(total, _add_pairs(builder, low, high, columns_per_sum))
+        return total
+
+    return quarter
+
+
+def _add_pairs(builder, low, high, columns):
+    """Sums of each row's four 16-bit products (8 lanes = 2 rows) as 4 x int32."""
+    if columns == 4:  # codes 0..15: 4 * 15 * 127 = 7620 a lane, a pair of them still fits
+        pairs = emit.call_intrinsic(builder, "llvm.aarch64.neon.addp.v8i16", _H8, low, high)
+        return emit.call_intrinsic(builder, "llvm.aarch64.neon.saddlp.v4i32.v8i16", _S4, pairs)
+    wide = [
+        emit.call_intrinsic(builder, "llvm.aarch64.neon.saddlp.v4i32.v8i16", _S4, p)
+        for p in (low, high)
+    ]
+    return emit.call_intrinsic(builder, "llvm.aarch64.neon.addp.v4i32", _S4, *wide)
+
+
+def _same(builder, codes):
+    return codes
+
+
+def _minus_128(builder, codes):
+    return builder.xor(codes, ir.Constant(Bytes.ir, [-128] * 64))
+
+
+def _dot_plain(to_signed):
+    wide = ir.VectorType(I32, 64)
+
+    def dot(builder, sums, codes, x_address):
+        for column, code in enumerate(codes):
+            x = builder.sext(_broadcast(builder, x_address, column), wide)
+            w = to_signed(builder, code)
+            extend = builder.zext if to_signed is _same else builder.sext
+            product = builder.mul(extend(w, wide), x)
+            for i in range(4):
+                part = emit.shuffle(builder, product, range(i, 64, 4))
+                sums[0] = builder.add(sums[0], part)
+        return sums
+
+    return dot
+
+
+_DOT_SMALL = {
+    "avx512vnni": _dot_vnni(16),
+    "avxvnni": _dot_vnni(8),
+    "avx2": _dot_avx2_small,
+    "dotprod": _dot_arm(_same, _sdot),
+    "neon": _dot_arm(_same, _smlal(4)),
+    "plain": _dot_plain(_same),
+}
+_DOT_INT8 = {
+    "avx512vnni": _dot_vnni(16),
+    "avxvnni": _dot_vnni(8),
+    "avx2": _dot_avx2_int8,
+    "dotprod": _dot_arm(_minus_128, _sdot),
+    "neon": _dot_arm(_minus_128, _smlal(2)),
+    "plain": _dot_plain(_minus_128),
+}
+_UNSIGNED_INT8 = {"avx512vnni", "avxvnni"}  # here dot16_int8 sums codes, not codes - 128
+
+
+def _dot16(table):
+    def typing(sums, codes, x, stride, tokens):
+        return sums(sums, codes, x, stride, tokens)
+
+    @block_op(typing)
+    def dot16(isa, builder, values, args):
+        sums, codes, x, stride, _ = values
+        tokens = args[4].literal_value
+        sums, codes = emit.unpack(builder, sums), emit.unpack(builder, codes)
+        chains = len(sums) // tokens
+        for t in range(tokens):
+            own = sums[t * chains : (t + 1) * chains]
+            address = emit.offset(builder, x, stride, t) if t else x
+            sums[t * chains : (t + 1) * chains] = table[isa](builder, own, codes, address)
+        return emit.pack(builder, sums)
+
+    return dot16
+
+
+dot16_small = _dot16(_DOT_SMALL)
+dot16_small.__doc__ = """sums + codes . x over 16 columns, for codes 0..15.
+
+sums   Ints x (tokens * chains): a token's sums are the total of its chains
+codes  Bytes x 4: columns 0-3, 4-7, 8-11, 12-15
+x      address of 16 int8 activations of the block's first token; `stride` bytes to the next
+"""
+dot16_int8 = _dot16(_DOT_INT8)
+dot16_int8.__doc__ = """The same for codes 0..255 that mean code - 128; begin with `int8_starts`."""
+
+
+def _starts(needs_zero_point):
+    """Intrinsic: sums that begin at each token's int32 at `address`, in the first chain."""
+
+    def typing(address, stride, tokens, chains):
+        count = tokens.literal_value * chains.literal_value
+        return types.UniTuple(Ints, count)(address, stride, tokens, chains)
+
+    @block_op(typing)
+    def starts(isa, builder, values, args):
+        tokens, chains = args[2].literal_value, args[3].literal_value
+        zero = emit.constant(Ints.ir, 0)
+        if needs_zero_point(isa):
+            first = emit.splat_loads(builder, values[0], values[1], I32, tokens)
+        else:
+            first = [zero] * tokens
+        return emit.pack(builder, [v for f in first for v in (f, *[zero] * (chains - 1))])
+
+    return starts
+
+
+small_starts = _starts(lambda isa: True)
+int8_starts = _starts(lambda isa: isa in _UNSIGNED_INT8)
