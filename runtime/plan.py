@@ -7,11 +7,9 @@ import numpy as np
 
 from edge.errors import DoesNotFit
 
+from .kernels.layout import ARGUMENTS, BARRIER, NEXT, NEXT_END, OP_WORDS
 from .kernels.library import Library
 
-# Positions in an op's row, as runtime/kernels/walk.py reads it.
-KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER, NEXT, NEXT_END = range(9)
-ARGUMENTS, OP_WORDS = 10, 40
 CACHE_LINE = 64
 FETCH_BYTES = 256 * 1024  # of the next product's weights, by a thread that waits
 

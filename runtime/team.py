@@ -10,16 +10,27 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.layout import (
+    ACTIVE,
+    EVERYBODY,
+    FUTEX,
+    FUTEX_WAKE,
+    GENERATION,
+    OPS,
+    OUTPUTS,
+    PLAN,
+    SCRATCH,
+    SCRATCH_BYTES,
+    STATE_BYTES,
+    STOP,
+    SYSCALL,
+    TOKENS,
+    YIELD,
+)
 from .kernels.library import Library
 from .plan import Arena, Plan
 
-# The team's state, byte offsets as runtime/kernels/walk.py reads it.
-GENERATION = 0
-PLAN, OPS, ACTIVE, STOP, TOKENS, OUTPUTS, SCRATCH, SCRATCH_BYTES = range(192, 256, 8)
-YIELD, SYSCALL, FUTEX = range(256, 280, 8)
-STATE_BYTES = 320
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98}
-FUTEX_WAKE_PRIVATE, EVERYBODY = 129, 2**31 - 1
 _generations = itertools.count(1, 2)  # of all teams: plans may change hands
 _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -101,7 +112,7 @@ def _stop(memory: Arena, state: np.ndarray, helpers: list[threading.Thread]) -> 
         syscall = ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * 5)(int(state[SYSCALL // 8]))
         word = state.ctypes.data + GENERATION
         state[GENERATION // 8] += 2  # whoever is about to sleep does not
-        syscall(int(state[FUTEX // 8]), word, FUTEX_WAKE_PRIVATE, EVERYBODY, 0)
+        syscall(int(state[FUTEX // 8]), word, FUTEX_WAKE, EVERYBODY, 0)
     for helper in helpers:
         helper.join(timeout=1)
 

@@ -17,9 +17,9 @@ Codes: q = round(x / x_scale), x_scale = max|x| / 127, with
 
 from . import simd
 from .compiler import Kernel, inline
+from .layout import ACTIVATION_TOKENS as TOKENS
 from .matmul import arg
 
-TOKENS = 4  # a chunk
 (
     END,  # address of the number of tokens
     X, X_STRIDE, UP, UP_STRIDE,

@@ -9,10 +9,9 @@ heads of one token in decode.  Scores live in the thread's scratch memory.
 from . import simd
 from .activations import tanh
 from .compiler import Kernel, inline
+from .layout import ATTENTION_TOKENS as TOKENS
 from .matmul import arg
 
-TOKENS = 8  # a chunk
-SPARE_BYTES = 1024  # of scratch, behind the scores: sums of a query's groups
 (
     END, POSITION,
     Q, Q_STRIDE, OUT, OUT_STRIDE,
@@ -22,11 +21,6 @@ SPARE_BYTES = 1024  # of scratch, behind the scores: sums of a query's groups
     CACHE, HEAD_BYTES, BLOCK_BYTES,
     ROW_BYTES,  # of scratch: scores of one token
 ) = range(16)  # fmt: skip
-
-
-def scratch_bytes(row_bytes: int) -> int:
-    """Scratch memory of a thread: scores, scores times the values' scales, sums."""
-    return 2 * TOKENS * row_bytes + SPARE_BYTES
 
 
 def kernel(kind: str, heads: int) -> Kernel:

@@ -2,9 +2,9 @@
 
 from . import simd
 from .compiler import Kernel, inline
+from .layout import EMBEDDING_TOKENS as TOKENS
 from .matmul import arg
 
-TOKENS = 4  # a chunk
 (
     END,  # address of the number of tokens
     IDS,  # int64 a token

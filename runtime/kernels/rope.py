@@ -7,9 +7,9 @@ The angles' cosines and sines come as a table, a row a position.
 from . import simd
 from .activations import normalize
 from .compiler import Kernel, inline
+from .layout import ROPE_TOKENS as TOKENS
 from .matmul import arg
 
-TOKENS = 4  # a chunk
 (
     END, POSITION,  # addresses of: the number of tokens, the first one's position
     Q, Q_STRIDE, HEADS, K, V, KV_STRIDE, KV_HEADS,

@@ -15,25 +15,41 @@ generations can be alike.
 
 from . import simd
 from .compiler import inline
-
-# The team's state, byte offsets; words that threads write have a cache line of their own.
-GENERATION = 0  # odd while a step runs; the fields from PLAN on change only while it is even
-SLEEPERS = 64  # threads asleep until the next step
-WAITERS, WAKES = 128, 136  # threads asleep until an op's chunks are done; times they were woken
-PLAN, OPS, ACTIVE, STOP, TOKENS, OUTPUTS, SCRATCH, SCRATCH_BYTES = range(192, 256, 8)
-YIELD, SYSCALL, FUTEX = range(256, 280, 8)  # functions of the C library, the call's number
-STATE_BYTES = 320
-
-# An op's row, int64 positions; the kernel's own arguments follow.
-KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER, NEXT, NEXT_END = range(9)
-ARGUMENTS = 10
-OP_WORDS = 40
+from .layout import (
+    ACTIVE,
+    ARGUMENTS,
+    BARRIER,
+    CHUNKS,
+    CLAIM,
+    COUNTS_OUTPUTS,
+    DONE,
+    EVERYBODY,
+    FUTEX,
+    FUTEX_WAIT,
+    FUTEX_WAKE,
+    GENERATION,
+    KERNEL,
+    NEXT,
+    NEXT_END,
+    OP_WORDS,
+    OPS,
+    OUTPUTS,
+    PLAN,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SLEEPERS,
+    STOP,
+    SYSCALL,
+    TOKENS,
+    TOKENS_PER_CHUNK,
+    WAITERS,
+    WAKES,
+    YIELD,
+)
 
 SPINS, YIELDS = 2000, 4  # some 20-50 us, then let others run, then sleep
 IDLE_SPINS = 10000  # between steps: as long as it takes to choose a token
-FUTEX_WAIT, FUTEX_WAKE = 128, 129  # private to the process
 FETCH = 512  # bytes fetched between two looks at the count
-EVERYBODY = 2**31 - 1
 EXHAUSTED, STALE = -1, -2
 
 

@@ -11,17 +11,22 @@ from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
 
 from ..kernels.catalogue import ATTENTION_HEADS
+from ..kernels.layout import (
+    ACTIVATION_TOKENS,
+    ATTENTION_TOKENS,
+    EMBEDDING_TOKENS,
+    ROPE_TOKENS,
+    SPARE_BYTES,
+)
 from ..kernels.library import Library
 from ..kv_cache import KvCache
 from ..plan import Op, Plan, float_bits
 from ..rope import RopeTable
 from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, encoding, round_up
 
-ACTIVATION_TOKENS, ROPE_TOKENS, ATTENTION_TOKENS, EMBEDDING_TOKENS = 4, 4, 8, 4  # a chunk
 SOFTCAP_CHUNKS = 64
 CHUNK_BYTES = 256 * 1024  # of weights: stays in a core's L2 while tokens pass
 CHUNKS_A_THREAD = 2  # at least: a slow core then holds up half a share, not a whole one
-SPARE_BYTES = 1024  # kernels/attention.py
 
 
 @dataclass
