@@ -1,6 +1,7 @@
 # make demo   set up, export a real model, ask it something
 # make test   set up, run the whole test suite
 # make check  what CI runs besides: lint, types, the wheel from outside the checkout
+# make wheel  dist/edge-*.whl with kernels for every target: what devices install
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 MODEL := .cache/SmolLM2-135M-Instruct.Q4_1.gguf
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check setup clean
+.PHONY: demo test check wheel libraries setup clean
 
 setup: $(VENV)/ready
 
@@ -31,7 +32,14 @@ test: setup
 	@$(MAKE) --no-print-directory $(MODEL) || echo "no model to be had: tests that need it are skipped"
 	$(BIN)/python -m pytest -q
 
-check: setup
+libraries: setup
+	$(BIN)/edge compile --target all -o runtime/kernels/prebuilt
+
+wheel: libraries
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	ls -l dist
+
+check: libraries
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/types .
@@ -40,4 +48,4 @@ check: setup
 	sh .ci/wheel $(BIN)/python build/wheel
 
 clean:
-	rm -rf $(VENV) .cache build dist
+	rm -rf $(VENV) .cache build dist runtime/kernels/prebuilt

@@ -7,6 +7,7 @@ EdgeError
   UnsupportedModel   an architecture or operator that edge does not have
   DoesNotFit         more memory, context or disk than there is
   KernelMismatch     a kernel failed its self-test
+  LibraryError       a prebuilt kernel library that cannot be used on this device
   DeviceError        a device or its sensors cannot be used as asked
 """
 
@@ -37,6 +38,10 @@ class DoesNotFit(EdgeError, MemoryError):
 
 class KernelMismatch(EdgeError, RuntimeError):
     """A kernel's result differs from the scalar reference."""
+
+
+class LibraryError(EdgeError, OSError):
+    """A prebuilt kernel library is broken, stale, or made for another machine."""
 
 
 class DeviceError(EdgeError, OSError):

@@ -1,11 +1,16 @@
-"""Does every kernel of this machine compute what NumPy does?  One small shape each.
+"""Does every kernel compute what NumPy does?  One small shape each.
+
+    python -m edge.runtime.selftest LIBRARY     [names of wrong kernels], as JSON
 
 Activations are rounded by the kernels themselves, and the products are compared with the
 reference on the rounded ones, so that only the order of float32 additions differs.
 """
 
-from collections.abc import Callable, Iterator
+import json
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +20,8 @@ from edge.format.spec import weight_format
 
 from .kernels import catalogue
 from .kernels.library import Library
+from .kernels.prebuilt import Prebuilt
+from .kernels.target import machine
 from .kv_cache import block_bytes
 from .lowering.buffers import FLOAT
 from .lowering.decoder import Matrix
@@ -23,14 +30,11 @@ from .team import Team
 
 ROWS, COLUMNS = 40, 320  # neither whole tiles nor whole blocks of every format
 TOKENS = 21  # products of 8, 4 and 1 tokens at a time; two blocks of a cache
-HEADS, KV_HEADS, HEAD_DIM = 4, 1, 64
-HEADS_A_CHUNK = 2
+HEAD_DIM = 64
 ROUNDING = 2e-5  # of the sum of absolute terms: 320 float32 additions
 CACHE_NOISE = {"float32": 1e-5, "float16": 2e-3, "int8": 2e-2, "int4": 2e-1}  # RMS, of unit values
 EPSILON = 1e-5
 SCRATCH_BYTES = 2**16
-SINKS = [sink for sink in catalogue.SINKS if sink != FLOAT.sink]
-GATES = {"silu": "group", "gelu": "moment", "relu2": "row"}  # with one of the sinks each
 
 
 @dataclass(frozen=True)
@@ -45,34 +49,15 @@ class Check:
         return self.error <= 1  # not if it is NaN
 
 
-def selftest(kernels: Library) -> list[Check]:
-    """Every weight format, cache and activation; a moment once the kernels are compiled."""
-    formats = [n.removeprefix("matmul-") for n in catalogue.KERNELS if n.startswith("matmul-")]
-    kernels.load(["step", "work", *_names(formats)])  # at once: progress counts all of them
+def selftest(kernels: Library, names: list[str] | None = None) -> list[Check]:
+    """Kernels by name, all if none are given; well under a second once they are compiled."""
+    names = [*catalogue.KERNELS, *catalogue.FUNCTIONS] if names is None else names
+    kernels.load(["step", "work", *names])  # at once: progress counts all of them
     bench = _Bench(kernels)
     try:
-        return list(_checks(bench, formats))
+        return [_CHECKS[name.partition("-")[0]](bench, name) for name in names]
     finally:
         bench.team.close()
-
-
-def _names(formats: list[str]) -> list[str]:
-    names = [f"plain-{sink}" for sink in SINKS]
-    names += [f"{source}-norm-{sink}" for source, sink in GATES.items()]
-    names += [f"{op}-{form}" for form in formats for op in ("matmul", "embedding")]
-    names += [f"rope-{kind}" for kind in catalogue.KV_KINDS]
-    return names + [f"attention-{kind}-h{HEADS_A_CHUNK}" for kind in catalogue.KV_KINDS]
-
-
-def _checks(bench: "_Bench", formats: list[str]) -> Iterator[Check]:
-    for sink in SINKS:
-        yield _rounding(bench, sink)
-    for source, sink in GATES.items():
-        yield _gate(bench, source, sink)
-    for name in formats:
-        yield from _matrix(bench, weight_format(name))
-    for kind in catalogue.KV_KINDS:
-        yield _attention(bench, kind)
 
 
 class _Bench:
@@ -154,23 +139,30 @@ def _check(kernel: str, found: np.ndarray, expected: np.ndarray, allowed: np.nda
         return Check(kernel, float((np.abs(found - expected) / allowed).max()))
 
 
-def _rounding(bench: _Bench, sink: str) -> Check:
-    """Codes are within half a step, a hair more for the division's own rounding."""
-    x = bench.normal(TOKENS, COLUMNS)
-    rounded = bench.rounded(f"plain-{sink}", x, x, 0, 1)
-    half = rounded.scale(sink) * 0.5001
-    return _check(f"plain-{sink}", rounded.values(sink), x, half)
-
-
-def _gate(bench: _Bench, source: str, sink: str) -> Check:
-    kernel = f"{source}-norm-{sink}"
+def _activation(bench: _Bench, name: str) -> Check:
+    """The float32 result, and its codes: within half a step, a hair more for the division."""
+    source, _, sink = name.partition("-")
+    norm = sink.startswith("norm-")
     gate, up = bench.normal(TOKENS, COLUMNS), bench.normal(TOKENS, COLUMNS)
     weight = bench.normal(1, COLUMNS)
-    expected = _ACTIVATIONS[source](gate.astype(np.float64)) * up
-    mean = (expected**2).mean(axis=1, keepdims=True)
-    expected = expected / np.sqrt(mean + EPSILON) * weight
-    found = bench.rounded(kernel, gate, up, address(weight), 1).out
-    return _check(kernel, found, expected, ROUNDING * (np.abs(expected) + 1))
+    expected = gate.astype(np.float64)
+    if source != "plain":
+        expected = _ACTIVATIONS[source](expected) * up
+    if norm:
+        expected = _normalized(expected) * weight
+    r = bench.rounded(name, gate, up, address(weight) if norm else 0, 1)
+    found = r.out if norm or source != "plain" else gate
+    check = _check(name, found, expected, ROUNDING * (np.abs(expected) + 1))
+    sink = sink.removeprefix("norm-")
+    if sink == FLOAT.sink:
+        return check
+    half = _check(name, r.values(sink), found, r.scale(sink) * 0.5001)
+    return Check(name, float(np.maximum(check.error, half.error)))
+
+
+def _normalized(x: np.ndarray) -> np.ndarray:
+    out: np.ndarray = x / np.sqrt((x**2).mean(axis=1, keepdims=True) + EPSILON)
+    return out
 
 
 _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -180,12 +172,11 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _matrix(bench: _Bench, form: WeightFormat) -> Iterator[Check]:
-    """A product and an embedding with random weights of a format."""
+def _matrix(bench: _Bench, name: str) -> tuple[Matrix, np.ndarray, np.ndarray]:
+    """Random weights of a kernel's format, dequantized, and the absolute terms they are sums of."""
+    form = weight_format(name.partition("-")[2])
     weights, magnitude, packed = _weights(bench, form)
-    w = Matrix("", form, ROWS, COLUMNS, address(packed), 0)
-    yield _product(bench, w, weights, magnitude)
-    yield _embedding(bench, w, weights, magnitude)
+    return Matrix("", form, ROWS, COLUMNS, address(packed), 0), weights, magnitude
 
 
 def _weights(bench: _Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -207,7 +198,8 @@ def _halves(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-def _product(bench: _Bench, w: Matrix, weights: np.ndarray, magnitude: np.ndarray) -> Check:
+def _product(bench: _Bench, name: str) -> Check:
+    w, weights, magnitude = _matrix(bench, name)
     x = bench.normal(TOKENS, COLUMNS)
     source = (address(x), x.strides[0], 0, 0, 0)
     values = x.astype(np.float64)
@@ -220,56 +212,87 @@ def _product(bench: _Bench, w: Matrix, weights: np.ndarray, magnitude: np.ndarra
     bias, residual = bench.normal(1, 16 * tiles_), bench.normal(TOKENS, 16 * tiles_)
     out = bench.zeros(TOKENS, 16 * tiles_)
     bench.run(
-        f"matmul-{w.form}", bench.register(0), bench.register(1), tiles_, 1,
+        name, bench.register(0), bench.register(1), tiles_, 1,
         w.address, tile_bytes, w.steps, *source, address(out), out.strides[0],
         address(bias), address(residual), chunks=tiles_,
     )  # fmt: skip
     expected = values @ weights.T + bias[:, :ROWS] + residual[:, :ROWS]
     allowed = ROUNDING * (np.abs(values) @ magnitude.T + 1)
-    return _check(f"matmul-{w.form}", out[:, :ROWS], expected, allowed)
+    return _check(name, out[:, :ROWS], expected, allowed)
 
 
-def _embedding(bench: _Bench, w: Matrix, weights: np.ndarray, magnitude: np.ndarray) -> Check:
+def _embedding(bench: _Bench, name: str) -> Check:
+    w, weights, magnitude = _matrix(bench, name)
     form, factor = w.form, 2.5
     blocks = 1 if form.is_float else form.blocks(COLUMNS)
     tile_bytes = form.tile_bytes(COLUMNS)
     ids, out = bench.zeros(TOKENS, dtype="<i8"), bench.zeros(TOKENS, COLUMNS)
     ids[:] = bench.random.integers(0, ROWS, TOKENS)
     bench.run(
-        f"embedding-{form}", bench.register(1), address(ids), w.address, tile_bytes,
+        name, bench.register(1), address(ids), w.address, tile_bytes,
         tile_bytes // blocks, form.padded_columns(COLUMNS) // blocks, COLUMNS,
         address(out), out.strides[0], float_bits(factor), tokens=4,
     )  # fmt: skip
     expected = factor * weights[ids].astype(np.float64)
-    return _check(f"embedding-{form}", out, expected, ROUNDING * factor * (magnitude[ids] + 1))
+    return _check(name, out, expected, ROUNDING * factor * (magnitude[ids] + 1))
 
 
-def _attention(bench: _Bench, kind: str) -> Check:
+def _attention(bench: _Bench, name: str) -> Check:
     """Rotate, keep and attend, all tokens at once; the cache's own rounding is noise."""
-    q = bench.normal(TOKENS, HEADS * HEAD_DIM)
-    k, v = (bench.normal(TOKENS, KV_HEADS * HEAD_DIM) for _ in range(2))
-    angles = bench.random.uniform(0, 6, (TOKENS, HEAD_DIM // 2))
-    cos, sin = bench.zeros(*angles.shape), bench.zeros(*angles.shape)
-    cos[:], sin[:] = np.cos(angles), np.sin(angles)
-    expected = _attended(_rotated(q, angles), _rotated(k, angles), v)
-    size = block_bytes(kind, HEAD_DIM)
-    blocks = -(-TOKENS // 16)
-    cache, out = bench.zeros(blocks * size, dtype="u1"), bench.zeros(*q.shape)
-    place = address(cache), blocks * size, size
-    bench.run(
-        f"rope-{kind}", bench.register(1), bench.register(0),
-        address(q), q.strides[0], HEADS, address(k), address(v), k.strides[0], KV_HEADS,
-        HEAD_DIM, HEAD_DIM, address(cos), address(sin), cos.strides[0], 0, 0, 0, *place, tokens=4,
-    )  # fmt: skip
-    kernel, parts = f"attention-{kind}-h{HEADS_A_CHUNK}", HEADS // HEADS_A_CHUNK
-    bench.run(
-        kernel, bench.register(1), bench.register(0),
-        address(q), q.strides[0], address(out), out.strides[0],
-        parts, parts // KV_HEADS, HEAD_DIM, float_bits(HEAD_DIM**-0.5), 0, 0,
-        *place, 4 * 64, chunks=parts, tokens=8,
-    )  # fmt: skip
-    error = np.sqrt(((out - expected) ** 2).mean())
-    return Check(kernel, float(error / CACHE_NOISE[kind]))
+    _, kind, heads = name.split("-")
+    state = _Heads(bench, kind, int(heads[1:]))
+    expected = _attended(_rotated(state.q, state.angles), state.rotated_keys(), state.v)
+    state.rotate()
+    error = np.sqrt(((state.attend(name) - expected) ** 2).mean())
+    return Check(name, float(error / CACHE_NOISE[kind]))
+
+
+def _rope(bench: _Bench, name: str) -> Check:
+    """Queries and keys in place; what is kept of them is attention's check."""
+    state = _Heads(bench, name.partition("-")[2], 2)
+    expected = np.concatenate([_rotated(state.q, state.angles), state.rotated_keys()], axis=1)
+    state.rotate()
+    found = np.concatenate([state.q, state.k], axis=1).reshape(expected.shape)
+    return _check(name, found, expected, ROUNDING * (np.abs(expected) + 1))
+
+
+class _Heads:
+    """`heads` query heads that share one head of keys and values, and a cache for all tokens."""
+
+    def __init__(self, bench: _Bench, kind: str, heads: int):
+        self.bench, self.kind, self.heads = bench, kind, heads
+        self.q = bench.normal(TOKENS, heads * HEAD_DIM)
+        self.k, self.v = bench.normal(TOKENS, HEAD_DIM), bench.normal(TOKENS, HEAD_DIM)
+        self.angles = bench.random.uniform(0, 6, (TOKENS, HEAD_DIM // 2))
+        self.cos, self.sin = bench.zeros(*self.angles.shape), bench.zeros(*self.angles.shape)
+        self.cos[:], self.sin[:] = np.cos(self.angles), np.sin(self.angles)
+        size, blocks = block_bytes(kind, HEAD_DIM), -(-TOKENS // 16)
+        self.cache = bench.zeros(blocks * size, dtype="u1")
+        self.place = address(self.cache), blocks * size, size
+
+    def rotated_keys(self) -> np.ndarray:
+        return _rotated(self.k, self.angles)
+
+    def rotate(self) -> None:
+        """As rope: the caches fill, queries and keys turn."""
+        bench, q, k, cos = self.bench, self.q, self.k, self.cos
+        bench.run(
+            f"rope-{self.kind}", bench.register(1), bench.register(0),
+            address(q), q.strides[0], self.heads, address(k), address(self.v), k.strides[0], 1,
+            HEAD_DIM, HEAD_DIM, address(cos), address(self.sin), cos.strides[0], 0, 0, 0,
+            *self.place, tokens=4,
+        )  # fmt: skip
+
+    def attend(self, kernel: str) -> np.ndarray:
+        bench, q = self.bench, self.q
+        out = bench.zeros(*q.shape)
+        bench.run(
+            kernel, bench.register(1), bench.register(0),
+            address(q), q.strides[0], address(out), out.strides[0],
+            1, 1, HEAD_DIM, float_bits(HEAD_DIM**-0.5), 0, 0,
+            *self.place, 4 * 64, tokens=8,
+        )  # fmt: skip
+        return out
 
 
 def _rotated(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -288,3 +311,53 @@ def _attended(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     weights /= weights.sum(axis=2, keepdims=True)
     out: np.ndarray = np.einsum("hts,sd->thd", weights, v).reshape(TOKENS, -1)
     return out
+
+
+def _norm_add(bench: _Bench, name: str) -> Check:
+    x, out, weight = (bench.normal(n, COLUMNS) for n in (TOKENS, TOKENS, 1))
+    expected = out + _normalized(x.astype(np.float64)) * weight
+    bench.run(
+        name, bench.register(1), address(x), x.strides[0], 0, 0, address(out), out.strides[0],
+        COLUMNS, COLUMNS, address(weight), float_bits(EPSILON), tokens=4,
+    )  # fmt: skip
+    return _check(name, out, expected, ROUNDING * (np.abs(expected) + 1))
+
+
+def _softcap(bench: _Bench, name: str) -> Check:
+    x, cap = bench.normal(TOKENS, COLUMNS), 2.0
+    expected = cap * np.tanh(x.astype(np.float64) / cap)
+    bench.run(
+        name, 0, address(x), x.strides[0], *[0] * 4, COLUMNS, 0, 0, float_bits(cap),
+        chunks=64, tokens=1,
+    )  # fmt: skip
+    return _check(name, x, expected, ROUNDING * (np.abs(expected) + 1))
+
+
+def _read(bench: _Bench, name: str) -> Check:
+    x, sums = bench.normal(TOKENS, 512), bench.zeros(TOKENS, 16)
+    bench.run(name, address(x), x.strides[0], address(sums), chunks=TOKENS)
+    expected, allowed = x.sum(axis=1, dtype=np.float64), ROUNDING * np.abs(x).sum(axis=1)
+    return _check(name, sums.sum(axis=1, dtype=np.float64), expected, allowed)
+
+
+def _walk(bench: _Bench, name: str) -> Check:
+    """A team that skips or repeats a chunk gives other sums."""
+    return _read(bench, "read")
+
+
+_CHECKS: dict[str, Callable[[_Bench, str], Check]] = {  # by the first word of a kernel's name
+    **dict.fromkeys(catalogue.SOURCES, _activation),
+    "matmul": _product,
+    "embedding": _embedding,
+    "rope": _rope,
+    "attention": _attention,
+    "norm": _norm_add,
+    "softcap": _softcap,
+    "read": _read,
+    "step": _walk,
+    "work": _walk,
+}
+
+if __name__ == "__main__":
+    checks = selftest(Prebuilt(Path(sys.argv[1]), machine()))
+    print(json.dumps([check.kernel for check in checks if not check.passed]))

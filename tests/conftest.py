@@ -16,10 +16,10 @@ DATA = os.environ.get("EDGE_TEST_DATA", "").split(os.pathsep)
 DATA += [str(CHECKOUT / ".cache"), str(CHECKOUT.parent / "shared" / "data" / "models")]
 
 
-@pytest.fixture(params=machine.runnable_targets(), ids=lambda target: target.name)
+@pytest.fixture(params=machine.libraries(), ids=lambda library: f"{library[0].name}-{library[1]}")
 def kernels(request):
-    """A kernel library, for each target that this machine can run."""
-    return machine.library_for(request.param)
+    """A kernel library, for each target that this machine can run and each way to get it."""
+    return machine.library_for(*request.param)
 
 
 @pytest.fixture(scope="session")

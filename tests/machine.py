@@ -5,38 +5,44 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edge.runtime.kernels.library import Library, cache_folder
-from edge.runtime.kernels.target import TARGETS, Target, host, x86_flags
+from edge.runtime.kernels import cache, jit
+from edge.runtime.kernels.jit import Jit
+from edge.runtime.kernels.library import Library
+from edge.runtime.kernels.prebuilt import Prebuilt
+from edge.runtime.kernels.target import SHIPPED, TARGETS, Target, machine, runnable
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _LIBRARIES: dict[str, Library] = {}
+NUMBA, PREBUILT = "numba", "prebuilt"
 
 
-def runnable_targets() -> list[Target]:
-    """Every target whose code this machine can run, the one it would choose first."""
-    best = host()
-    if best.triple.startswith("x86_64"):
-        flags = x86_flags()
-        has = {"x86-64-v4-vnni": "avx512_vnni", "x86-64-v3-vnni": "avx_vnni", "x86-64-v3": "avx2"}
-        names = [n for n, flag in has.items() if flag in flags] + ["x86-64"]
-    elif best.triple.startswith("aarch64"):
-        names = ["aarch64", "aarch64-plain"]
-    else:
-        names = []
-    others = [TARGETS[n] for n in names if n != best.name]
-    return [best, *others]
+def libraries() -> list[tuple[Target, str]]:
+    """Every target whose code this machine can run, by every way to get it."""
+    sources = [NUMBA] * jit.available() + [PREBUILT]
+    targets = [*runnable(), *(TARGETS[n] for n in ("aarch64-plain",) if machine() == "aarch64")]
+    return [
+        (target, source)
+        for target in targets
+        for source in sources
+        if source == NUMBA or target.name in SHIPPED
+    ]
 
 
-def library_for(target: Target) -> Library:
-    if target.name not in _LIBRARIES:
-        from edge.runtime.kernels.library import library
+def library_for(target: Target, source: str) -> Library:
+    name = f"{target.name}-{source}"
+    if name not in _LIBRARIES:
+        _LIBRARIES[name] = Jit(target) if source == NUMBA else _prebuilt(target)
+    return _LIBRARIES[name]
 
-        if target == host():
-            _LIBRARIES[target.name] = library()
-        else:
-            digest = library()._folder.name.removeprefix(host().name + "-")
-            _LIBRARIES[target.name] = Library(target, cache_folder() / f"{target.name}-{digest}")
-    return _LIBRARIES[target.name]
+
+def _prebuilt(target: Target) -> Prebuilt:
+    """From the cache, built first where that can be done."""
+    path = cache.folder() / "tests" / f"{target.name}.so"
+    if jit.available():
+        from edge.exporter.aot.library import build
+
+        build(target, path.parent)
+    return Prebuilt(path, machine())
 
 
 def aligned(array: np.ndarray, room: int = 0) -> np.ndarray:

@@ -21,6 +21,7 @@ VERBS = {  # a module of this package each, imported when called
     "verify": "check every byte of an .edge file",
     "bench": "measure speed, bandwidth and memory",
     "eval": "measure perplexity, alone or against another model",
+    "compile": "compile kernels ahead of time for a device",
     "doctor": "what this device is, and whether its kernels compute correctly",
 }
 ALIASES = {"convert": "export", "quantize": "export"}

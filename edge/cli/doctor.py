@@ -11,9 +11,11 @@ from edge.errors import KernelMismatch
 from . import machine, opening, quantities
 
 if TYPE_CHECKING:
-    from edge.runtime.kernels.library import Library
+    from edge.runtime.choice import Choice
     from edge.runtime.selftest import Check
 
+BITS = {"int4": 4.75, "int8": 8.5}  # a weight, with scales and an int8 embedding
+RESERVED = 150 * 2**20  # bytes for Python, a KV cache and buffers
 NOT_YET = "edge does not read such sensors yet"
 
 
@@ -22,13 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    from edge.runtime.kernels.library import library
+    from edge.runtime.choice import choice
     from edge.runtime.selftest import selftest
 
-    kernels = library()
+    chosen = choice()
+    kernels = chosen.library
     with opening.Compiling() as compiling, kernels.telling(compiling):
         checks = selftest(kernels)
-    document = _document(kernels, checks)
+    document = _document(chosen, checks)
     print(json.dumps(document) if args.json else _report(document))
     broken = [check.kernel for check in checks if not check.passed]
     if broken:
@@ -39,20 +42,24 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _document(kernels: Library, checks: list[Check]) -> dict[str, Any]:
+def _document(chosen: Choice, checks: list[Check]) -> dict[str, Any]:
     """The document of `edge doctor --json`."""
+    kernels = chosen.library
     return {
         "cpu": machine.description(),
         "kernels": {
-            "source": "numba",
+            "source": kernels.source,
             "target": kernels.target.name,
             "instructions": kernels.target.isa,
+            "why": chosen.reason,
+            "not_used": [{"name": r.name, "reason": r.reason} for r in chosen.rejected],
             "self_test": {
                 "passed": all(check.passed for check in checks),
                 "kernels": len(checks),
             },
         },
         "memory": machine.memory(),
+        "fits": _largest(machine.memory()["available"]),
         "sensors": [
             *machine.thermal_zones(),
             {"name": "power", "present": False, "reason": NOT_YET},
@@ -67,8 +74,11 @@ def _report(document: dict[str, Any]) -> str:
         ("processor", f"{cpu['cpu'] or 'unknown'} ({cpu['architecture']})"),
         ("cores", f"{cpu['cores']}, {cpu['usable_cores']} usable by this process"),
         ("kernels", f"{kernels['source']}, for {kernels['target']} ({kernels['instructions']})"),
+        ("", kernels["why"]),
+        *(("not used", f"{r['name']}: {r['reason']}") for r in kernels["not_used"]),
         ("self-test", f"{test['kernels']} kernels, {'all good' if test['passed'] else 'FAILED'}"),
         ("memory", _memory(document["memory"])),
+        ("what fits", _fits(document["fits"])),
         *((sensor["name"], sensor["reason"] or "can be read") for sensor in document["sensors"]),
     ]
     width = max(len(name) for name, _ in rows) + 2
@@ -81,3 +91,18 @@ def _memory(memory: dict[str, int | None]) -> str:
         return "unknown"
     pages = "" if page is None else f", pages of {page} bytes"
     return f"{quantities.size(available)} of {quantities.size(total)} available{pages}"
+
+
+def _largest(available: int | None) -> dict[str, int] | None:
+    """Parameters of the largest model that fits, by recipe; None where memory is unknown."""
+    if available is None:
+        return None
+    room = max(available - RESERVED, 0)
+    return {recipe: int(8 * room / bits) for recipe, bits in BITS.items()}
+
+
+def _fits(largest: dict[str, int] | None) -> str:
+    if largest is None:
+        return "unknown"
+    sizes = (f"{count / 1e9:.1f} billion in {recipe}" for recipe, count in largest.items())
+    return f"models of up to about {' or '.join(sizes)} parameters"

@@ -7,7 +7,7 @@ import machine
 import numpy as np
 import pytest
 
-from edge.runtime.kernels.library import library
+from edge.runtime.choice import library
 from edge.runtime.plan import Arena, Op, Plan
 from edge.runtime.team import Team
 
