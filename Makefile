@@ -33,7 +33,7 @@ test: setup
 	$(BIN)/python -m pytest -q
 
 libraries: setup
-	$(BIN)/edge compile --target all -o runtime/kernels/prebuilt
+	$(BIN)/edge compile --target all -o runtime/libraries/lib
 
 wheel: libraries
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
@@ -48,4 +48,4 @@ check: libraries
 	sh .ci/wheel $(BIN)/python build/wheel
 
 clean:
-	rm -rf $(VENV) .cache build dist runtime/kernels/prebuilt
+	rm -rf $(VENV) .cache build dist runtime/libraries/lib

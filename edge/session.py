@@ -14,8 +14,8 @@ from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
-from edge.runtime.choice import library
 from edge.runtime.generate import Answer, Engine, Progress, Timings
+from edge.runtime.libraries.choice import library
 from edge.runtime.model import Model
 from edge.runtime.sampler import Sampler, recommended
 from edge.runtime.tokenizer import Tokenizer

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .kernels.library import Library
+from .libraries.library import Library
 from .model import available_memory
 from .plan import Arena, Op, Plan
 from .team import Team

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from edge.format.reader import EdgeFile
 
-from .kernels.library import Library
 from .kv_cache import POSITIONS, CacheShape, KvCache, cache_shape
+from .libraries.library import Library
 from .lowering.decoder import lower
 from .model import DEFAULT_BATCH, DEFAULT_CONTEXT, usable_cores
 

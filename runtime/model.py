@@ -8,9 +8,9 @@ import numpy as np
 from edge.errors import DoesNotFit, EdgeError
 from edge.format.reader import EdgeFile
 
-from .choice import library
-from .kernels.library import Library
 from .kv_cache import KvCache, cache_shape
+from .libraries.choice import library
+from .libraries.library import Library
 from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower, scratch_bytes
 from .team import Team
 

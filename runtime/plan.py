@@ -8,7 +8,7 @@ import numpy as np
 from edge.errors import DoesNotFit
 
 from .kernels.layout import ARGUMENTS, BARRIER, NEXT, NEXT_END, OP_WORDS
-from .kernels.library import Library
+from .libraries.library import Library
 
 CACHE_LINE = 64
 FETCH_BYTES = 256 * 1024  # of the next product's weights, by a thread that waits

@@ -19,10 +19,10 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 
 from .kernels import catalogue
-from .kernels.library import Library
-from .kernels.prebuilt import Prebuilt
-from .kernels.target import machine
 from .kv_cache import block_bytes
+from .libraries.cpu import machine
+from .libraries.library import Library
+from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
 from .lowering.decoder import Matrix
 from .plan import Arena, Op, Plan, float_bits

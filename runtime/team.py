@@ -27,7 +27,7 @@ from .kernels.layout import (
     TOKENS,
     YIELD,
 )
-from .kernels.library import Library
+from .libraries.library import Library
 from .plan import Arena, Plan
 
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98}

@@ -4,12 +4,15 @@ import ctypes
 from collections.abc import Iterable
 
 import numpy as np
+import pytest
 
-from edge.runtime.kernels import cache, jit
-from edge.runtime.kernels.jit import Jit
-from edge.runtime.kernels.library import Library
-from edge.runtime.kernels.prebuilt import Prebuilt
-from edge.runtime.kernels.target import SHIPPED, TARGETS, Target, machine, runnable
+from edge.errors import EdgeError
+from edge.runtime.kernels.target import SHIPPED, TARGETS, Target
+from edge.runtime.libraries import cache, jit
+from edge.runtime.libraries.cpu import machine, runnable
+from edge.runtime.libraries.jit import Jit
+from edge.runtime.libraries.library import Library
+from edge.runtime.libraries.prebuilt import Prebuilt
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _LIBRARIES: dict[str, Library] = {}
@@ -37,11 +40,15 @@ def library_for(target: Target, source: str) -> Library:
 
 def _prebuilt(target: Target) -> Prebuilt:
     """From the cache, built first where that can be done."""
-    path = cache.folder() / "tests" / f"{target.name}.so"
+    path = cache.private_folder() / "tests" / f"{target.name}.so"
     if jit.available():
-        from edge.exporter.aot.library import build
+        from edge.exporter.aot import library, linker
 
-        build(target, path.parent)
+        try:
+            linker.find(machine())
+        except EdgeError as error:
+            pytest.skip(str(error))
+        library.build(target, path.parent)
     return Prebuilt(path, machine())
 
 

@@ -18,7 +18,10 @@ ALLOWED = {  # a layer may import itself and these
     "edge.exporter": ("edge.errors", "edge.format"),
     "edge.devices": ("edge.errors",),
 }
-EXCEPTIONS = {"edge.exporter.calibration.collect": ("edge.runtime",)}  # there is one forward pass
+EXCEPTIONS = {
+    "edge.exporter.calibration.collect": ("edge.runtime",),  # there is one forward pass
+    "edge.exporter.aot.library": ("edge.runtime",),  # compiles its kernels
+}
 FAMILIES = re.compile("llama|qwen|gemma|phi|mistral|bitnet|smollm", re.IGNORECASE)
 FAMILY_NAMES_ALLOWED = {"llama3", "_llama3"}  # a kind of RoPE, named so by all who have it
 

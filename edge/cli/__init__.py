@@ -5,12 +5,14 @@ import difflib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 import edge
 from edge.errors import EdgeError
 
+from .terminal import note
 from .usage import FALSE, Parser, UsageError, add_twins
 
 VERBS = {  # a module of this package each, imported when called
@@ -74,8 +76,14 @@ def _command(arguments: list[str]) -> int:
     args, unknown = parser.parse_known_intermixed_args(arguments[:at] + arguments[at + 1 :])
     if unknown:
         raise UsageError(f"unknown arguments: {' '.join(unknown)}; see edge {verb} --help")
-    code: int = module.command(args)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        code: int = module.command(args)
     return code
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    note(f"edge: {message}")
 
 
 def _overview() -> Parser:

@@ -90,7 +90,7 @@ class Bench:
 
     def _measure_bandwidth(self) -> None:
         from edge.runtime.bandwidth import read_bandwidth
-        from edge.runtime.choice import library
+        from edge.runtime.libraries.choice import library
 
         threads = sorted({row.threads for row in self.rows})
         for count, gb_s in read_bandwidth(library(), threads).items():
@@ -127,8 +127,8 @@ def _tests(args: argparse.Namespace) -> list[tuple[int, bool]]:
 def _document(bench: Bench) -> dict[str, Any]:
     """The document of `edge bench --json`."""
     import edge
-    from edge.runtime.choice import library
     from edge.runtime.footprint import bytes_per_token
+    from edge.runtime.libraries.choice import library
 
     file = bench.model.file
     here = machine.description() | {"target": library().target.name, "edge": edge.__version__}

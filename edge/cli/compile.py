@@ -44,15 +44,16 @@ def command(args: argparse.Namespace) -> int:
 
 def _build(target: Target, folder: Path | None) -> dict[str, str | int]:
     from edge.exporter.aot.library import build
-    from edge.runtime.kernels import cache
+    from edge.runtime.libraries import cache
 
     with Progress(f"compiling for {target.name}:") as progress:
-        path = build(target, folder or cache.folder(), progress)
+        path = build(target, folder or cache.private_folder(), progress)
     return {"target": target.name, "path": str(path), "bytes": path.stat().st_size}
 
 
 def _targets(name: str) -> list[Target]:
-    from edge.runtime.kernels.target import SHIPPED, host, named
+    from edge.runtime.kernels.target import SHIPPED, named
+    from edge.runtime.libraries.cpu import host
 
     if name == ALL:
         return [named(shipped) for shipped in SHIPPED]
@@ -63,7 +64,8 @@ def _targets(name: str) -> list[Target]:
 
 
 def _list(as_json: bool) -> int:
-    from edge.runtime.kernels.target import SHIPPED, TARGETS, host
+    from edge.runtime.kernels.target import SHIPPED, TARGETS
+    from edge.runtime.libraries.cpu import host
 
     native = host().name
     rows = [

@@ -11,7 +11,7 @@ from edge.errors import KernelMismatch
 from . import machine, opening, quantities
 
 if TYPE_CHECKING:
-    from edge.runtime.choice import Choice
+    from edge.runtime.libraries.choice import Choice
     from edge.runtime.selftest import Check
 
 BITS = {"int4": 4.75, "int8": 8.5}  # a weight, with scales and an int8 embedding
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    from edge.runtime.choice import choice
+    from edge.runtime.libraries.choice import choice
     from edge.runtime.selftest import selftest
 
     chosen = choice()

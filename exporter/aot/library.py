@@ -9,11 +9,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from edge.errors import EdgeError
-from edge.runtime.kernels import cache, catalogue, elf
-from edge.runtime.kernels.jit import Objects, compile_kernel
-from edge.runtime.kernels.library import Progress, silent
-from edge.runtime.kernels.prebuilt import SECTION, Manifest
+from edge.runtime.kernels import catalogue
 from edge.runtime.kernels.target import TARGETS, Target
+from edge.runtime.libraries import cache, elf
+from edge.runtime.libraries.jit import Objects, compile_kernel
+from edge.runtime.libraries.library import Progress, silent
+from edge.runtime.libraries.prebuilt import SECTION, Manifest
 
 from . import linker
 

@@ -1,6 +1,7 @@
 """The linker: needed to build a kernel library, never to use one."""
 
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,8 @@ def find(machine: str) -> list[str]:
 
     Raises EdgeError that says how to get one.
     """
-    for name in (f"{machine.replace('_', '-')}-linux-gnu-ld", f"{machine}-linux-gnu-ld", "ld.lld"):
+    native = ["ld"] if machine == platform.machine() else []
+    for name in (f"{machine.replace('_', '-')}-linux-gnu-ld", "ld.lld", *native):
         if path := shutil.which(name):
             return [path, "-m", EMULATIONS[machine]]
     if importlib.util.find_spec("ziglang"):

@@ -18,8 +18,8 @@ from ..kernels.layout import (
     ROPE_TOKENS,
     SPARE_BYTES,
 )
-from ..kernels.library import Library
 from ..kv_cache import KvCache
+from ..libraries.library import Library
 from ..plan import Op, Plan, float_bits
 from ..rope import RopeTable
 from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, encoding, round_up

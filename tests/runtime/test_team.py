@@ -7,7 +7,7 @@ import machine
 import numpy as np
 import pytest
 
-from edge.runtime.choice import library
+from edge.runtime.libraries.choice import library
 from edge.runtime.plan import Arena, Op, Plan
 from edge.runtime.team import Team
 

@@ -19,15 +19,21 @@ def folder() -> Path:
 def source_digest() -> str:
     """Changes with every source file of the kernels: code of another digest is stale."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted((Path(__file__).parents[1] / "kernels").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def private_folder() -> Path:
+    """`folder`, made if it is not there.  Raises OSError."""
+    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder()
 
 
 def read(path: Path) -> bytes:
     """A file of the cache; empty if the cache lacks it or others may write there."""
     try:
-        return path.read_bytes() if _is_private(path.parent) else b""
+        return path.read_bytes() if is_private(path.parent) else b""
     except OSError:
         return b""
 
@@ -36,7 +42,7 @@ def keep(path: Path, content: bytes) -> None:
     """Write by rename, for this user only; a cache that cannot be written is no error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not _is_private(path.parent):
+        if not is_private(path.parent):
             return
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(content)
@@ -45,7 +51,10 @@ def keep(path: Path, content: bytes) -> None:
         pass
 
 
-def _is_private(folder: Path) -> bool:
+def is_private(folder: Path) -> bool:
     """Whether nobody else can put code there."""
-    status = folder.stat()
+    try:
+        status = folder.stat()
+    except OSError:
+        return False
     return status.st_uid == os.getuid() and not status.st_mode & 0o022

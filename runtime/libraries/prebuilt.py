@@ -7,11 +7,12 @@ from pathlib import Path
 
 from edge.errors import LibraryError
 
-from . import cache, catalogue, elf
+from ..kernels import catalogue
+from ..kernels.target import TARGETS
+from . import cache, elf
 from .library import Library
-from .target import TARGETS
 
-FOLDER = Path(__file__).parent / "prebuilt"  # what the wheel carries
+FOLDER = Path(__file__).parent / "lib"  # what the wheel carries
 SECTION = ".edge.manifest"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .target import Target
+from ..kernels.target import Target
 
 Progress = Callable[[int, int], None]  # kernels compiled, of how many; about 1 s each
 

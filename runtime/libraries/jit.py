@@ -5,9 +5,11 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from . import cache, catalogue
+from ..kernels import catalogue
+from ..kernels.target import Target
+from . import cache
+from .cpu import cpu_digest
 from .library import Library
-from .target import Target, cpu_digest
 
 PASSED = b"passed"
 
@@ -100,6 +102,6 @@ class Jit(Library):
 
 def compile_kernel(name: str, target: Target) -> bytes:
     """The object file of one kernel of the catalogue."""
-    compiler = import_module(".compiler", __package__)
+    compiler = import_module("..kernels.compiler", __package__)
     code: bytes = compiler.compile_object({catalogue.symbol(name): catalogue.build(name)}, target)
     return code

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from edge.errors import KernelMismatch, LibraryError
 
-from .kernels import cache as kernel_cache
-from .kernels import jit
-from .kernels.jit import PASSED
-from .kernels.library import Library
-from .kernels.prebuilt import FOLDER, Prebuilt
-from .kernels.target import cpu_digest, host, machine, runnable
+from . import cache as code
+from . import jit
+from .cpu import cpu_digest, host, machine, runnable
+from .jit import PASSED
+from .library import Library
+from .prebuilt import FOLDER, Prebuilt
 
 PATIENCE_S = 120  # for a self-test on the slowest board
 
@@ -76,9 +76,9 @@ def library() -> Library:
 
 def _candidates() -> Iterator[tuple[str, Callable[[], Library]]]:
     for target in runnable():
-        for folder in (kernel_cache.folder(), FOLDER):
+        for folder in (code.folder(), FOLDER):
             path = folder / f"{target.name}.so"
-            if path.exists():
+            if path.exists() and (folder == FOLDER or code.is_private(folder)):
                 yield str(path), lambda path=path: tested(path)  # type: ignore[misc]
     if jit.available():
         yield "numba", lambda: jit.Jit(host(), check)
@@ -90,16 +90,16 @@ def tested(path: Path) -> Prebuilt:
     Raises LibraryError, or KernelMismatch naming the kernels that are wrong.
     """
     found = Prebuilt(path, machine())
-    verdict = kernel_cache.folder() / "tested" / f"{_digest(path)}-{cpu_digest()}"
-    if kernel_cache.read(verdict) != PASSED:
+    verdict = code.folder() / "tested" / f"{_digest(path)}-{cpu_digest()}"
+    if code.read(verdict) != PASSED:
         _test(path, found.target.name)
-        kernel_cache.keep(verdict, PASSED)
+        code.keep(verdict, PASSED)
     return found
 
 
 def check(kernels: Library, names: list[str]) -> None:
     """Raises KernelMismatch if one of these kernels computes something else than NumPy."""
-    from .selftest import selftest
+    from ..selftest import selftest
 
     wrong = [check.kernel for check in selftest(kernels, names) if not check.passed]
     if wrong:

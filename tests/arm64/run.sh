@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Test the wheel and its prebuilt kernels on emulated aarch64 CPUs; nothing there compiles.
+#
+#   run.sh WHEEL smollm2.edge
+#
+# ARM64_ROOT: where the emulated root lies or is to be built.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+checkout=$(cd "$here/../.." && pwd)
+wheel=$(realpath "$1") model=$(realpath -s "$2")
+root=${ARM64_ROOT:-$checkout/.cache/arm64}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export EDGE_TEST_DATA=$(dirname "$model") OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+
+"$here/root.sh" "$root" numpy tokenizers pytest iniconfig pluggy packaging pygments \
+  hypothesis sortedcontainers safetensors
+python3 -m zipfile -e "$wheel" "$work/site"
+
+cd "$checkout"
+# CPU, the library that it shall choose
+for pair in cortex-a72:aarch64 cortex-a76:aarch64-dotprod max:aarch64-i8mm; do
+  cpu=${pair%%:*} target=${pair#*:}
+  echo "== $cpu: $target"
+  # As a user has it: the wheel from elsewhere, an empty cache, no Numba.
+  (
+    cd "$work"
+    export EDGE_CACHE=$work/cache-$cpu PYTHONPATH=$work/site
+    "$root/python" --cpu "$cpu" -P -m edge doctor --json >doctor.json
+    python3 - "$target" <<'CHECK'
+import json, sys
+kernels = json.load(open("doctor.json"))["kernels"]
+assert kernels["source"] == "prebuilt" and kernels["target"] == sys.argv[1], kernels
+assert kernels["self_test"]["passed"] and not kernels["not_used"], kernels
+print(kernels["self_test"]["kernels"], "kernels pass their self-test")
+CHECK
+    "$root/python" --cpu "$cpu" -P -m edge run "$model" "The capital of France is" \
+      --raw -n 5 --temp 0
+  )
+  # The libraries for this CPU only: what slower CPUs run is tested there.
+  export EDGE_TARGET=$target EDGE_CACHE=$work/cache
+  mkdir -p -m 700 "$EDGE_CACHE/tests"
+  cp runtime/libraries/lib/*.so "$EDGE_CACHE/tests/"
+  "$root/python" --cpu "$cpu" -m pytest -q -p no:cacheprovider tests/runtime/kernels \
+    tests/format tests/models/test_same_text.py tests/runtime/test_team.py
+  unset EDGE_TARGET
+done
