@@ -1,6 +1,7 @@
 # make demo   set up, export a real model, ask it something
 # make test   set up, run the whole test suite
 # make check  what CI runs besides: lint, types, the wheel from outside the checkout
+# make test-arm64  the wheel and its kernels on emulated ARM processors
 # make wheel  dist/edge-*.whl with kernels for every target: what devices install
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 MODEL := .cache/SmolLM2-135M-Instruct.Q4_1.gguf
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check wheel libraries setup clean
+.PHONY: demo test test-arm64 check wheel libraries setup clean
 
 setup: $(VENV)/ready
 
@@ -36,8 +37,12 @@ libraries: setup
 	$(BIN)/edge compile --target all -o runtime/libraries/lib
 
 wheel: libraries
+	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	ls -l dist
+
+test-arm64: wheel .cache/smollm2.edge
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/arm64/run.sh dist/edge-*.whl .cache/smollm2.edge
 
 check: libraries
 	$(BIN)/python -m ruff format --check .
