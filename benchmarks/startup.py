@@ -24,6 +24,24 @@ print((time.perf_counter() - start) * 1e3, (private() - before) / 1e3)
 """
 
 
+DECODE = """
+import sys, time
+start = time.perf_counter()
+import edge
+
+session = edge.load(sys.argv[1], threads=2, context=512)
+pieces = iter(session.stream("Once upon a time", max_tokens=64, temperature=0.0))
+next(pieces)
+first = time.perf_counter() - start
+for piece in pieces:
+    pass
+with open("/proc/self/smaps_rollup") as file:
+    kb = {line.split()[0]: int(line.split()[1]) for line in file if line.startswith("Private_")}
+print(first, kb["Private_Dirty:"] / 1e3, sum(kb.values()) / 1e3, session.model.cache.shape.nbytes / 1e6)
+print("numba" in sys.modules, "llvmlite" in sys.modules)
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
@@ -41,9 +59,24 @@ def main() -> None:
         _output([*command, "-n", "1"])
         first.append(time.perf_counter() - start)
     print(f"first token of a new process: {statistics.median(first[1:]):.2f} s")
+    _decode(model, arguments.rounds)
     started = time.perf_counter()
     _output([sys.executable, "-m", "edge", "--version"])
     print(f"edge --version: {time.perf_counter() - started:.2f} s")
+
+
+def _decode(model: Path, rounds: int) -> None:
+    """The first token from `import edge` on, and memory that is this process's alone."""
+    lines = [_output([sys.executable, "-c", DECODE, model]).splitlines() for _ in range(rounds + 1)]
+    first, dirty, private, cache = zip(*(map(float, f.split()) for f, _ in lines[1:]), strict=True)
+    numba, llvmlite = lines[0][1].split()
+    print(
+        f"import to first token: {statistics.median(first):.2f} s (Numba {numba}, LLVM {llvmlite})"
+    )
+    print(
+        f"written to by this process: {max(dirty):.0f} MB, some of them the KV cache of "
+        f"{cache[0]:.0f} MB; private in all, with what it maps alone: {max(private):.0f} MB"
+    )
 
 
 def _output(command: list) -> str:
