@@ -99,8 +99,8 @@ class _Bench:
         r = _Rounded(
             out=self.zeros(*x.shape),
             codes=self.zeros(TOKENS, 512, dtype="i1"),
-            scales=self.zeros(TOKENS, 16),
-            starts=self.zeros(TOKENS, 16),
+            scales=self.zeros(TOKENS, 32),
+            starts=self.zeros(TOKENS, 32),
         )
         self.run(
             kernel, self.register(1), address(x), x.strides[0], address(up), up.strides[0],
@@ -122,7 +122,7 @@ class _Rounded:
 
     def scale(self, sink: str) -> np.ndarray:
         """float32 [tokens, columns]"""
-        if sink in ("group", "moment"):
+        if sink in ("group", "group16", "moment"):
             return np.repeat(self.scales, 32, axis=1)[:, :COLUMNS]
         return np.repeat(self.scales[:, :1], COLUMNS, axis=1)
 
@@ -188,10 +188,17 @@ def _weights(bench: _Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray,
     groups = -(-COLUMNS // form.group) if form.group else 1
     scales = _halves(bench.random.uniform(0.01, 0.1, (ROWS, groups)))
     offsets = _halves(bench.random.uniform(-1, 0, (ROWS, groups))) if form.offset else None
-    tensor = QuantizedTensor(form, codes, scales, offsets)
+    tensor = QuantizedTensor(form, codes, scales, offsets, _multipliers(bench, form))
     values = tensor.dequantize()
     shift = 0 if offsets is None else 2 * np.abs(offsets).max()
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))
+
+
+def _multipliers(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
+    if not form.multiplier_columns:
+        return None
+    shape = ROWS, -(-COLUMNS // form.multiplier_columns)
+    return bench.random.integers(-128, 128, shape).astype(np.int8)
 
 
 def _halves(values: np.ndarray) -> np.ndarray:
@@ -224,13 +231,11 @@ def _product(bench: _Bench, name: str) -> Check:
 def _embedding(bench: _Bench, name: str) -> Check:
     w, weights, magnitude = _matrix(bench, name)
     form, factor = w.form, 2.5
-    blocks = 1 if form.is_float else form.blocks(COLUMNS)
-    tile_bytes = form.tile_bytes(COLUMNS)
     ids, out = bench.zeros(TOKENS, dtype="<i8"), bench.zeros(TOKENS, COLUMNS)
     ids[:] = bench.random.integers(0, ROWS, TOKENS)
     bench.run(
-        name, bench.register(1), address(ids), w.address, tile_bytes,
-        tile_bytes // blocks, form.padded_columns(COLUMNS) // blocks, COLUMNS,
+        name, bench.register(1), address(ids), w.address, form.tile_bytes(COLUMNS),
+        form.block_bytes(COLUMNS), form.block_columns(COLUMNS), COLUMNS,
         address(out), out.strides[0], float_bits(factor), tokens=4,
     )  # fmt: skip
     expected = factor * weights[ids].astype(np.float64)

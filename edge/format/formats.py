@@ -6,7 +6,8 @@ Every format stores unsigned codes and means
     w = scale * code + offset            with one (a float: an integer zero point cannot carry
                                          Q4_1, Q4_K or HQQ exactly)
 
-with one scale (and offset) per row and group of columns.
+with one scale (and offset) per row and group of columns.  int6 has scales of two levels, as Q6_K
+in ggml: w = scale * multiplier * (code - zero), an int8 multiplier per row and 16 columns.
 """
 
 from dataclasses import dataclass
@@ -22,20 +23,22 @@ ALIGNMENT = 64
 class Codes:
     """What one kind of code is: its values, its place in a tile, its granularities."""
 
-    bits: float
     levels: int
     zero: int
-    columns_per_vector: int  # columns that 64 bytes hold for each of the 16 rows
+    columns: int  # for each of the 16 rows, of a unit: as many as fill whole 64-byte vectors
+    vectors: int  # of a unit
     column_multiple: int  # a row is padded to a multiple of this (or of its group)
     groups: tuple[int, ...]  # columns a scale; 0 means one scale a row
-    has_offset: bool
+    has_offset: bool = False
+    multiplier_columns: int = 0  # columns an int8 multiplier of the scale; 0: there are none
 
 
 CODES = {
-    "int8": Codes(8, 256, 128, 4, 64, (0, 32, 64, 128), False),
-    "int4": Codes(4, 16, 8, 8, 32, (32, 64, 128), True),
-    "ternary": Codes(2, 3, 1, 16, 64, (0, 256), False),
-    "ternary-dense": Codes(1.6, 3, 1, 20, 80, (0,), False),
+    "int8": Codes(256, 128, 4, 1, 64, (0, 32, 64, 128)),
+    "int6": Codes(64, 32, 16, 3, 256, (256,), multiplier_columns=16),
+    "int4": Codes(16, 8, 8, 1, 32, (32, 64, 128), has_offset=True),
+    "ternary": Codes(3, 1, 16, 1, 64, (0, 256)),
+    "ternary-dense": Codes(3, 1, 20, 1, 80, (0,)),
 }
 FLOATS: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
@@ -75,9 +78,14 @@ class WeightFormat:
         return 0 if self.offset else CODES[self.kind].zero
 
     @property
+    def multiplier_columns(self) -> int:
+        """Columns that share an int8 multiplier of their scale; 0 where there are none."""
+        return 0 if self.is_float else CODES[self.kind].multiplier_columns
+
+    @property
     def scale_type(self) -> np.dtype[np.floating]:
-        """float16 for small groups; float32 where a scale serves a row or 256 columns."""
-        return np.dtype("<f2" if 0 < self.group < 256 else "<f4")
+        """float32 where a scale serves a row or 256 columns, float16 for small groups and int6."""
+        return np.dtype("<f2" if 0 < self.group < 256 or self.multiplier_columns else "<f4")
 
     @property
     def groups_per_block(self) -> int:
@@ -85,11 +93,11 @@ class WeightFormat:
         return ALIGNMENT // (TILE_ROWS * self.scale_type.itemsize)
 
     def padded_columns(self, columns: int) -> int:
-        """Columns as stored: whole vectors and whole blocks."""
+        """Columns as stored: whole vectors and whole blocks (of int6, half a block at the end)."""
         if self.is_float:
             return columns
-        multiple = CODES[self.kind].column_multiple
-        return _round_up(columns, max(multiple, self.group * self.groups_per_block))
+        block = self.group if self.multiplier_columns else self.group * self.groups_per_block
+        return _round_up(columns, max(CODES[self.kind].column_multiple, block))
 
     def groups(self, columns: int) -> int:
         """Scales of one row, as stored."""
@@ -97,23 +105,36 @@ class WeightFormat:
 
     def blocks(self, columns: int) -> int:
         """Blocks of a tile: a line of scales, a line of offsets, the codes they belong to."""
-        return self.groups(columns) // self.groups_per_block
+        return -(-self.groups(columns) // self.groups_per_block)
+
+    def block_columns(self, columns: int) -> int:
+        """Columns of a whole block."""
+        if not self.group:
+            return self.padded_columns(columns)
+        return self.group * self.groups_per_block
+
+    def block_bytes(self, columns: int) -> int:
+        """From one block to the next, of a tile without blocks to the next tile."""
+        if self.is_float:
+            return self.tile_bytes(columns)
+        return (1 + self.offset) * ALIGNMENT + self.code_bytes(self.block_columns(columns))
 
     def code_bytes(self, columns: int) -> int:
-        """Bytes of one block's codes, or of a tile's float weights."""
-        if self.is_float:
-            return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
-        width = self.padded_columns(columns) // self.blocks(columns)
-        return width // CODES[self.kind].columns_per_vector * ALIGNMENT
+        """Bytes of a tile's codes for so many columns, padded ones, with their multipliers."""
+        codes = CODES[self.kind]
+        size = columns // codes.columns * codes.vectors * ALIGNMENT
+        if codes.multiplier_columns:
+            size += columns // codes.multiplier_columns * TILE_ROWS
+        return size
 
     def tiles(self, rows: int) -> int:
         return -(-rows // TILE_ROWS)
 
     def tile_bytes(self, columns: int) -> int:
         if self.is_float:
-            return self.code_bytes(columns)
-        lines = 1 + self.offset
-        return self.blocks(columns) * (lines * ALIGNMENT + self.code_bytes(columns))
+            return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
+        lines = self.blocks(columns) * (1 + self.offset)
+        return lines * ALIGNMENT + self.code_bytes(self.padded_columns(columns))
 
     def nbytes(self, rows: int, columns: int) -> int:
         return self.tiles(rows) * self.tile_bytes(columns)
@@ -123,15 +144,17 @@ class WeightFormat:
 class QuantizedTensor:
     """A matrix on a format's grid.
 
-    codes    uint8 [rows, columns], 0..levels-1
-    scales   float32 [rows, groups]; exactly representable in the format's scale type
-    offsets  float32 [rows, groups] or None
+    codes        uint8 [rows, columns], 0..levels-1
+    scales       float32 [rows, groups]; exactly representable in the format's scale type
+    offsets      float32 [rows, groups] or None
+    multipliers  int8 [rows, runs of multiplier_columns] or None
     """
 
     format: WeightFormat
     codes: np.ndarray
     scales: np.ndarray
     offsets: np.ndarray | None = None
+    multipliers: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -140,12 +163,15 @@ class QuantizedTensor:
 
     def dequantize(self) -> np.ndarray:
         """float32 [rows, columns]: the definition of what the codes mean."""
-        group = self.format.group or self.codes.shape[1]
-        scales = _spread(self.scales, group, self.codes.shape[1])
+        columns = self.codes.shape[1]
+        group = self.format.group or columns
+        scales = _spread(self.scales, group, columns)
+        if self.multipliers is not None:
+            scales *= _spread(self.multipliers, self.format.multiplier_columns, columns)
         values = self.codes.astype(np.float32) - np.float32(self.format.zero)
         values *= scales
         if self.offsets is not None:
-            values += _spread(self.offsets, group, self.codes.shape[1])
+            values += _spread(self.offsets, group, columns)
         return values
 
 

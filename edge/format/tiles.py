@@ -3,8 +3,12 @@
 A tile is a sequence of blocks, so that a product reads it front to back.  A block is 64 bytes of
 scales, 64 bytes of offsets (formats with offsets), and the codes of the columns they belong to:
 two groups with float16 scales [group][16 rows], or one (256 columns, or a whole row) with float32.
+A group of int6 begins with its multipliers, int8 [run of 16 columns][16 rows]; an odd last group
+ends the tile.
 
     int8     64 bytes = 16 rows x 4 columns
+    int6     192 bytes = 16 rows x 16 columns: two vectors of low nibbles as int4, and one of the
+             high bits: bits 2i, 2i+1 of a row's byte c belong to column 4i + c
     int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
     ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
     ternary-dense  64 bytes = 16 rows x 20 columns: digit i (base 3, most significant first) of a
@@ -17,34 +21,43 @@ import numpy as np
 from .formats import ALIGNMENT, CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
 
 _POWERS = np.array([81, 27, 9, 3, 1], np.uint16)
+_RUNS = 16  # multipliers of a row and group of int6
 
 
 def pack(tensor: QuantizedTensor) -> np.ndarray:
     """uint8 [tiles, tile_bytes] of a quantized matrix; rows and columns are padded."""
     form = tensor.format
     rows, columns = tensor.shape
-    tiles, padded = form.tiles(rows), form.padded_columns(columns)
-    codes = np.full((tiles * TILE_ROWS, padded), CODES[form.kind].zero, np.uint8)
+    tiles, blocks = form.tiles(rows), form.blocks(columns)
+    width = blocks * form.block_columns(columns)
+    codes = np.full((tiles * TILE_ROWS, width), CODES[form.kind].zero, np.uint8)
     codes[:rows, :columns] = tensor.codes
     parts = [_pack_scales(tensor.scales, form, rows, columns)]
     if form.offset:
         assert tensor.offsets is not None
         parts.append(_pack_scales(tensor.offsets, form, rows, columns))
-    parts.append(_pack_codes(codes, form.kind).reshape(tiles, form.blocks(columns), -1))
-    return np.concatenate(parts, axis=2).reshape(tiles, -1)
+    packed = _pack_codes(codes, form.kind)
+    if tensor.multipliers is not None:
+        packed = _with_multipliers(packed, tensor.multipliers, blocks * form.groups_per_block)
+    parts.append(packed.reshape(tiles, blocks, -1))
+    return np.concatenate(parts, axis=2).reshape(tiles, -1)[:, : form.tile_bytes(columns)]
 
 
 def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> QuantizedTensor:
     """The inverse of `pack`."""
-    blocks = tiles.reshape(len(tiles), form.blocks(columns), -1)
+    blocks, size = form.blocks(columns), form.block_bytes(columns)
+    whole = np.pad(tiles, ((0, 0), (0, blocks * size - tiles.shape[1])))
+    lines = whole.reshape(len(tiles), blocks, size)
     start = ALIGNMENT * (1 + form.offset)
-    codes = np.ascontiguousarray(blocks[:, :, start:]).reshape(len(tiles), -1)
-    codes = _unpack_codes(codes, form.kind, form.padded_columns(columns))
-    scales = _unpack_scales(blocks[:, :, :ALIGNMENT], form, rows, columns)
+    packed, multipliers = np.ascontiguousarray(lines[:, :, start:]), None
+    if form.multiplier_columns:
+        packed, multipliers = _without_multipliers(packed, form, rows, columns)
+    codes = _unpack_codes(packed.reshape(len(tiles), -1), form.kind)
+    scales = _unpack_scales(lines[:, :, :ALIGNMENT], form, rows, columns)
     offsets = None
     if form.offset:
-        offsets = _unpack_scales(blocks[:, :, ALIGNMENT:start], form, rows, columns)
-    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets)
+        offsets = _unpack_scales(lines[:, :, ALIGNMENT:start], form, rows, columns)
+    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets, multipliers)
 
 
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
@@ -70,41 +83,108 @@ def unpack_floats(tiles: np.ndarray, kind: str, rows: int, columns: int) -> np.n
 
 
 def _pack_codes(codes: np.ndarray, kind: str) -> np.ndarray:
-    per_byte = CODES[kind].columns_per_vector // 4
-    tiles = codes.reshape(-1, TILE_ROWS, codes.shape[1] // (4 * per_byte), per_byte, 4)
-    fields = tiles.transpose(3, 0, 2, 1, 4)  # digit of the byte, tile, vector, row, column
-    packed: np.ndarray
+    """uint8 [tiles, bytes] of codes [rows, columns]."""
+    if kind == "int6":
+        return _pack_int6(codes)
     if kind == "ternary-dense":
-        value = sum(int(p) * f.astype(np.uint16) for p, f in zip(_POWERS, fields, strict=True))
-        packed = ((value * 256 + 242) // 243).astype(np.uint8)
-    else:
-        bits = 8 // per_byte
-        packed = np.zeros(fields.shape[1:], np.uint8)
-        for i, digit in enumerate(fields):
-            packed |= digit << np.uint8(bits * i)
+        return _pack_trits(codes)
+    return _pack_fields(codes, CODES[kind].columns // 4)
+
+
+def _unpack_codes(packed: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "int6":
+        return _unpack_int6(packed)
+    if kind == "ternary-dense":
+        return _unpack_trits(packed)
+    return _unpack_fields(packed, CODES[kind].columns // 4)
+
+
+def _quads(codes: np.ndarray, count: int) -> np.ndarray:
+    """[rows, columns] -> [quad, tile, unit, row, column]; a unit is `count` quads of columns."""
+    units = codes.reshape(-1, TILE_ROWS, codes.shape[1] // (4 * count), count, 4)
+    return units.transpose(3, 0, 2, 1, 4)
+
+
+def _columns(quads: np.ndarray) -> np.ndarray:
+    """The inverse of `_quads`."""
+    count, tiles, units = quads.shape[:3]
+    return quads.transpose(1, 3, 2, 0, 4).reshape(tiles * TILE_ROWS, units * count * 4)
+
+
+def _pack_fields(codes: np.ndarray, per_byte: int) -> np.ndarray:
+    """`per_byte` codes of equal width in every byte, the first in the lowest bits."""
+    quads = _quads(codes, per_byte)
+    packed = np.zeros(quads.shape[1:], np.uint8)
+    for i, quad in enumerate(quads):
+        packed |= quad << np.uint8(8 // per_byte * i)
     return packed.reshape(len(packed), -1)
 
 
-def _unpack_codes(packed: np.ndarray, kind: str, columns: int) -> np.ndarray:
-    per_byte = CODES[kind].columns_per_vector // 4
-    packed = packed.reshape(-1, columns // (4 * per_byte), TILE_ROWS, 4)
-    if kind == "ternary-dense":
-        digits: list[np.ndarray] = []
-        rest: np.ndarray = packed.astype(np.uint16)
-        for _ in range(per_byte):
-            digits.append((rest * 3 >> 8).astype(np.uint8))
-            rest = rest * 3 & 255
-    else:
-        bits = 8 // per_byte
-        mask = np.uint8(2**bits - 1)
-        digits = [packed >> np.uint8(bits * i) & mask for i in range(per_byte)]
-    fields = np.stack(digits)  # digit, tile, vector, row, column
-    return fields.transpose(1, 3, 2, 0, 4).reshape(-1, columns)
+def _unpack_fields(packed: np.ndarray, per_byte: int) -> np.ndarray:
+    vectors = packed.reshape(len(packed), -1, TILE_ROWS, 4)
+    bits = 8 // per_byte
+    mask = np.uint8(2**bits - 1)
+    return _columns(np.stack([vectors >> np.uint8(bits * i) & mask for i in range(per_byte)]))
+
+
+def _pack_int6(codes: np.ndarray) -> np.ndarray:
+    low, high = _pack_fields(codes & 15, 2), _pack_fields(codes >> 4, 4)
+    tiles = len(low)
+    units = (low.reshape(tiles, -1, 2 * ALIGNMENT), high.reshape(tiles, -1, ALIGNMENT))
+    return np.concatenate(units, axis=2).reshape(tiles, -1)
+
+
+def _unpack_int6(packed: np.ndarray) -> np.ndarray:
+    tiles = len(packed)
+    units = packed.reshape(tiles, -1, 3 * ALIGNMENT)
+    low = np.ascontiguousarray(units[:, :, : 2 * ALIGNMENT]).reshape(tiles, -1)
+    high = np.ascontiguousarray(units[:, :, 2 * ALIGNMENT :]).reshape(tiles, -1)
+    return _unpack_fields(low, 2) | _unpack_fields(high, 4) << 4
+
+
+def _pack_trits(codes: np.ndarray) -> np.ndarray:
+    value = sum(
+        int(p) * f.astype(np.uint16) for p, f in zip(_POWERS, _quads(codes, 5), strict=True)
+    )
+    packed: np.ndarray = ((value * 256 + 242) // 243).astype(np.uint8)
+    return packed.reshape(len(packed), -1)
+
+
+def _unpack_trits(packed: np.ndarray) -> np.ndarray:
+    digits: list[np.ndarray] = []
+    rest: np.ndarray = packed.reshape(len(packed), -1, TILE_ROWS, 4).astype(np.uint16)
+    for _ in range(5):
+        digits.append((rest * 3 >> 8).astype(np.uint8))
+        rest = rest * 3 & 255
+    return _columns(np.stack(digits))
+
+
+def _with_multipliers(packed: np.ndarray, multipliers: np.ndarray, groups: int) -> np.ndarray:
+    """The codes of every group behind its multipliers, uint8 [tiles, groups, bytes]."""
+    tiles, (rows, runs) = len(packed), multipliers.shape
+    padded = np.zeros((tiles * TILE_ROWS, groups * _RUNS), np.int8)
+    padded[:rows, :runs] = multipliers
+    by_run = padded.reshape(tiles, TILE_ROWS, groups, _RUNS).transpose(0, 2, 3, 1)
+    lines = np.ascontiguousarray(by_run).view(np.uint8).reshape(tiles, groups, -1)
+    return np.concatenate([lines, packed.reshape(tiles, groups, -1)], axis=2)
+
+
+def _without_multipliers(
+    packed: np.ndarray, form: WeightFormat, rows: int, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The codes alone, and int8 [rows, runs]."""
+    tiles, groups = len(packed), form.blocks(columns) * form.groups_per_block
+    both, size = packed.reshape(tiles, groups, -1), _RUNS * TILE_ROWS
+    lines = np.ascontiguousarray(both[:, :, :size]).view(np.int8)
+    by_row = lines.reshape(tiles, groups, _RUNS, TILE_ROWS).transpose(0, 3, 1, 2)
+    runs = -(-columns // form.multiplier_columns)
+    multipliers = by_row.reshape(tiles * TILE_ROWS, -1)[:rows, :runs]
+    return np.ascontiguousarray(both[:, :, size:]), np.ascontiguousarray(multipliers)
 
 
 def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
     """uint8 [tiles, blocks, 64]."""
-    groups = form.groups(columns)
+    groups = form.blocks(columns) * form.groups_per_block
     out = np.zeros((form.tiles(rows) * TILE_ROWS, groups), form.scale_type)
     out[:rows, : scales.shape[1]] = scales
     lines = np.ascontiguousarray(out.reshape(-1, TILE_ROWS, groups).transpose(0, 2, 1))

@@ -89,8 +89,9 @@ class Placement:
 
 def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor:
     offsets = None if tensor.offsets is None else padding.pad(tensor.offsets)
+    multipliers = None if tensor.multipliers is None else padding.pad(tensor.multipliers)
     codes = padding.pad(tensor.codes, tensor.format.zero)
-    return QuantizedTensor(tensor.format, codes, padding.pad(tensor.scales), offsets)
+    return QuantizedTensor(tensor.format, codes, padding.pad(tensor.scales), offsets, multipliers)
 
 
 def _padded_columns(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor | None:

@@ -1,7 +1,8 @@
 """The grids of GGML's block formats that edge stores as they are, without rounding anything.
 
 The layouts are those of ggml-common.h; an unpacker takes uint8 [rows, blocks of a row, bytes of
-a block] and gives codes [rows, blocks, columns], scales and offsets [rows, blocks].
+a block] and gives codes [rows, blocks, columns], scales [rows, blocks], and offsets [rows, blocks]
+or multipliers [rows, blocks, runs], if the format has them.
 """
 
 from collections.abc import Callable
@@ -34,15 +35,19 @@ def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> Qua
     codes = np.empty((rows, columns), np.uint8)
     scales = np.empty((rows, columns // matrix.type.columns), np.float32)
     offsets = np.empty_like(scales) if format_.offset else None
+    runs = format_.multiplier_columns
+    multipliers = np.empty((rows, columns // runs), np.int8) if runs else None
     for at, chunk in matrix.chunks():
         blocks = chunk.reshape(len(chunk), -1, matrix.type.nbytes)
-        chunk_codes, scales[at], chunk_offsets = unpack(blocks)
+        chunk_codes, scales[at], more = unpack(blocks)
         if chunk_codes.max() >= CODES[format_.kind].levels:
             return None
         codes[at] = chunk_codes.reshape(len(chunk), -1)
         if offsets is not None:
-            offsets[at] = chunk_offsets
-    return QuantizedTensor(format_, codes, scales, offsets)
+            offsets[at] = more
+        if multipliers is not None:
+            multipliers[at] = more.reshape(len(chunk), -1)
+    return QuantizedTensor(format_, codes, scales, offsets, multipliers)
 
 
 def _one_scale_a_row(tensor: QuantizedTensor) -> QuantizedTensor:
@@ -84,6 +89,18 @@ def _q8_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
     return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0), None  # int8 q as q + 128
 
 
+def _q6_k(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two halves of 128 columns: 64 bytes with a run of 64 low nibbles, then one of high ones;
+    32 bytes with four runs of 32 bit pairs above them, lowest bits first."""
+    halves = *blocks.shape[:2], 2
+    low = _nibbles(blocks[:, :, :128].reshape(*halves, 64))
+    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
+    high = blocks[:, :, 128:192].reshape(*halves, 1, 32) >> shifts & 3
+    codes = low | high.reshape(low.shape) << 4
+    multipliers = np.ascontiguousarray(blocks[:, :, 192:208]).view(np.int8)
+    return codes.reshape(*blocks.shape[:2], 256), _half(blocks, 208), multipliers
+
+
 def _tq1_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
     """Five trits a byte, as the fixed-point fraction t * 256 / 243; the digit is its 3s place."""
     parts = [(0, 32, 5), (32, 48, 5), (48, 52, 4)]  # bytes from, to; trits a byte
@@ -105,6 +122,7 @@ def _tq2_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
 GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
     "Q4_0": (_q4_0, WeightFormat("int4", 32)),
     "Q4_1": (_q4_1, WeightFormat("int4", 32, offset=True)),
+    "Q6_K": (_q6_k, WeightFormat("int6", 256)),
     "Q8_0": (_q8_0, WeightFormat("int8", 32)),
     "TQ1_0": (_tq1_0, WeightFormat("ternary", 256)),
     "TQ2_0": (_tq2_0, WeightFormat("ternary", 256)),

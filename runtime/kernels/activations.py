@@ -10,6 +10,7 @@ start from it.  Vectors are padded with zeros to a multiple of 16, and stay so.
 Codes: q = round(x / x_scale), x_scale = max|x| / 127, with
 
     group    x_scale and start per 32 columns     start = -zero * sum(q)
+    group16  x_scale per 32 columns, start per 16
     moment   x_scale and moment per 32 columns    moment = x_scale * sum(q), a float32
     row      one x_scale and start
     row256   x_scale repeated, start per 256 columns
@@ -145,7 +146,7 @@ def _encode_float(args, x, token, width):
     pass
 
 
-def _encode_groups(moment):
+def _encode_groups(start):
     @inline
     def encode(args, x, token, width):
         codes = arg(args, CODES) + token * arg(args, CODES_STRIDE)
@@ -159,18 +160,32 @@ def _encode_groups(moment):
             q = simd.round_to_int(b * simd.splat(inverse))
             simd.store_int8s(codes, p)
             simd.store_int8s(codes + 16, q)
-            total = simd.sum_int_lanes(p + q)
             simd.store_f32(scales, scale)
-            if moment:
-                simd.store_f32(starts, scale * simd.float32(total))
-            else:
-                simd.store_i32(starts, simd.int32(-arg(args, ZERO) * total))
+            starts = start(args, starts, scale, p, q)
             x += 128
             codes += 32
             scales += 4
-            starts += 4
 
     return encode
+
+
+@inline
+def _start(args, starts, scale, p, q):
+    simd.store_i32(starts, simd.int32(-arg(args, ZERO) * simd.sum_int_lanes(p + q)))
+    return starts + 4
+
+
+@inline
+def _starts16(args, starts, scale, p, q):
+    simd.store_i32(starts, simd.int32(-arg(args, ZERO) * simd.sum_int_lanes(p)))
+    simd.store_i32(starts + 4, simd.int32(-arg(args, ZERO) * simd.sum_int_lanes(q)))
+    return starts + 8
+
+
+@inline
+def _moment(args, starts, scale, p, q):
+    simd.store_f32(starts, scale * simd.float32(simd.sum_int_lanes(p + q)))
+    return starts + 4
 
 
 @inline
@@ -219,8 +234,9 @@ _SOURCES = {
 }
 _SINKS = {
     "float": _encode_float,
-    "group": _encode_groups(False),
-    "moment": _encode_groups(True),
+    "group": _encode_groups(_start),
+    "group16": _encode_groups(_starts16),
+    "moment": _encode_groups(_moment),
     "row": _encode_row(0),
     "row256": _encode_row(256),
 }

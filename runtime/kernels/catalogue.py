@@ -5,7 +5,8 @@ from typing import Any
 
 KV_KINDS = ("float16", "int8", "int4", "float32")
 ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
-SOURCES, SINKS = ("plain", "silu", "gelu", "relu2"), ("float", "group", "moment", "row", "row256")
+SOURCES = ("plain", "silu", "gelu", "relu2")
+SINKS = ("float", "group", "group16", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
     "float16": ("floats", "kernel", "float16"),
@@ -13,6 +14,7 @@ _PRODUCTS = {
     **{f"int8-g{group}": ("int8", "kernel", group) for group in (32, 64, 128)},
     **{f"int4-g{group}": ("int4", "kernel", group, False) for group in (32, 64, 128)},
     **{f"int4-g{group}-offset": ("int4", "kernel", group, True) for group in (32, 64, 128)},
+    "int6-g256": ("int6", "kernel"),
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),

@@ -18,7 +18,8 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
     """OUT = FACTOR * W[id] for weights of a format."""
     code, zero = _CODES[kind]
     is_float = kind in ("float16", "float32")
-    small_group = 0 < group < 256  # float16 scales, two groups a block
+    multiplied = kind == "int6"
+    small = 0 < group < 256 or multiplied  # float16 scales, two groups a block
     codes_at = 0 if is_float else 128 if offset else 64
 
     def embedding(args, chunk, scratch):
@@ -35,6 +36,8 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
                 value = code(block + codes_at, lane, column % width)
                 if not is_float:
                     scale = _scale(block, lane, column % width)
+                    if multiplied:
+                        scale *= _int6_multiplier(block + codes_at, lane, column % width)
                     if offset:
                         value = scale * value + _scale(block + 64, lane, column % width)
                     else:
@@ -43,7 +46,7 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
 
     @inline
     def _scale(line, lane, column):
-        if small_group:
+        if small:
             return simd.load_f16(line + column // group * 32 + 2 * lane)
         return simd.load_f32(line + 4 * lane)
 
@@ -53,6 +56,21 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
 @inline
 def _int8(codes, lane, column):
     return simd.float32(simd.load_u8(codes + column // 4 * 64 + 4 * lane + column % 4))
+
+
+@inline
+def _int6(codes, lane, column):
+    unit = codes + (column // 256 + 1) * 256 + column // 16 * 192
+    byte = simd.load_u8(unit + column % 16 // 8 * 64 + 4 * lane + column % 4)
+    high = simd.load_u8(unit + 128 + 4 * lane + column % 4)
+    code = byte >> (column % 8 // 4 * 4) & 15 | (high >> (column % 16 // 4 * 2) & 3) << 4
+    return simd.float32(code)
+
+
+@inline
+def _int6_multiplier(codes, lane, column):
+    byte = simd.load_u8(codes + column // 256 * 3328 + column % 256 // 16 * 16 + lane)
+    return simd.float32(byte) - simd.float32(256 * (byte > 127))
 
 
 @inline
@@ -87,6 +105,7 @@ def _float16(codes, lane, column):
 
 _CODES = {  # how to read a code, the code that means 0
     "int8": (_int8, 128),
+    "int6": (_int6, 32),
     "int4": (_int4, 8),
     "ternary": (_ternary, 1),
     "ternary-dense": (_ternary_dense, 1),

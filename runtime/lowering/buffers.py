@@ -51,6 +51,8 @@ def encoding(form: WeightFormat) -> Encoding:
         return Encoding("moment", 0)
     if form.kind == "ternary" and form.group:
         return Encoding("row256", form.zero)
+    if form.multiplier_columns:
+        return Encoding("group16", form.zero)
     return Encoding("group" if form.group else "row", form.zero)
 
 
@@ -71,7 +73,7 @@ class Buffers:
         if key not in self._codes:
             # Wide enough for every format's padding; what lies beyond `size` stays zero.
             stride = round_up(max(round_up(size, m) for m in (64, 80, 128, 256)), 64)
-            groups_stride = round_up(stride // 32 * 4, 64)
+            groups_stride = round_up(stride // 16 * 4, 64)  # the most starts a sink writes
             allocate = self.arena.allocate
             self._codes[key] = Codes(
                 allocate(self.tokens * stride),

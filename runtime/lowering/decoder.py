@@ -65,7 +65,8 @@ class Matrix:
         if self.form.is_float:
             return self.columns
         if self.form.group:
-            return self.form.blocks(self.columns)
+            whole = not self.form.multiplier_columns  # int6 may end with half a block
+            return (self.form.blocks if whole else self.form.groups)(self.columns)
         vector = 80 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // vector
 
@@ -163,14 +164,12 @@ class _Lowering:
         c = self.c
         w = self.weights.matrix("embedding", c.vocabulary, c.hidden)
         form = w.form
-        blocks = 1 if form.is_float else form.blocks(w.columns)
         self._by_token(
             f"embedding-{form}",
             EMBEDDING_TOKENS,
             self._register(TOKENS), self.ids.ctypes.data,
             w.address, form.tile_bytes(w.columns),
-            form.tile_bytes(w.columns) // blocks, form.padded_columns(w.columns) // blocks,
-            w.columns,
+            form.block_bytes(w.columns), form.block_columns(w.columns), w.columns,
             self.x.address, self.x.stride, float_bits(c.embedding_scale),
         )  # fmt: skip
 

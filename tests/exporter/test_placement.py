@@ -8,6 +8,7 @@ import pytest
 from edge.exporter.architectures import lower
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from tests.exporter.memory_source import golden, tiny_llama
+from tests.format.small_file import multipliers
 
 ATTENTION = "layers.0.attention."
 THEIRS = "model.layers.0.self_attn."
@@ -20,10 +21,11 @@ def read_all(source):
 def on_grid(form: WeightFormat, shape: tuple[int, int]) -> QuantizedTensor:
     rng = np.random.default_rng(3)
     rows, columns = shape
-    groups = columns // form.group if form.group else 1
+    groups = -(-columns // form.group) if form.group else 1
     codes = rng.integers(0, CODES[form.kind].levels, shape).astype(np.uint8)
     scales = rng.uniform(0.5, 2, (rows, groups)).astype(np.float16).astype(np.float32)
-    return QuantizedTensor(form, codes, scales, scales - 1 if form.offset else None)
+    offsets = scales - 1 if form.offset else None
+    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
 
 
 def quantized_llama(form: WeightFormat, head_dim: int):
@@ -112,7 +114,9 @@ def test_short_heads_pad_biases_of_q_k_v_only():
     np.testing.assert_array_equal(ours[ATTENTION + "output.bias"], np.ones(32))
 
 
-@pytest.mark.parametrize("text, group, offset", [("int4", 32, True), ("int8", 32, False)])
+@pytest.mark.parametrize(
+    "text, group, offset", [("int4", 32, True), ("int8", 32, False), ("int6", 256, False)]
+)
 def test_kept_rows_are_padded_with_scales_of_zero(text, group, offset):
     source = quantized_llama(WeightFormat(text, group, offset), head_dim=8)
     for tensor in lower(source).tensors:

@@ -69,7 +69,18 @@ def quantized(form: WeightFormat, rows: int, columns: int, seed: int = 0) -> Qua
 
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns), np.uint8)
     scales = random(0.01, 0.05)
-    return QuantizedTensor(form, codes, scales, random(-0.2, 0.2) if form.offset else None)
+    offsets = random(-0.2, 0.2) if form.offset else None
+    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
+
+
+def multipliers(
+    form: WeightFormat, rows: int, columns: int, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Random ones, if the format has any."""
+    if not form.multiplier_columns:
+        return None
+    runs = -(-columns // form.multiplier_columns)
+    return rng.integers(-128, 128, (rows, runs), np.int8)
 
 
 def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:

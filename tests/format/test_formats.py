@@ -16,6 +16,7 @@ NAMES = [
     "int4-g32-offset",
     "int4-g64",
     "int4-g64-offset",
+    "int6-g256",
     "int8",
     "int8-g128",
     "int8-g32",
@@ -42,6 +43,7 @@ def test_a_name_means_its_format(name):
 @pytest.mark.parametrize(
     "name",
     ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
+    + ["int6", "int6-g16", "int6-g256-offset"]
     + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
     + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
 )
@@ -69,6 +71,7 @@ def test_every_tile_is_whole_lines(name, rows, columns):
         ("int8", 8 + 32 / 4096),
         ("int8-g32", 8.5),
         ("int8-g128", 8.125),
+        ("int6-g256", 6 + 8 / 16 + 16 / 256),
         ("int4-g32", 4.5),
         ("int4-g32-offset", 5),
         ("int4-g64-offset", 4.5),
@@ -98,6 +101,9 @@ def test_dense_ternary_takes_five_weights_a_byte():
         ("bytes", (65,), 128),
         ("int8", (1, 1), 64 + 64 * 16),
         ("int4-g128-offset", (1, 1), 128 + 256 * 8),
+        ("int6-g256", (1, 1), 64 + 256 + 256 * 12),
+        ("int6-g256", (1, 512), 64 + 2 * (256 + 256 * 12)),
+        ("int6-g256", (1, 513), 2 * 64 + 3 * (256 + 256 * 12)),
     ],
 )
 def test_sizes_by_hand(form, shape, size):
@@ -140,6 +146,14 @@ def test_each_group_has_its_scale():
     codes = np.full((1, 40), 129, np.uint8)
     tensor = QuantizedTensor(form, codes, np.array([[2.0, 3.0]], np.float32))
     assert tensor.dequantize().tolist() == [[2.0] * 32 + [3.0] * 8]
+
+
+def test_a_multiplier_is_a_factor_of_its_scale():
+    form = WeightFormat("int6", 256)
+    codes = np.array([[31] * 16 + [0] * 2], np.uint8)
+    multipliers = np.array([[5, -128]], np.int8)
+    tensor = QuantizedTensor(form, codes, np.array([[0.5]], np.float32), None, multipliers)
+    assert tensor.dequantize().tolist() == [[-2.5] * 16 + [2048.0] * 2]
 
 
 def test_the_limits_of_a_header_agree_with_each_other():

@@ -36,6 +36,9 @@ def test_a_quantized_matrix_comes_back(form, shape, seed):
     assert (found.offsets is None) == (not form.offset)
     if form.offset:
         assert np.array_equal(found.offsets, tensor.offsets)
+    assert (found.multipliers is None) == (not form.multiplier_columns)
+    if form.multiplier_columns:
+        assert np.array_equal(found.multipliers, tensor.multipliers)
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32"])
@@ -57,6 +60,8 @@ def test_padding_is_the_code_that_means_zero_with_scales_and_offsets_of_zero(for
     padding[:rows, :columns] = False
     assert (whole.codes[padding] == CODES[form.kind].zero).all()
     groups = -(-columns // form.group) if form.group else 1
+    if whole.multipliers is not None:
+        assert not whole.multipliers[rows:].any()
     for values in (whole.scales, whole.offsets):
         if values is not None:
             assert not values[rows:].any() and not values[:, groups:].any()
@@ -75,13 +80,14 @@ def test_padding_of_floats_is_zero(kind):
 # --- layouts by hand ------------------------------------------------------------------------------
 
 
-def tensor(form: str, codes, scales, offsets=None) -> QuantizedTensor:
+def tensor(form: str, codes, scales, offsets=None, multipliers=None) -> QuantizedTensor:
     def table(values):
         return np.array(values, np.float32)
 
     codes = np.array(codes, np.uint8)
     shift = None if offsets is None else table(offsets)
-    return QuantizedTensor(weight_format(form), codes, table(scales), shift)
+    factors = None if multipliers is None else np.array(multipliers, np.int8)
+    return QuantizedTensor(weight_format(form), codes, table(scales), shift, factors)
 
 
 def halves(*values: float) -> bytes:
@@ -136,6 +142,29 @@ def test_int4_with_offsets_by_hand():
     """A line of scales, a line of offsets, the codes."""
     found = pack(tensor("int4-g32-offset", INT4_CODES, [[0.5], [2.0]], [[-1.0], [-3.5]]))
     expected = halves(0.5, 2.0) + halves() + halves(-1.0, -3.5) + halves() + INT4_BYTES
+    assert found.tobytes() == expected
+
+
+def test_int6_by_hand():
+    """Scales of two groups; multipliers and codes of the one there is: low nibbles, high bits."""
+    codes = [[0x31, 0x02, 0x13, 0x24, 0x35] + [0] * 11 + [0x3F], [63] * 17]
+    zero = b"\x00" * 128 + b"\xaa" * 64  # code 32 = 0b10_0000 in 16 columns of 16 rows
+    first = bytes([0x51, 0x02, 0x03, 0x04, 255, 255, 255, 255]).ljust(64, b"\x00")
+    second = bytes([0, 0, 0, 0, 255, 255, 255, 255]).ljust(64, b"\x00")
+    high = bytes([0b1111, 0, 1, 2, 255, 255, 255, 255]).ljust(64, b"\xaa")
+    third = bytes([0x0F, 0, 0, 0, 0x0F]).ljust(128, b"\x00")
+    last = bytes([0b10_10_10_11, *[0xAA] * 3, 0b10_10_10_11]).ljust(64, b"\xaa")
+    expected = (
+        halves(0.5, 2.0)
+        + halves()
+        + bytes([7, 255]).ljust(16, b"\x00")  # multipliers of columns 0-15
+        + bytes([128, 1]).ljust(16, b"\x00")
+        + b"\x00" * 14 * 16
+        + (first + second + high)
+        + (third + last)
+        + zero * 14
+    )
+    found = pack(tensor("int6-g256", codes, [[0.5], [2.0]], None, [[7, -128], [-1, 1]]))
     assert found.tobytes() == expected
 
 

@@ -23,6 +23,7 @@ Addresses are int64 and byte offsets; nothing here checks them.
 from numba import float32, int32, int64
 
 from .blocks import (
+    add_multiplied,
     add_outer,
     add_products,
     add_rows,
@@ -37,9 +38,11 @@ from .products import (
     crumbs1,
     crumbs2,
     crumbs3,
+    dot16_int6,
     dot16_int8,
     dot16_small,
     high_nibbles,
+    int6_codes,
     int8_starts,
     load_bytes,
     low_nibbles,
@@ -93,6 +96,7 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_multiplied",
     "add_outer",
     "add_products",
     "add_rows",
@@ -105,6 +109,7 @@ __all__ = [
     "crumbs1",
     "crumbs2",
     "crumbs3",
+    "dot16_int6",
     "dot16_int8",
     "dot16_small",
     "exp",
@@ -112,6 +117,7 @@ __all__ = [
     "float32",
     "fma",
     "high_nibbles",
+    "int6_codes",
     "int8_starts",
     "int32",
     "int64",

@@ -1,9 +1,10 @@
 """Operations on a block of tokens: a tuple of vectors, one a token."""
 
+from llvmlite import ir
 from numba import types
 
 from . import emit
-from .emit import F32, Floats, Ints, block_op
+from .emit import F32, I8, LANES, Floats, Ints, block_op
 
 
 def _floats_block(tokens):
@@ -29,6 +30,16 @@ def add_scaled(isa, builder, values, args):
         value = builder.sitofp(total, Floats.ir)
         acc[t] = emit.fused(isa, builder, value, scale, acc[t])
     return emit.pack(builder, acc)
+
+
+@block_op(lambda total, sums, multipliers: total(total, sums, multipliers))
+def add_multiplied(isa, builder, values, args):
+    """total[t] + sums[t] * the 16 int8 at `multipliers`, in int32."""
+    total, sums = emit.unpack(builder, values[0]), emit.unpack(builder, values[1])
+    narrow = emit.load(builder, values[2], ir.VectorType(I8, LANES), 1)
+    factor = builder.sext(narrow, Ints.ir)
+    added = [builder.add(t, builder.mul(s, factor)) for t, s in zip(total, sums, strict=True)]
+    return emit.pack(builder, added)
 
 
 @block_op(lambda acc, w, x, stride: acc(acc, w, x, stride))

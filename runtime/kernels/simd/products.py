@@ -30,6 +30,25 @@ low_nibbles, high_nibbles = _field(0, 4), _field(4, 4)
 crumbs0, crumbs1, crumbs2, crumbs3 = (_field(shift, 2) for shift in (0, 2, 4, 6))
 
 
+@op(types.UniTuple(Bytes, 4)(Bytes, Bytes, Bytes))
+def int6_codes(builder, a, b, high):
+    """Codes 0..63 of 16 columns: two vectors of low nibbles, one with the bits above them."""
+    words, low = ir.VectorType(I16, 2 * LANES), emit.constant(Bytes.ir, 15)
+    above = emit.constant(Bytes.ir, 0x30)
+
+    def shifted(codes, left):
+        shift = builder.shl if left > 0 else builder.lshr
+        moved = shift(builder.bitcast(codes, words), emit.constant(words, abs(left)))
+        return builder.bitcast(moved, Bytes.ir)
+
+    nibbles = a, shifted(a, -4), b, shifted(b, -4)
+    codes = []
+    for column, nibble in enumerate(nibbles):
+        top = builder.and_(shifted(high, 4 - 2 * column), above)
+        codes.append(builder.or_(builder.and_(nibble, low), top))
+    return emit.pack(builder, codes)
+
+
 @op(types.UniTuple(Bytes, 5)(Bytes))
 def trits(builder, codes):
     """The five base-3 digits of bytes 0..242, most significant first.
@@ -99,17 +118,32 @@ def _multiply_pairs(builder, codes, x):
     return emit.call_intrinsic(builder, "llvm.x86.avx2.pmadd.ub.sw", _W16, codes, x)
 
 
-def _dot_avx2_small(builder, sums, codes, x_address):
-    """Codes 0..15: four vpmaddubsw sums stay below 4 * 2 * 15 * 127 = 15240."""
+def _avx2_pairs(builder, codes, x_address):
+    """vpmaddubsw sums of two columns: a list for each half of the rows."""
     halves = [[], []]
     for column, code in enumerate(codes):
         x = emit.split(builder, _broadcast(builder, x_address, column), 32)
         for half, part in enumerate(emit.split(builder, code, 32)):
             halves[half].append(_multiply_pairs(builder, part, x[half]))
+    return halves
+
+
+def _dot_avx2_small(builder, sums, codes, x_address):
+    """Codes 0..15: four vpmaddubsw sums stay below 4 * 2 * 15 * 127 = 15240."""
     wide = []
-    for pairs in halves:
+    for pairs in _avx2_pairs(builder, codes, x_address):
         total = builder.add(builder.add(pairs[0], pairs[1]), builder.add(pairs[2], pairs[3]))
         wide.append(_widen_pairs(builder, total))
+    sums[0] = builder.add(sums[0], emit.concat(builder, wide))
+    return sums
+
+
+def _dot_avx2_int6(builder, sums, codes, x_address):
+    """Codes 0..63: two vpmaddubsw sums stay below 2 * 2 * 63 * 127 = 32004."""
+    wide = []
+    for pairs in _avx2_pairs(builder, codes, x_address):
+        totals = [builder.add(pairs[i], pairs[i + 1]) for i in (0, 2)]
+        wide.append(builder.add(*(_widen_pairs(builder, total) for total in totals)))
     sums[0] = builder.add(sums[0], emit.concat(builder, wide))
     return sums
 
@@ -161,8 +195,9 @@ def _sdot(builder, total, codes, x):
     return total
 
 
-def _smlal(columns_per_sum):
-    """16-bit multiply-add; `columns_per_sum` products a lane fit, then they are widened."""
+def _smlal(columns_per_sum, largest):
+    """16-bit multiply-add of codes up to `largest`; so many products a lane, then widened."""
+    pairs_fit = 2 * columns_per_sum * largest * 127 < 2**15
 
     def quarter(builder, total, codes, x):
         for start in range(0, 4, columns_per_sum):
@@ -174,15 +209,15 @@ def _smlal(columns_per_sum):
                 ]
                 low = builder.add(low, builder.mul(w[0], a[0]))
                 high = builder.add(high, builder.mul(w[1], a[1]))
-            total = builder.add(total, _add_pairs(builder, low, high, columns_per_sum))
+            total = builder.add(total, _add_pairs(builder, low, high, pairs_fit))
         return total
 
     return quarter
 
 
-def _add_pairs(builder, low, high, columns):
-    """Sums of each row's four 16-bit products (8 lanes = 2 rows) as 4 x int32."""
-    if columns == 4:  # codes 0..15: 4 * 15 * 127 = 7620 a lane, a pair of them still fits
+def _add_pairs(builder, low, high, pairs_fit):
+    """Sums of each row's four 16-bit sums (8 lanes = 2 rows) as 4 x int32."""
+    if pairs_fit:  # into 16 bits
         pairs = emit.call_intrinsic(builder, "llvm.aarch64.neon.addp.v8i16", _H8, low, high)
         return emit.call_intrinsic(builder, "llvm.aarch64.neon.saddlp.v4i32.v8i16", _S4, pairs)
     wide = [
@@ -222,7 +257,15 @@ _DOT_SMALL = {
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_small,
     "dotprod": _dot_arm(_same, _sdot),
-    "neon": _dot_arm(_same, _smlal(4)),
+    "neon": _dot_arm(_same, _smlal(4, 15)),
+    "plain": _dot_plain(_same),
+}
+_DOT_INT6 = {
+    "avx512vnni": _dot_vnni(16),
+    "avxvnni": _dot_vnni(8),
+    "avx2": _dot_avx2_int6,
+    "dotprod": _dot_arm(_same, _sdot),
+    "neon": _dot_arm(_same, _smlal(4, 63)),
     "plain": _dot_plain(_same),
 }
 _DOT_INT8 = {
@@ -230,7 +273,7 @@ _DOT_INT8 = {
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_int8,
     "dotprod": _dot_arm(_minus_128, _sdot),
-    "neon": _dot_arm(_minus_128, _smlal(2)),
+    "neon": _dot_arm(_minus_128, _smlal(2, 128)),
     "plain": _dot_plain(_minus_128),
 }
 _UNSIGNED_INT8 = {"avx512vnni", "avxvnni"}  # here dot16_int8 sums codes, not codes - 128
@@ -262,6 +305,8 @@ sums   Ints x (tokens * chains): a token's sums are the total of its chains
 codes  Bytes x 4: columns 0-3, 4-7, 8-11, 12-15
 x      address of 16 int8 activations of the block's first token; `stride` bytes to the next
 """
+dot16_int6 = _dot16(_DOT_INT6)
+dot16_int6.__doc__ = """The same for codes 0..63."""
 dot16_int8 = _dot16(_DOT_INT8)
 dot16_int8.__doc__ = """The same for codes 0..255 that mean code - 128; begin with `int8_starts`."""
 

@@ -25,7 +25,7 @@ class Case:
         weight = padded(np.ones((1, size)) if weight is None else weight[None])
         self.out = machine.aligned(np.zeros_like(x))
         self.codes = machine.aligned(np.zeros(x.shape, np.int8))
-        groups = x.shape[1] // 32
+        groups = x.shape[1] // 16
         self.scales = machine.aligned(np.full((tokens, groups), np.nan, np.float32))
         self.starts = machine.aligned(np.zeros((tokens, groups), np.int32))
         end = np.array([tokens], np.int64)
@@ -84,6 +84,11 @@ def test_codes_of_groups_agree_with_the_definition(kernels, size):
     assert (case.scales[:, :groups] == scales).all()
     sums = codes.astype(np.int32).reshape(6, groups, 32).sum(axis=2)
     assert (case.starts[:, :groups] == -8 * sums).all()
+    halves = Case(kernels, "plain-group16", x, zero=32)
+    assert (halves.codes == case.codes).all()
+    assert (halves.scales[:, :groups] == scales).all()
+    sums16 = codes.astype(np.int32).reshape(6, 2 * groups, 16).sum(axis=2)
+    assert (halves.starts[:, : 2 * groups] == -32 * sums16).all()
     moments = Case(kernels, "plain-moment", x).starts.view(np.float32)[:, :groups]
     assert (moments == scales * sums.astype(np.float32)).all()
 

@@ -9,11 +9,13 @@ from edge.format import tiles
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.runtime.lowering.buffers import encoding
+from edge.runtime.lowering.decoder import Matrix
+from tests.format.small_file import multipliers
 
 GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
     f"int4-g{g}{offset}" for g in (32, 64, 128) for offset in ("", "-offset")
 ]
-FORMATS = ["int8", *GROUPED, "ternary", "ternary-g256", "ternary-dense"]
+FORMATS = ["int8", *GROUPED, "int6-g256", "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
 TOKENS = [1, 2, 3, 4, 5, 8, 9, 16, 33]
 TILES_PER_CHUNK = 3
@@ -26,7 +28,7 @@ def random_tensor(form: WeightFormat, rows: int, columns: int, rng) -> Quantized
     if form.offset:
         offsets = rng.uniform(-9, 1, (rows, groups)).astype(np.float16).astype(np.float32)
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
-    return QuantizedTensor(form, codes, scales, offsets)
+    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
 
 
 class Activations:
@@ -35,14 +37,14 @@ class Activations:
     def __init__(self, x: np.ndarray, form: WeightFormat):
         tokens, columns = x.shape
         to = encoding(form)
-        group = {"group": 32, "moment": 32, "row": columns, "row256": columns}[to.sink]
+        group = {"row": columns, "row256": columns}.get(to.sink, 32)
         padded = np.pad(x, ((0, 0), (0, -columns % group)))
         codes, scales = oracle.quantize(padded, group)
         self.values = (codes.astype(np.float64).reshape(tokens, -1, group) * scales[..., None]
                        ).reshape(tokens, -1)[:, :columns]  # fmt: skip
         width = -(-columns // 1280) * 1280  # a multiple of everything that is padded to
         self.codes = machine.aligned(np.pad(codes, ((0, 0), (0, width - codes.shape[1]))))
-        sums_over = {"row": width, "row256": 256}.get(to.sink, 32)
+        sums_over = {"row": width, "row256": 256, "group16": 16}.get(to.sink, 32)
         sums = self.codes.astype(np.int32).reshape(tokens, -1, sums_over).sum(axis=2)
         count = sums.shape[1]
         spread = np.zeros((tokens, count), np.float32)
@@ -50,8 +52,9 @@ class Activations:
         if to.sink == "row256":
             spread[:] = scales
         self.scales = machine.aligned(spread)
-        moments = (spread * sums.astype(np.float32)).view(np.int32)
-        starts = moments if to.sink == "moment" else -to.zero * sums
+        starts = -to.zero * sums
+        if to.sink == "moment":
+            starts = (spread * sums.astype(np.float32)).view(np.int32)
         self.starts = machine.aligned(starts.astype(np.int32))
 
 
@@ -63,8 +66,7 @@ def product(kernels, tensor: QuantizedTensor, a: Activations, bias=None, residua
     out = machine.aligned(np.full((tokens, height), np.nan, np.float32))
     if residual is not None:
         out[:] = residual
-    steps = form.blocks(columns) if form.group else (
-        form.padded_columns(columns) // (80 if form.kind == "ternary-dense" else 64))  # fmt: skip
+    steps = Matrix("", form, rows, columns, 0, 0).steps
     registers = np.array([first, tokens], np.int64)
     at = machine.address(registers)
     arguments = (
@@ -113,7 +115,10 @@ def test_extreme_codes_do_not_saturate(kernels, name, code, x):
     groups = columns // form.group if form.group else 1
     scales = np.ones((rows, groups), np.float32)
     offsets = -8 * scales if form.offset else None
-    tensor = QuantizedTensor(form, np.full((rows, columns), value, np.uint8), scales, offsets)
+    runs = columns // (form.multiplier_columns or columns)
+    factors = np.full((rows, runs), -128, np.int8) if form.multiplier_columns else None
+    codes = np.full((rows, columns), value, np.uint8)
+    tensor = QuantizedTensor(form, codes, scales, offsets, factors)
     a = Activations(np.full((5, columns), x, np.float64), form)
     assert (product(kernels, tensor, a) == reference(tensor, a)).all()
 
