@@ -21,6 +21,7 @@ def _product(runs, offset, tokens):
     """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
     codes_at = 128 if offset else 64
     block_bytes = codes_at + 512 * runs
+    add_run = simd.add_int4_shifted_run if offset else simd.add_int4_run
 
     @inline
     def product(args, w, token):
@@ -33,29 +34,15 @@ def _product(runs, offset, tokens):
             codes = w + codes_at
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)
-                if offset:
-                    shift = simd.load_halves(w + 64 + half)
+                shift = simd.load_halves(w + 64 + half) if offset else scale
                 for _ in range(runs):
-                    if offset:
-                        sums = simd.zero_ints(tokens, 1)
-                        acc = simd.add_outer(acc, shift, starts, group_stride)
-                    else:
-                        sums = simd.small_starts(starts, group_stride, tokens, 1)
-                    sums = _columns16(sums, codes, x, x_stride)
-                    sums = _columns16(sums, codes + 128, x + 16, x_stride)
-                    acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                    at = (x, x_stride, x_scales, starts, group_stride)
+                    acc = add_run(acc, codes, scale, shift, at)
                     codes += 256
                     x += 32
                     x_scales += 4
                     starts += 4
             w += block_bytes
         return acc
-
-    @inline
-    def _columns16(sums, w, x, x_stride):
-        a = simd.load_bytes(w)
-        b = simd.load_bytes(w + 64)
-        low, high = simd.low_nibbles, simd.high_nibbles
-        return simd.dot16_small(sums, (low(a), high(a), low(b), high(b)), x, x_stride, tokens)
 
     return product

@@ -17,16 +17,6 @@ def kernel(group: int) -> Kernel:
     return matmul.kernel(_by_row)
 
 
-@inline
-def _codes(w):
-    return (
-        simd.load_bytes(w),
-        simd.load_bytes(w + 64),
-        simd.load_bytes(w + 128),
-        simd.load_bytes(w + 192),
-    )
-
-
 def _grouped(runs, tokens):
     """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
     block_bytes = 64 + 1024 * runs
@@ -43,10 +33,8 @@ def _grouped(runs, tokens):
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)
                 for _ in range(runs):
-                    sums = simd.int8_starts(starts, group_stride, tokens, 1)
-                    sums = simd.dot16_int8(sums, _codes(codes), x, x_stride, tokens)
-                    sums = simd.dot16_int8(sums, _codes(codes + 256), x + 16, x_stride, tokens)
-                    acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
+                    at = (x, x_stride, x_scales, starts, group_stride)
+                    acc = simd.add_int8_run(acc, codes, scale, scale, at)
                     codes += 512
                     x += 32
                     x_scales += 4
@@ -69,10 +57,9 @@ def _by_row(tokens):
         codes = w + 64
         sums = simd.int8_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
-            for _ in range(4):
-                sums = simd.dot16_int8(sums, _codes(codes), x, x_stride, tokens)
-                codes += 256
-                x += 16
+            sums = simd.dot64_int8(sums, codes, x, x_stride, tokens)
+            codes += 1024
+            x += 64
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         return simd.add_scaled(simd.zero_floats(tokens), sums, scale, x_scales, group_stride)
 

@@ -19,12 +19,6 @@ def dense_kernel() -> Kernel:
     return matmul.kernel(_dense)
 
 
-@inline
-def _codes(w):
-    v = simd.load_bytes(w)
-    return simd.crumbs0(v), simd.crumbs1(v), simd.crumbs2(v), simd.crumbs3(v)
-
-
 def _by_row(tokens):
     chains = 4 if tokens == 1 else 1
 
@@ -37,10 +31,9 @@ def _by_row(tokens):
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
-            for _ in range(4):
-                sums = simd.dot16_small(sums, _codes(w), x, x_stride, tokens)
-                w += 64
-                x += 16
+            sums = simd.dot64_crumbs(sums, w, x, x_stride, tokens)
+            w += 256
+            x += 64
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         return simd.add_scaled(simd.zero_floats(tokens), sums, scale, x_scales, group_stride)
 
@@ -61,10 +54,10 @@ def _grouped(tokens):
             scale = simd.load_floats(w)
             w += 64
             sums = simd.small_starts(starts, group_stride, tokens, chains)
-            for _ in range(16):
-                sums = simd.dot16_small(sums, _codes(w), x, x_stride, tokens)
-                w += 64
-                x += 16
+            for _ in range(4):
+                sums = simd.dot64_crumbs(sums, w, x, x_stride, tokens)
+                w += 256
+                x += 64
             acc = simd.add_scaled(acc, sums, scale, x_scales, group_stride)
             starts += 4
             x_scales += 4

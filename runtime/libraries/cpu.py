@@ -14,6 +14,7 @@ from ..kernels.target import TARGETS, Target, named
 # What /proc/cpuinfo calls the features a target needs; the best target first.
 _AVX2 = frozenset({"avx2", "fma", "f16c", "bmi2", "movbe"})
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx512_vnni"})
+_DOTPROD = frozenset({"asimd", "asimddp", "asimdhp"})
 _NEEDS = {
     "x86_64": {
         "x86-64-v4-vnni": _AVX2 | _AVX512,
@@ -22,7 +23,8 @@ _NEEDS = {
         "x86-64": frozenset[str](),
     },
     "aarch64": {
-        "aarch64-dotprod": frozenset({"asimd", "asimddp", "asimdhp"}),
+        "aarch64-i8mm": _DOTPROD | {"i8mm"},
+        "aarch64-dotprod": _DOTPROD,
         "aarch64": frozenset({"asimd"}),
     },
 }

@@ -12,6 +12,7 @@ part of the tile layout; they are chosen by the `isa` of the target being compil
 
     avx512vnni, avxvnni   vpdpbusd
     avx2                  vpmaddubsw, vpmaddwd
+    i8mm                  usmmla, usdot (ARMv8.6)
     dotprod               sdot (ARMv8.2)
     neon                  smull, smlal, addp, sadalp (ARMv8.0)
     plain                 widening multiplies that any target has
@@ -49,6 +50,7 @@ from .products import (
     small_starts,
     trits,
 )
+from .runs import add_int4_run, add_int4_shifted_run, add_int8_run, dot64_crumbs, dot64_int8
 from .threads import (
     call0,
     call_futex,
@@ -96,6 +98,9 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_int4_run",
+    "add_int4_shifted_run",
+    "add_int8_run",
     "add_multiplied",
     "add_outer",
     "add_products",
@@ -112,6 +117,8 @@ __all__ = [
     "dot16_int6",
     "dot16_int8",
     "dot16_small",
+    "dot64_crumbs",
+    "dot64_int8",
     "exp",
     "fetch_add",
     "float32",

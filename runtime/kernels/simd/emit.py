@@ -215,12 +215,13 @@ def all_floats(x, value):
     return every(like(x.type, F32), value)
 
 
-def splat_loads(builder, address, stride, kind, tokens):
+def splat_loads(builder, address, stride, kind, tokens, lanes=LANES):
     """One scalar a token, each in all lanes."""
     return [
         splat(
             builder,
             load(builder, offset(builder, address, stride, t) if t else address, kind, 4),
+            lanes,
         )
         for t in range(tokens)
     ]

@@ -16,14 +16,21 @@ def _field(shift, bits):
     """Intrinsic: bits [shift, shift + bits) of every byte, as a byte."""
 
     @op(Bytes(Bytes))
-    def field(builder, codes):
-        if shift:  # a 16-bit shift: x86 has none for bytes, and the mask drops what crosses
-            words = ir.VectorType(I16, 2 * LANES)
-            shifted = builder.lshr(builder.bitcast(codes, words), emit.constant(words, shift))
-            codes = builder.bitcast(shifted, Bytes.ir)
-        return builder.and_(codes, emit.constant(Bytes.ir, 2**bits - 1))
+    def shifted(builder, codes):
+        return field(builder, codes, shift, bits)
 
-    return field
+    return shifted
+
+
+def field(builder, codes, shift, bits):
+    """Bits [shift, shift + bits) of every byte, emitted."""
+    if bits == 8:
+        return codes
+    if shift:  # a 16-bit shift: x86 has none for bytes, and the mask drops what crosses
+        words = ir.VectorType(I16, 2 * LANES)
+        shifted = builder.lshr(builder.bitcast(codes, words), emit.constant(words, shift))
+        codes = builder.bitcast(shifted, Bytes.ir)
+    return builder.and_(codes, emit.constant(Bytes.ir, 2**bits - 1))
 
 
 low_nibbles, high_nibbles = _field(0, 4), _field(4, 4)
@@ -176,23 +183,79 @@ def _lane(builder, x, column):
 def _dot_arm(codes_to_signed, quarter):
     """Dot products of 16 columns on NEON; `quarter` sums four rows."""
 
-    def dot(builder, sums, codes, x_address):
+    def quarters(builder, totals, codes, x_address):
+        """totals[i] + codes[i] . x, for quarters of 4 rows: codes[i] are 4 columns each."""
         x = emit.load(builder, x_address, _N16, 16)
-        quarters = [emit.split(builder, codes_to_signed(builder, code), 16) for code in codes]
+        return [
+            quarter(builder, total, [codes_to_signed(builder, code) for code in own], x)
+            for total, own in zip(totals, codes, strict=True)
+        ]
+
+    def dot(builder, sums, codes, x_address):
+        columns = [emit.split(builder, code, 16) for code in codes]
         totals = emit.split(builder, sums[0], 4)
-        for i in range(4):
-            totals[i] = quarter(builder, totals[i], [q[i] for q in quarters], x)
+        totals = quarters(builder, totals, list(zip(*columns, strict=True)), x_address)
         sums[0] = emit.concat(builder, totals)
         return sums
 
+    dot.quarters = quarters
     return dot
 
 
-def _sdot(builder, total, codes, x):
-    for column, code in enumerate(codes):
-        name = "llvm.aarch64.neon.sdot.v4i32.v16i8"
-        total = emit.call_intrinsic(builder, name, _S4, total, code, _lane(builder, x, column))
-    return total
+def _dot_lanes(name):
+    """sdot or usdot, whose four bytes of x are a lane of a register."""
+
+    def quarter(builder, total, codes, x):
+        for column, code in enumerate(codes):
+            lane = _lane(builder, x, column)
+            total = emit.call_intrinsic(
+                builder, f"llvm.aarch64.neon.{name}.v4i32.v16i8", _S4, total, code, lane
+            )
+        return total
+
+    return quarter
+
+
+def to_pairs(builder, sums):
+    """[piece][rows 0-1, rows 2-3] from two tokens' [token][piece], as `usmmla` holds them:
+
+    row 0 token 0, row 0 token 1, row 1 token 0, row 1 token 1.
+    """
+    return [_zip(builder, a, b, 4) for a, b in zip(*sums, strict=True)]
+
+
+def from_pairs(builder, pairs):
+    both = [emit.concat(builder, own) for own in pairs]
+    return [[emit.shuffle(builder, own, range(token, 8, 2)) for own in both] for token in (0, 1)]
+
+
+def dot_pairs(builder, sums, codes, x_addresses):
+    """sums + codes[piece] . x over 16 columns, two tokens: usmmla multiplies 2 rows by 2 tokens.
+
+    Its operands are 8 neighbouring columns of two rows and of two tokens.
+    """
+    name = "llvm.aarch64.neon.usmmla.v4i32.v16i8"
+    x = _zip(builder, *(emit.load(builder, address, _N16, 16) for address in x_addresses), 8)
+    results = []
+    for totals, own in zip(sums, codes, strict=True):
+        for columns, pair in enumerate((own[:2], own[2:])):
+            rows = _zip(builder, *pair, 4)
+            totals = [
+                emit.call_intrinsic(builder, name, _S4, total, row, x[columns])
+                for total, row in zip(totals, rows, strict=True)
+            ]
+        results.append(totals)
+    return results
+
+
+def _zip(builder, a, b, width):
+    """Interleave two registers by `width` bytes (or 32-bit lanes): the lower half, the upper."""
+    both = emit.concat(builder, [a, b])
+    count = a.type.count
+    step = width if count == 16 else 1
+    order = [k + side for k in range(0, count, step) for side in (0, count)]
+    lanes = [k + i for k in order for i in range(step)]
+    return [emit.shuffle(builder, both, lanes[:count]), emit.shuffle(builder, both, lanes[count:])]
 
 
 def _smlal(columns_per_sum, largest):
@@ -232,7 +295,7 @@ def _same(builder, codes):
 
 
 def _minus_128(builder, codes):
-    return builder.xor(codes, ir.Constant(Bytes.ir, [-128] * 64))
+    return builder.xor(codes, emit.constant(codes.type, -128))
 
 
 def _dot_plain(to_signed):
@@ -252,31 +315,34 @@ def _dot_plain(to_signed):
     return dot
 
 
-_DOT_SMALL = {
+SMALL = {
     "avx512vnni": _dot_vnni(16),
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_small,
-    "dotprod": _dot_arm(_same, _sdot),
+    "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
+    "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
     "neon": _dot_arm(_same, _smlal(4, 15)),
     "plain": _dot_plain(_same),
 }
-_DOT_INT6 = {
+_INT6 = {
     "avx512vnni": _dot_vnni(16),
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_int6,
-    "dotprod": _dot_arm(_same, _sdot),
+    "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
+    "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
     "neon": _dot_arm(_same, _smlal(4, 63)),
     "plain": _dot_plain(_same),
 }
-_DOT_INT8 = {
+INT8 = {
     "avx512vnni": _dot_vnni(16),
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_int8,
-    "dotprod": _dot_arm(_minus_128, _sdot),
+    "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
+    "dotprod": _dot_arm(_minus_128, _dot_lanes("sdot")),
     "neon": _dot_arm(_minus_128, _smlal(2, 128)),
     "plain": _dot_plain(_minus_128),
 }
-_UNSIGNED_INT8 = {"avx512vnni", "avxvnni"}  # here dot16_int8 sums codes, not codes - 128
+UNSIGNED_INT8 = {"avx512vnni", "avxvnni", "i8mm"}  # here dot16_int8 sums codes, not codes - 128
 
 
 def _dot16(table):
@@ -298,16 +364,16 @@ def _dot16(table):
     return dot16
 
 
-dot16_small = _dot16(_DOT_SMALL)
+dot16_small = _dot16(SMALL)
 dot16_small.__doc__ = """sums + codes . x over 16 columns, for codes 0..15.
 
 sums   Ints x (tokens * chains): a token's sums are the total of its chains
 codes  Bytes x 4: columns 0-3, 4-7, 8-11, 12-15
 x      address of 16 int8 activations of the block's first token; `stride` bytes to the next
 """
-dot16_int6 = _dot16(_DOT_INT6)
+dot16_int6 = _dot16(_INT6)
 dot16_int6.__doc__ = """The same for codes 0..63."""
-dot16_int8 = _dot16(_DOT_INT8)
+dot16_int8 = _dot16(INT8)
 dot16_int8.__doc__ = """The same for codes 0..255 that mean code - 128; begin with `int8_starts`."""
 
 
@@ -332,4 +398,4 @@ def _starts(needs_zero_point):
 
 
 small_starts = _starts(lambda isa: True)
-int8_starts = _starts(lambda isa: isa in _UNSIGNED_INT8)
+int8_starts = _starts(lambda isa: isa in UNSIGNED_INT8)

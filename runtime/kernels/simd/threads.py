@@ -36,7 +36,7 @@ def pause(isa, builder, values, args):
     """Tell the core that this is a waiting loop."""
     if isa in ("avx512vnni", "avxvnni", "avx2"):
         emit.call_intrinsic(builder, "llvm.x86.sse2.pause", ir.VoidType())
-    elif isa in ("dotprod", "neon"):
+    elif isa in ("i8mm", "dotprod", "neon"):
         # `isb` waits some ten nanoseconds; `yield` does nothing on most cores.
         emit.call_intrinsic(builder, "llvm.aarch64.isb", ir.VoidType(), ir.Constant(I32, 15))
 

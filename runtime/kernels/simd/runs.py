@@ -1,0 +1,232 @@
+"""Products of a tile with a run of columns, for codes that are plain fields of bytes.
+
+One operation does what load_bytes, the fields of the codes, dot16 and add_scaled do together, so
+that it may choose their order.  Where 16 rows are one or two registers the order does not matter.
+On ARM they are four, and the sums of 8 tokens would be every register there is: a run is computed
+for the lower half of the rows, then for the upper half, a token (i8mm: two) after the other.
+benchmarks/ARM.md counts what that saves.
+"""
+
+from llvmlite import ir
+
+from . import emit, products
+from .emit import F32, I8, I32, I64, LANES, block_op
+
+_ARM = ("neon", "dotprod", "i8mm")
+
+
+class _Layout:
+    """Codes of `bits` bits: 16 columns of a tile are `vectors` times 64 bytes."""
+
+    def __init__(self, bits, products_of_isa):
+        self.bits, self.vectors, self.products = bits, bits // 2, products_of_isa
+        self.signed = products_of_isa is products.INT8  # code - 128, where the target can
+
+    def has_starts(self, isa):
+        return not self.signed or isa in products.UNSIGNED_INT8
+
+
+_CRUMBS, _NIBBLES, _BYTES = (
+    _Layout(2, products.SMALL), _Layout(4, products.SMALL), _Layout(8, products.INT8),
+)  # fmt: skip
+
+
+class _Block:
+    """A tile times a block of tokens, being emitted; on ARM in pieces of 4 rows.
+
+    Sums are lists of lists of vectors: [token][piece], or as `enter` turns them.
+    """
+
+    def __init__(self, isa, builder, layout, w, x, x_stride, tokens, pairs=True):
+        self.isa, self.builder, self.layout, self.w = isa, builder, layout, w
+        self.x = [emit.offset(builder, x, x_stride, t) if t else x for t in range(tokens)]
+        self.lanes = 4 if isa in _ARM else LANES
+        pieces = list(range(LANES // self.lanes))
+        self.parts = [pieces[:2], pieces[2:]] if isa in _ARM and tokens > 1 else [pieces]
+        self.pairs = pairs and isa == "i8mm" and tokens > 1
+        together = (2 if self.pairs else 1) if isa in _ARM else tokens
+        self.groups = [range(t, t + together) for t in range(0, tokens, together)]
+
+    def pieces(self, vector):
+        return emit.split(self.builder, vector, self.lanes)
+
+    def codes(self, part, chunk):
+        """[piece] of four vectors, 4 columns each, of the 16 columns from 16 * chunk."""
+        return [self._codes(piece, 64 * self.layout.vectors * chunk) for piece in part]
+
+    def _codes(self, piece, first):
+        kind = ir.VectorType(I8, 4 * self.lanes)
+        first += kind.count * piece
+        return [
+            self._field(emit.load(self.builder, self._at(self.w, first + 64 * i), kind, 16), shift)
+            for i in range(self.layout.vectors)
+            for shift in range(0, 8, self.layout.bits)
+        ]
+
+    def _field(self, codes, shift):
+        bits = self.layout.bits
+        if self.isa not in _ARM:
+            return products.field(self.builder, codes, shift, bits)
+        if shift:  # ARM shifts bytes: the highest field needs no mask
+            codes = self.builder.lshr(codes, emit.constant(codes.type, shift))
+        if shift + bits == 8:
+            return codes
+        return self.builder.and_(codes, emit.constant(codes.type, 2**bits - 1))
+
+    def _at(self, address, offset):
+        return self.builder.add(address, ir.Constant(I64, offset)) if offset else address
+
+    def enter(self, sums):
+        """A group's sums as `dot` wants them."""
+        return products.to_pairs(self.builder, sums) if self.pairs else sums
+
+    def leave(self, sums):
+        return products.from_pairs(self.builder, sums) if self.pairs else sums
+
+    def dot(self, sums, codes, tokens, chunk):
+        """The group's sums + codes . x over the 16 columns from 16 * chunk."""
+        x = [self._at(self.x[t], 16 * chunk) for t in tokens]
+        if self.pairs:
+            return products.dot_pairs(self.builder, sums, codes, x)
+        dot = self.layout.products[self.isa]
+        if self.isa in _ARM:
+            return [dot.quarters(self.builder, sums[0], codes, x[0])]
+        return [dot(self.builder, own, codes[0], at) for own, at in zip(sums, x, strict=True)]
+
+    def settle(self, vectors):
+        """Nothing that is loaded after this is loaded before these are done.
+
+        Left alone, LLVM loads all that a run needs first, and spills it.
+        """
+        if len(self.parts) == 1:
+            return
+        for vector in (v for own in vectors for v in own):
+            kind = ir.FunctionType(ir.VoidType(), [vector.type])
+            self.builder.asm(kind, "", "w,~{memory}", [vector], side_effect=True)
+
+
+class _Scaling:
+    """The float half of a run: acc[t] + sums[t] * (scale * x_scale[t]) + shift * moment[t]."""
+
+    def __init__(self, block, scale, shift, x_scales, starts, stride):
+        self.block, self.isa, self.builder = block, block.isa, block.builder
+        self.scale, self.shift = block.pieces(scale), shift and block.pieces(shift)
+        self.x_scales, self.starts, self.stride = x_scales, starts, stride
+
+    def _per_token(self, address, kind, tokens):
+        address = emit.offset(self.builder, address, self.stride, tokens[0])
+        lanes = self.block.lanes
+        return emit.splat_loads(self.builder, address, self.stride, kind, len(tokens), lanes)
+
+    def first_sums(self, part, tokens):
+        """The zero point's part of the sums, 0 where there is none or `shift` has it."""
+        if self.shift or not self.block.layout.has_starts(self.isa):
+            first = [emit.constant(ir.VectorType(I32, self.block.lanes), 0)] * len(tokens)
+        else:
+            first = self._per_token(self.starts, I32, tokens)
+        return [[start] * len(part) for start in first]
+
+    def add(self, acc, sums, part, tokens):
+        """Into acc[token][piece]."""
+        x_scales = self._per_token(self.x_scales, F32, tokens)
+        moments = self._per_token(self.starts, F32, tokens) if self.shift else x_scales
+        for t, own, x_scale, moment in zip(tokens, sums, x_scales, moments, strict=True):
+            for piece, total in zip(part, own, strict=True):
+                if self.shift:
+                    acc[t][piece] = self._fma(self.shift[piece], moment, acc[t][piece])
+                scale = self.builder.fmul(self.scale[piece], x_scale)
+                value = self.builder.sitofp(total, scale.type)
+                acc[t][piece] = self._fma(value, scale, acc[t][piece])
+
+    def _fma(self, a, b, c):
+        return emit.fused(self.isa, self.builder, a, b, c)
+
+
+def _scaled_run(layout, shifted):
+    """Intrinsic: see add_int4_run."""
+
+    def typing(acc, w, scale, shift, x):
+        return acc(acc, w, scale, shift, x)
+
+    @block_op(typing)
+    def add_run(isa, builder, values, args):
+        acc = emit.unpack(builder, values[0])
+        x, x_stride, *scales = emit.unpack(builder, values[4])
+        # A shift for each token leaves i8mm's pairs too few registers: they would cost more.
+        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), pairs=not shifted)
+        scaling = _Scaling(block, values[2], values[3] if shifted else None, *scales)
+        results = [block.pieces(vector) for vector in acc]
+        for part in block.parts:
+            codes = [block.codes(part, chunk) for chunk in range(2)]
+            for tokens in block.groups:
+                sums = block.enter(scaling.first_sums(part, tokens))
+                for chunk in range(2):
+                    sums = block.dot(sums, codes[chunk], tokens, chunk)
+                scaling.add(results, block.leave(sums), part, tokens)
+                block.settle([[results[t][piece] for piece in part] for t in tokens])
+        return emit.pack(builder, [emit.concat(builder, own) for own in results])
+
+    return add_run
+
+
+add_int4_run = _scaled_run(_NIBBLES, shifted=False)
+add_int4_run.__doc__ = """acc + 32 columns of codes . x, times scale * x_scale.
+
+acc    Floats, one a token
+w      address of the run's codes
+scale  Floats, the rows' weight scales; the next argument is not used here
+x      addresses and strides: int8 codes, bytes to the next token's, float32 scales,
+       int32 starts, bytes to the next token's scale and start
+"""
+add_int4_shifted_run = _scaled_run(_NIBBLES, shifted=True)
+add_int4_shifted_run.__doc__ = (
+    """The same, plus shift * moment: float32 moments in place of starts."""
+)
+add_int8_run = _scaled_run(_BYTES, shifted=False)
+add_int8_run.__doc__ = """add_int4_run for codes 0..255 that mean code - 128."""
+
+
+def _row_run(layout):
+    """Intrinsic: see dot64_int8."""
+
+    def typing(sums, w, x, x_stride, tokens):
+        return sums(sums, w, x, x_stride, tokens)
+
+    @block_op(typing)
+    def dot64(isa, builder, values, args):
+        sums, tokens = emit.unpack(builder, values[0]), args[4].literal_value
+        chains = len(sums) // tokens
+        block = _Block(isa, builder, layout, values[1], values[2], values[3], tokens)
+        if isa not in _ARM:
+            own = [sums[t : t + chains] for t in range(0, len(sums), chains)]
+            for chunk in range(4):
+                own = block.dot(own, block.codes([0], chunk), range(tokens), chunk)
+            return emit.pack(builder, [total for totals in own for total in totals])
+        results = [block.pieces(vector) for vector in sums[::chains]]  # one chain is enough
+        for part in block.parts:
+            own = [
+                block.enter([[results[t][piece] for piece in part] for t in tokens])
+                for tokens in block.groups
+            ]
+            for chunk in range(4):
+                codes = block.codes(part, chunk)
+                for i, tokens in enumerate(block.groups):
+                    own[i] = block.dot(own[i], codes, tokens, chunk)
+                    block.settle(own[i])
+            for tokens, totals in zip(block.groups, own, strict=True):
+                for t, total in zip(tokens, block.leave(totals), strict=True):
+                    results[t][part[0] : part[-1] + 1] = total
+        sums[::chains] = [emit.concat(builder, result) for result in results]
+        return emit.pack(builder, sums)
+
+    return dot64
+
+
+dot64_int8 = _row_run(_BYTES)
+dot64_int8.__doc__ = """sums + codes . x over 64 columns, for codes 0..255 that mean code - 128.
+
+sums  Ints x (tokens * chains): a token's sums are the total of its chains
+w, x  addresses of the codes, and of the first token's int8; `x_stride` bytes to the next
+"""
+dot64_crumbs = _row_run(_CRUMBS)
+dot64_crumbs.__doc__ = """The same for 2-bit codes 0..3."""
