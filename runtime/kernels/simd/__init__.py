@@ -47,7 +47,6 @@ from .products import (
     load_bytes,
     low_nibbles,
     small_starts,
-    trits,
 )
 from .threads import (
     call0,
@@ -59,6 +58,7 @@ from .threads import (
     pause,
     store_release,
 )
+from .trits import trits
 from .vectors import (
     absolute,
     exp,
