@@ -87,13 +87,13 @@ def _dense(tokens):
         for _ in range(arg(args, matmul.STEPS)):  # 96 columns: 4 vectors of nibbles, 1 of high bits
             high = simd.load_bytes(w + 256)
             a = simd.trits(simd.load_bytes(w), high, 0)
-            b = simd.trits(simd.load_bytes(w + 64), high, 1)
-            c = simd.trits(simd.load_bytes(w + 128), high, 2)
-            d = simd.trits(simd.load_bytes(w + 192), high, 3)
             sums = simd.dot16_small(sums, (a[0], a[1], a[2], a[3]), x, x_stride, tokens)
+            b = simd.trits(simd.load_bytes(w + 64), high, 1)
             sums = simd.dot16_small(sums, (a[4], a[5], b[0], b[1]), x + 16, x_stride, tokens)
             sums = simd.dot16_small(sums, (b[2], b[3], b[4], b[5]), x + 32, x_stride, tokens)
+            c = simd.trits(simd.load_bytes(w + 128), high, 2)
             sums = simd.dot16_small(sums, (c[0], c[1], c[2], c[3]), x + 48, x_stride, tokens)
+            d = simd.trits(simd.load_bytes(w + 192), high, 3)
             sums = simd.dot16_small(sums, (c[4], c[5], d[0], d[1]), x + 64, x_stride, tokens)
             sums = simd.dot16_small(sums, (d[2], d[3], d[4], d[5]), x + 80, x_stride, tokens)
             w += 320
