@@ -93,7 +93,7 @@ PRESETS = {
         _ternary_body,
     ),
     "ternary-dense": Preset(
-        "The same in 1.6 bits: for memory so slow that unpacking costs less than reading.",
+        "The same in 1.67 bits: for memory so slow that unpacking costs less than reading.",
         _ternary_body,
     ),
     "float16": Preset("16-bit floats: twice the size of int8.", _floats),

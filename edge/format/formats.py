@@ -38,7 +38,7 @@ CODES = {
     "int6": Codes(64, 32, 16, 3, 256, (256,), multiplier_columns=16),
     "int4": Codes(16, 8, 8, 1, 32, (32, 64, 128), has_offset=True),
     "ternary": Codes(3, 1, 16, 1, 64, (0, 256)),
-    "ternary-dense": Codes(3, 1, 20, 1, 80, (0,)),
+    "ternary-dense": Codes(3, 1, 96, 5, 96, (0,)),
 }
 FLOATS: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 

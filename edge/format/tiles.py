@@ -11,8 +11,10 @@ ends the tile.
              high bits: bits 2i, 2i+1 of a row's byte c belong to column 4i + c
     int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
     ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
-    ternary-dense  64 bytes = 16 rows x 20 columns: digit i (base 3, most significant first) of a
-             row's byte c is column 4i + c; the byte is ceil(value * 256 / 243)
+    ternary-dense  320 bytes = 16 rows x 96 columns, three codes in 5 bits: columns 12i + c, + 4
+             and + 8 of a row are 45 * first + 6 * second + 2 * third in base of a nibble 5 * first
+             + m and a bit h, 2 * m + h = 3 * second + third.  Four vectors of nibbles (byte c of
+             a row: i = 0, 2, 4, 6 low, 1, 3, 5, 7 high), and one with h in bit i
     float32, float16   no blocks: one column of 16 rows after the other
 """
 
@@ -20,7 +22,6 @@ import numpy as np
 
 from .formats import ALIGNMENT, CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
 
-_POWERS = np.array([81, 27, 9, 3, 1], np.uint16)
 _RUNS = 16  # multipliers of a row and group of int6
 
 
@@ -143,20 +144,23 @@ def _unpack_int6(packed: np.ndarray) -> np.ndarray:
 
 
 def _pack_trits(codes: np.ndarray) -> np.ndarray:
-    value = sum(
-        int(p) * f.astype(np.uint16) for p, f in zip(_POWERS, _quads(codes, 5), strict=True)
-    )
-    packed: np.ndarray = ((value * 256 + 242) // 243).astype(np.uint8)
-    return packed.reshape(len(packed), -1)
+    quads = _quads(codes, 24)
+    first, pair = quads[::3], 3 * quads[1::3] + quads[2::3]
+    nibbles = 5 * first + pair // 2
+    high = np.packbits(pair & 1, axis=0, bitorder="little")
+    vectors = np.concatenate([nibbles[::2] | nibbles[1::2] << 4, high])
+    tiles = vectors.shape[1]
+    return vectors.transpose(1, 2, 0, 3, 4).reshape(tiles, -1)
 
 
 def _unpack_trits(packed: np.ndarray) -> np.ndarray:
-    digits: list[np.ndarray] = []
-    rest: np.ndarray = packed.reshape(len(packed), -1, TILE_ROWS, 4).astype(np.uint16)
-    for _ in range(5):
-        digits.append((rest * 3 >> 8).astype(np.uint8))
-        rest = rest * 3 & 255
-    return _columns(np.stack(digits))
+    """Nibble 15 and a ninth pair, which no writer makes, become digits too."""
+    units = packed.reshape(len(packed), -1, 5, TILE_ROWS, 4).transpose(2, 0, 1, 3, 4)
+    nibbles = np.stack([units[:4] & 15, units[:4] >> 4], axis=1).reshape(8, *units.shape[1:])
+    high = np.unpackbits(units[4:], axis=0, bitorder="little")
+    pair = nibbles % 5 * 2 + high
+    digits = np.stack([nibbles // 5, pair // 3, pair % 3], axis=1)
+    return _columns(np.minimum(digits, 2).reshape(24, *units.shape[1:]))
 
 
 def _with_multipliers(packed: np.ndarray, multipliers: np.ndarray, groups: int) -> np.ndarray:

@@ -87,10 +87,11 @@ def _ternary(codes, lane, column):
 
 @inline
 def _ternary_dense(codes, lane, column):
-    rest = simd.load_u8(codes + column // 20 * 64 + 4 * lane + column % 4)
-    for _ in range(column % 20 // 4):
-        rest = rest * 3 & 255
-    return simd.float32(rest * 3 >> 8)
+    unit, triple = codes + column // 96 * 320 + 4 * lane + column % 4, column % 96 // 12
+    nibble = simd.load_u8(unit + triple // 2 * 64) >> (triple % 2 * 4) & 15
+    pair = nibble % 5 * 2 + (simd.load_u8(unit + 256) >> triple & 1)
+    digit = column % 12 // 4
+    return simd.float32(nibble // 5 if digit == 0 else pair // 3 if digit == 1 else pair % 3)
 
 
 @inline

@@ -1,4 +1,4 @@
-"""Ternary codes: w = scale * (code - 1); 2 bits a weight, or 1.6 ("dense", five in a byte).
+"""Ternary codes: w = scale * (code - 1); 2 bits a weight, or 5/3 ("dense", three in 5 bits).
 
 Activations are int8 per token with one scale (BitNet b1.58, arXiv 2402.17764); starts are
 -sum(q), for a group of weights that shares a scale -sum(q) of its columns.
@@ -15,7 +15,7 @@ def kernel(group: int) -> Kernel:
 
 
 def dense_kernel() -> Kernel:
-    """Matrix product for five codes in a byte, a scale per row."""
+    """Matrix product for three codes in five bits, a scale per row."""
     return matmul.kernel(_dense)
 
 
@@ -77,18 +77,20 @@ def _dense(tokens):
         scale = simd.load_floats(w)
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
-        for _ in range(arg(args, matmul.STEPS)):  # 80 columns: 4 vectors of 5 digits
-            a = simd.trits(simd.load_bytes(w))
-            b = simd.trits(simd.load_bytes(w + 64))
-            c = simd.trits(simd.load_bytes(w + 128))
-            d = simd.trits(simd.load_bytes(w + 192))
+        for _ in range(arg(args, matmul.STEPS)):  # 96 columns: 4 vectors of nibbles, 1 of high bits
+            high = simd.load_bytes(w + 256)
+            a = simd.trits(simd.load_bytes(w), high, 0)
             sums = simd.dot16_small(sums, (a[0], a[1], a[2], a[3]), x, x_stride, tokens)
-            sums = simd.dot16_small(sums, (a[4], b[0], b[1], b[2]), x + 16, x_stride, tokens)
-            sums = simd.dot16_small(sums, (b[3], b[4], c[0], c[1]), x + 32, x_stride, tokens)
-            sums = simd.dot16_small(sums, (c[2], c[3], c[4], d[0]), x + 48, x_stride, tokens)
-            sums = simd.dot16_small(sums, (d[1], d[2], d[3], d[4]), x + 64, x_stride, tokens)
-            w += 256
-            x += 80
+            b = simd.trits(simd.load_bytes(w + 64), high, 1)
+            sums = simd.dot16_small(sums, (a[4], a[5], b[0], b[1]), x + 16, x_stride, tokens)
+            sums = simd.dot16_small(sums, (b[2], b[3], b[4], b[5]), x + 32, x_stride, tokens)
+            c = simd.trits(simd.load_bytes(w + 128), high, 2)
+            sums = simd.dot16_small(sums, (c[0], c[1], c[2], c[3]), x + 48, x_stride, tokens)
+            d = simd.trits(simd.load_bytes(w + 192), high, 3)
+            sums = simd.dot16_small(sums, (c[4], c[5], d[0], d[1]), x + 64, x_stride, tokens)
+            sums = simd.dot16_small(sums, (d[2], d[3], d[4], d[5]), x + 80, x_stride, tokens)
+            w += 320
+            x += 96
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         return simd.add_scaled(simd.zero_floats(tokens), sums, scale, x_scales, group_stride)
 

@@ -72,7 +72,7 @@ class Buffers:
         key = size, wanted
         if key not in self._codes:
             # Wide enough for every format's padding; what lies beyond `size` stays zero.
-            stride = round_up(max(round_up(size, m) for m in (64, 80, 128, 256)), 64)
+            stride = round_up(max(round_up(size, m) for m in (64, 96, 128, 256)), 64)
             groups_stride = round_up(stride // 16 * 4, 64)  # the most starts a sink writes
             allocate = self.arena.allocate
             self._codes[key] = Codes(

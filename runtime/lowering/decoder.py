@@ -67,8 +67,8 @@ class Matrix:
         if self.form.group:
             whole = not self.form.multiplier_columns  # int6 may end with half a block
             return (self.form.blocks if whole else self.form.groups)(self.columns)
-        vector = 80 if self.form.kind == "ternary-dense" else 64
-        return self.form.padded_columns(self.columns) // vector
+        unit = 96 if self.form.kind == "ternary-dense" else 64
+        return self.form.padded_columns(self.columns) // unit
 
 
 class Weights:

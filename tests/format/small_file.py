@@ -55,6 +55,7 @@ TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; ever
     LAYER + "attention_norm.weight": ("vector", (HIDDEN,)),
     LAYER + "feed_forward_norm.weight": ("vector", (HIDDEN,)),
     "output_norm.weight": ("vector", (HIDDEN,)),
+    "output.weight": ("int6-g256", (VOCABULARY, HIDDEN)),
 }
 
 

@@ -85,9 +85,9 @@ def test_bits_per_weight_of_a_large_matrix(name, bits):
     assert 8 * nbytes(name, (4096, 4096)) / 4096**2 == bits
 
 
-def test_dense_ternary_takes_five_weights_a_byte():
-    bits = 8 * nbytes("ternary-dense", (4096, 4000)) / (4096 * 4000)
-    assert bits == 1.6 + 32 / 4000
+def test_dense_ternary_takes_three_weights_in_five_bits():
+    bits = 8 * nbytes("ternary-dense", (4096, 4800)) / (4096 * 4800)
+    assert bits == pytest.approx(5 / 3 + 32 / 4800, rel=1e-12)
 
 
 @pytest.mark.parametrize(

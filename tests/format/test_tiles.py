@@ -183,16 +183,17 @@ def test_ternary_by_hand():
 
 
 def test_dense_ternary_by_hand():
-    """Digit i of byte c is column 4i + c, most significant first; ceil(value * 256 / 243)."""
-    column = [2, 0, 1, 1]  # of each of the five digits
-    codes = [column * 5 + [0]]
-    # 22222 = 242 -> 255, 00000 = 0 -> 0, 11111 = 121 -> 128
-    zero = 128
+    """Three columns 4 apart: nibble 5 * first + m, and h, with 2 * m + h = 3 * second + third."""
+    codes = np.ones((1, 24), np.uint8)
+    codes[0, [0, 4, 8]] = 2, 1, 0  # 3 = 2 * 1 + 1: nibble 11, high bit 1
+    codes[0, [1, 5, 9]] = 0, 0, 1  # 1 = 2 * 0 + 1: nibble 0, high bit 1
+    codes[0, [12, 16, 20]] = 2, 2, 2  # 8 = 2 * 4 + 0: nibble 14
+    zero = 0x77  # 1, 1, 1: 4 = 2 * 2 + 0, nibble 7
     expected = (
         singles(0.25)
-        + bytes([255, 0, zero, zero]).ljust(64, bytes([zero]))
-        + bytes([43]).ljust(64, bytes([zero]))  # 01111 = 40 -> 43
-        + bytes([zero]) * 2 * 64
+        + bytes([0xEB, 0x70]).ljust(64, bytes([zero]))
+        + bytes([zero]) * 3 * 64
+        + bytes([1, 1]).ljust(64, b"\x00")
     )
     assert pack(tensor("ternary-dense", codes, [[0.25]])).tobytes() == expected
 
@@ -210,14 +211,15 @@ def test_float32_by_hand():
     assert pack_floats(matrix, "float32").tobytes() == expected
 
 
-def test_a_byte_of_dense_ternary_holds_any_five_digits():
-    rows = np.zeros((243, 20), np.uint8)
-    rows[:, ::4] = [[value // 3 ** (4 - i) % 3 for i in range(5)] for value in range(243)]
-    stored = tensor("ternary-dense", rows, np.ones((243, 1)))
-    assert np.array_equal(unpack(pack(stored), stored.format, 243, 20).codes, rows)
+def test_dense_ternary_holds_any_three_digits_in_any_place():
+    digits = np.array([[value // 9, value // 3 % 3, value % 3] for value in range(27)], np.uint8)
+    place = np.stack([np.roll(digits, i, axis=0) for i in range(8)], axis=1)  # value, i, digit
+    rows = np.repeat(place.reshape(27, 24), 4, axis=1)
+    stored = tensor("ternary-dense", rows, np.ones((27, 1)))
+    assert np.array_equal(unpack(pack(stored), stored.format, 27, 96).codes, rows)
 
 
 def test_bytes_that_no_writer_makes_are_still_digits():
     form = WeightFormat("ternary-dense")
-    tile = np.tile(np.arange(256, dtype=np.uint8), 5)[None, : form.tile_bytes(80)]
-    assert unpack(tile, form, 16, 80).codes.max() <= 2
+    tile = np.tile(np.arange(256, dtype=np.uint8), 2)[None, : form.tile_bytes(96)]
+    assert unpack(tile, form, 16, 96).codes.max() <= 2

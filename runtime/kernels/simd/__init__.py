@@ -48,7 +48,6 @@ from .products import (
     load_bytes,
     low_nibbles,
     small_starts,
-    trits,
 )
 from .runs import add_int4_run, add_int4_shifted_run, add_int8_run, dot64_crumbs, dot64_int8
 from .threads import (
@@ -61,6 +60,7 @@ from .threads import (
     pause,
     store_release,
 )
+from .trits import trits
 from .vectors import (
     absolute,
     exp,

@@ -56,23 +56,6 @@ def int6_codes(builder, a, b, high):
     return emit.pack(builder, codes)
 
 
-@op(types.UniTuple(Bytes, 5)(Bytes))
-def trits(builder, codes):
-    """The five base-3 digits of bytes 0..242, most significant first.
-
-    A digit is the integer part of 3 * codes / 256 when codes holds ceil(value * 256 / 243);
-    the remainder modulo 256 carries the next one (llama.cpp's TQ1_0 uses the same identity).
-    """
-    words = ir.VectorType(I16, 4 * LANES)
-    low_byte = emit.constant(words, 255)
-    rest, digits = builder.zext(codes, words), []
-    for _ in range(5):
-        tripled = builder.mul(rest, emit.constant(words, 3))
-        digits.append(builder.trunc(builder.lshr(tripled, emit.constant(words, 8)), Bytes.ir))
-        rest = builder.and_(tripled, low_byte)
-    return emit.pack(builder, digits)
-
-
 # --- integer dot products ---------------------------------------------------------------------
 
 
