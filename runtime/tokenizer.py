@@ -12,6 +12,11 @@ from edge.format.reader import EdgeFile
 if TYPE_CHECKING:
     import tokenizers
 
+    from . import pytokenizers
+
+    Engine = tokenizers.Tokenizer | pytokenizers.Tokenizer
+    Encoding = tokenizers.Encoding | pytokenizers.Encoding
+
 TOKENIZER = "tokenizer.json"
 REPLACEMENT = "\ufffd"  # what a decoder makes of bytes that are no character (yet)
 CONTEXT = 4  # tokens whose text tells whether the next one begins with a space
@@ -19,14 +24,14 @@ MOST_HELD = 64  # tokens; more than any character has bytes
 
 
 class Tokenizer:
-    """A `tokenizers` tokenizer and the ids that begin and end a text.
+    """A tokenizer, of `tokenizers` or of pytokenizers, and the ids that begin and end a text.
 
     `vocabulary` is the model's: ids that it has no embedding for are refused.
     """
 
     def __init__(
         self,
-        tokenizer: tokenizers.Tokenizer,
+        tokenizer: Engine,
         vocabulary: int,
         bos: int | None = None,
         eos: Sequence[int] = (),
@@ -81,7 +86,7 @@ class Tokenizer:
                 plain = end
         return ids + self.encode(text[plain:].replace(mark, ""))
 
-    def _encoding(self, text: str) -> tokenizers.Encoding:
+    def _encoding(self, text: str) -> Encoding:
         try:
             return self._tokenizer.encode(_valid(text), add_special_tokens=False)
         except BaseException as error:
@@ -168,16 +173,25 @@ def _last_whole(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
     return []
 
 
-def _parse(document: bytes, where: str) -> tokenizers.Tokenizer:
-    import tokenizers
-
+def _parse(document: bytes, where: str) -> Engine:
     try:
-        tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(document.decode())
+        tokenizer = engine().from_str(document.decode())
     except BaseException as error:
         if not _is_its_own(error):
             raise
         raise FormatError(f"{where}: {TOKENIZER} cannot be read: {error}") from None
     return tokenizer
+
+
+def engine() -> type[Engine]:
+    """The Rust package's tokenizer; edge's own, which is slower, where that cannot be had."""
+    try:
+        from tokenizers import Tokenizer as Rust
+    except ImportError:  # no wheel for Android
+        from .pytokenizers import Tokenizer as Python
+
+        return Python
+    return Rust
 
 
 def _is_its_own(error: BaseException) -> bool:
