@@ -93,7 +93,8 @@ class AddedTokens:
         for begin, end, i in self._matches(piece.text, finder):
             if last < begin:
                 parts.append(piece.slice(last, begin))
-            parts.append(Found(i, piece.slice(begin, end)))
+            if begin < end:  # else its blanks went along with the token before
+                parts.append(Found(i, piece.slice(begin, end)))
             last = end
         if last < len(piece.text):
             parts.append(piece.slice(last, len(piece.text)))

@@ -37,6 +37,8 @@ class Bpe:
             model.value.get(name) is not None and model.flag(name)
             for name in ("fuse_unk", "byte_fallback", "ignore_merges")
         )
+        if self.byte_fallback and (self.prefix or self.suffix):
+            raise model.error("byte_fallback", "false beside a prefix or suffix of subwords")
         self.merges = _merges(model, self.ids, len(self.prefix))
         self._words: dict[str, Tokens] = {}
 

@@ -77,6 +77,13 @@ def matcher(name: str) -> re.Pattern[str]:
     return re.compile(expression(ranges(name)))
 
 
+@lru_cache(maxsize=1)
+def lowercase() -> dict[str, str]:
+    """Small letters of capitals that came after Unicode 3.2: not every Python knows them all."""
+    pairs = (item.split(">") for item in _lines()["lowercase"].split())
+    return {chr(int(large, 16)): chr(int(small, 16)) for large, small in pairs}
+
+
 SPACES = "".join(map(chr, (*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)))) + (
     "\u2028\u2029\u202f\u205f\u3000"  # Unicode's White_Space; Python's \s has four more
 )

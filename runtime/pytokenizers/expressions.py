@@ -21,6 +21,7 @@ MAX_NESTING = 16
 MAX_REPEATS = 1000
 ESCAPES = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "a": 7, "e": 27}
 SHORTHANDS = {"s": "space", "d": "Nd", "w": "word"}
+SHORTHANDS_IN_CLASS = {"s": "space", "d": "Nd", "w": "word_in_class"}  # there without ² ³ ¹ ¼ ½ ¾
 ANCHORS = {"A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)"}
 LOOKAROUND = ("(?=", "(?!", "(?<=", "(?<!")
 QUANTIFIER = re.compile(r"([*+?])|\{(\d{1,5})?(?:(,)(\d{1,5})?)?\}")
@@ -196,13 +197,13 @@ class _Reader:
             raise self.unsupported("(?i: with a class of characters")
         return Part(expression(found, self.limit))
 
-    def escaped(self) -> int | tuple[Range, ...]:
+    def escaped(self, in_class: bool = False) -> int | tuple[Range, ...]:
         """What a backslash begins: a character, or a class."""
         char = self.next()
         if char in "pP":
             return self.property(char == "P")
         if char.lower() in SHORTHANDS:
-            found = ranges(SHORTHANDS[char.lower()])
+            found = ranges((SHORTHANDS_IN_CLASS if in_class else SHORTHANDS)[char.lower()])
             return complement(found) if char.isupper() else found
         if char in ESCAPES:
             return ESCAPES[char]
@@ -262,7 +263,7 @@ class _Reader:
         if char == "[" or self.pattern.startswith("&&", self.at - 1):
             raise self.unsupported("a class in a class")
         if char == "\\":
-            found = self.escaped()
+            found = self.escaped(in_class=True)
             if self.any_case and not isinstance(found, int):
                 raise self.unsupported("(?i: with a class of characters")
             return found

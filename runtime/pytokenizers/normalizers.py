@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edge.errors import FormatError
 
 from . import charsmap, letters, unicode_forms
-from .classes import SPACES, matcher
+from .classes import SPACES, lowercase, matcher
 from .fields import Fields, steps
 from .patterns import pattern_of
 from .pieces import Piece
@@ -65,7 +65,8 @@ def _prepend(part: Fields) -> Normalize:
 
 
 def _lowercase(part: Fields | None) -> Normalize:
-    return lambda piece: piece.mapped(str.lower)
+    young = lowercase()
+    return lambda piece: piece.mapped(lambda char: young.get(char) or char.lower())
 
 
 def _strip_accents(part: Fields) -> Normalize:

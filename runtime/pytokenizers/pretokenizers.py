@@ -131,11 +131,11 @@ def _metaspace(part: Fields) -> Pretokenize:
     find = _found_by(re.compile(re.escape(mark)))
 
     def marked(piece: Piece) -> Piece:
-        piece = Piece(piece.text.replace(" ", mark), lambda: piece.spans)
-        if scheme == "never" or piece.text.startswith(mark):
-            return piece
-        first = scheme == "always" or piece.spans[0][0] == 0
-        return piece.prepended(mark) if first else piece
+        shown = Piece(piece.text.replace(" ", mark), lambda: piece.spans)
+        if scheme == "never" or shown.text.startswith(mark):
+            return shown
+        first = scheme == "always" or shown.spans[0][0] == 0
+        return shown.prepended(mark) if first else shown
 
     def metaspace(pieces: list[Piece]) -> list[Piece]:
         done = [marked(piece) for piece in pieces]

@@ -17,6 +17,7 @@ from .normalizers import normalizers
 from .pieces import Piece, Span, spread
 from .pretokenizers import pretokenizers
 from .processors import Process, processors
+from .scores import parse_score
 from .unigram import Unigram
 from .vocabularies import Tokens
 from .wordpiece import WordPiece
@@ -51,7 +52,7 @@ class Tokenizer:
     def from_str(cls, text: str) -> Tokenizer:
         """Raises FormatError if the document is broken, or has what edge does not know."""
         try:
-            document = json.loads(text)
+            document = json.loads(text, parse_float=parse_score)
             if LONE_SURROGATE.search(text):
                 json.dumps(document, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError

@@ -19,17 +19,23 @@ Changed = tuple[str, int]  # a character, and what it stands for (Piece.changed)
 def normalized(piece: Piece, form: str) -> Piece:
     if piece.text.isascii():
         return piece
-    text = "".join(unicodedata.normalize(form, part) for part in _parts(piece.text))
+    text = "".join(
+        unicodedata.normalize(form, part) if known else part for part, known in _parts(piece.text)
+    )
     if text == piece.text:
         return piece
     return piece.changed(text, lambda: _changes(piece.text, form))
 
 
-def _parts(text: str) -> list[str]:
-    """The text cut around characters that the crate does not know."""
-    unknown = [i for i, char in enumerate(text) if _is_unknown(char)]
-    bounds = [0, *(bound for i in unknown for bound in (i, i + 1)), len(text)]
-    return [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Characters that the crate does not know, and the parts between them, which it does."""
+    last = 0
+    for i, char in enumerate(text):
+        if _is_unknown(char):
+            yield text[last:i], True
+            yield char, False
+            last = i + 1
+    yield text[last:], True
 
 
 @lru_cache(maxsize=1 << 12)
@@ -42,29 +48,26 @@ def _is_unknown(char: str) -> bool:
 
 def _changes(text: str, form: str) -> list[int]:
     changes: list[int] = []
-    for part in _parts(text):
-        found = _decomposed(part, "NFKD" if "K" in form else "NFD")
-        changes += [change for _, change in (_composed(found) if form[-1] == "C" else found)]
+    for part, known in _parts(text):
+        if known:
+            found = _decomposed(part, "NFKD" if "K" in form else "NFD")
+            changes += [change for _, change in (_composed(found) if form[-1] == "C" else found)]
+        else:
+            changes.append(0)
     return changes
 
 
 def _decomposed(text: str, form: str) -> list[Changed]:
     """Every character taken apart, then marks put in order; each keeps its change."""
-    known = not _is_unknown(text) if len(text) == 1 else True
-    apart = [
-        (char, min(i, 1))
-        for whole in text
-        for i, char in enumerate(unicodedata.normalize(form, whole) if known else whole)
-    ]
     ordered: list[Changed] = []
     marks: list[Changed] = []
-    for one in apart:
-        if known and unicodedata.combining(one[0]):
-            marks.append(one)
-            continue
-        ordered += sorted(marks, key=_class)
-        marks = []
-        ordered.append(one)
+    for whole in text:
+        for i, char in enumerate(unicodedata.normalize(form, whole)):
+            if unicodedata.combining(char):
+                marks.append((char, min(i, 1)))
+                continue
+            ordered += [*sorted(marks, key=_class), (char, min(i, 1))]
+            marks = []
     return ordered + sorted(marks, key=_class)
 
 

@@ -6,6 +6,7 @@ A line a class: its name, then its ranges in hexadecimal. Whose tables they are:
 
 Lu .. Cn          general categories: Oniguruma's \p{..}, which Split and Replace use
 space, word       Oniguruma's \s and \w
+word_in_class     its \w between brackets
 regex_word        \w of the crate regex (Whitespace, single_word)
 numeric           Rust's char::is_numeric (Digits)
 punctuation       crate unicode_categories, and ASCII's (Punctuation, BertPreTokenizer)
@@ -14,11 +15,13 @@ nonspacing        what its strip_accents takes away
 combining         what StripAccents takes away
 normalizing       what the normal forms touch: decomposed, composed or ordered
 grapheme_*        crate unicode-segmentation (Precompiled)
+lowercase         small letters of capitals that came after Unicode 3.2, as Rust has them
 """
 
 import base64
 import json
 import struct
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,9 +31,11 @@ CLASSES = Path(__file__).parents[2] / "runtime" / "pytokenizers" / "classes.txt"
 SURROGATES = range(0xD800, 0xE000)
 CHARACTERS = [chr(code) for code in range(0x110000) if code not in SURROGATES]
 CATEGORIES = (
-    "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Co Cn"
-).split()
-ONIGURUMA = {name: rf"\p{{{name}}}" for name in CATEGORIES} | {"space": r"\s", "word": r"\w"}
+    *("Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Pc", "Pd", "Ps", "Pe"),
+    *("Pi", "Pf", "Po", "Sm", "Sc", "Sk", "So", "Zs", "Zl", "Zp", "Cc", "Cf", "Co", "Cn"),
+)
+ONIGURUMA = {name: rf"\p{{{name}}}" for name in CATEGORIES}
+ONIGURUMA |= {"space": r"\s", "word": r"\w", "word_in_class": r"[\w]"}
 
 
 def matching(expression: str) -> set[str]:
@@ -117,8 +122,15 @@ def classes() -> dict[str, set[str]]:
     }
 
 
+def lowercase() -> str:
+    lower = normalizers.Lowercase().normalize_str
+    young = [char for char in CHARACTERS if unicodedata.ucd_3_2_0.category(char) == "Cn"]
+    return " ".join(f"{ord(c):x}>{ord(lower(c)):x}" for c in young if lower(c) != c)
+
+
 def main() -> None:
     lines = [f"{name} {ranges(members)}\n" for name, members in classes().items()]
+    lines.append(f"lowercase {lowercase()}\n")
     CLASSES.write_text("".join(lines), encoding="ascii")
 
 
