@@ -11,7 +11,7 @@ from edge.errors import FormatError
 from .classes import SPACES, expression, ranges
 from .fields import Fields
 from .pieces import Piece
-from .vocabularies import MAX_ID
+from .vocabularies import MAX_ID, lengths
 
 BLANKS = re.compile(f"[{SPACES}]*")
 
@@ -125,17 +125,14 @@ class Finder:
         if len(self.ids) < len(texts) or "" in self.ids:
             twice = next(t for i, t in texts.items() if not t or self.ids[t] != i)
             raise FormatError(f"{where}: {twice!r:.60} is nothing, or found for two tokens")
-        firsts = {text[0] for text in self.ids}
-        self.starts = re.compile(expression((ord(c), ord(c)) for c in firsts))
-        self.lengths: dict[str, list[int]] = {
-            c: sorted({len(t) for t in self.ids if t[0] == c}, reverse=True) for c in firsts
-        }
+        self.lengths = lengths(self.ids)
+        self.starts = re.compile(expression((ord(char), ord(char)) for char in self.lengths))
 
     def matches(self, text: str) -> Iterator[tuple[int, int, int]]:
         at = 0
         while start := self.starts.search(text, at):
             at = start.start()
-            for length in self.lengths[text[at]]:
+            for length in reversed(self.lengths[text[at]]):
                 found = self.ids.get(text[at : at + length])
                 if found is not None:
                     yield at, at + length, found

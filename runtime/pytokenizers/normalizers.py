@@ -29,7 +29,7 @@ def normalizers(part: Fields | None) -> list[Normalize]:
     return found
 
 
-def _form(form: str) -> Callable[[Fields], Normalize]:
+def _form(form: unicode_forms.Form) -> Callable[[Fields], Normalize]:
     return lambda part: lambda piece: unicode_forms.normalized(piece, form)
 
 
@@ -124,7 +124,10 @@ def _without_accents(piece: Piece) -> Piece:
 
 
 KINDS: dict[str, Callable[[Fields], Normalize]] = {
-    **{form: _form(form) for form in ("NFC", "NFD", "NFKC", "NFKD")},
+    "NFC": _form("NFC"),
+    "NFD": _form("NFD"),
+    "NFKC": _form("NFKC"),
+    "NFKD": _form("NFKD"),
     "Replace": _replace,
     "Prepend": _prepend,
     "Precompiled": charsmap.normalizer,

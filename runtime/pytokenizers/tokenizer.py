@@ -149,10 +149,13 @@ class Encoding:
     def offsets(self) -> list[Span]:
         spans = [span for piece, tokens in self._words for span in _spans(piece, tokens)]
         if self._process:
-            spelt = [self._spell(i) or "" for i in self.ids]
+            spelt = [text for _, tokens in self._words for text in self._texts(tokens)]
             for process in self._process:
                 spans = process(spelt, spans)
         return spans
+
+    def _texts(self, tokens: Tokens) -> list[str]:
+        return [self._spell(i) or "" if tokens.text is None else tokens.text for i in tokens.ids]
 
 
 def _model(document: Fields) -> Model:
@@ -164,7 +167,9 @@ def _model(document: Fields) -> Model:
 
 
 def _whole(found: Found) -> Tokens:
-    return Tokens((found.id,), ((0, len(found.piece.text.encode())),))
+    """An added token, with the blanks that it took along."""
+    text = found.piece.text
+    return Tokens((found.id,), ((0, len(text.encode())),), text)
 
 
 def _spans(piece: Piece, tokens: Tokens) -> list[Span]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Literal
 
 from .classes import members
 from .pieces import Piece
 
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 Changed = tuple[str, int]  # a character, and what it stands for (Piece.changed)
 
 
-def normalized(piece: Piece, form: str) -> Piece:
+def normalized(piece: Piece, form: Form) -> Piece:
     if piece.text.isascii():
         return piece
     text = "".join(
@@ -46,7 +48,7 @@ def _is_unknown(char: str) -> bool:
     return bool(touched or char > "\uffff") and char not in members("normalizing")
 
 
-def _changes(text: str, form: str) -> list[int]:
+def _changes(text: str, form: Form) -> list[int]:
     changes: list[int] = []
     for part, known in _parts(text):
         if known:
@@ -57,7 +59,7 @@ def _changes(text: str, form: str) -> list[int]:
     return changes
 
 
-def _decomposed(text: str, form: str) -> list[Changed]:
+def _decomposed(text: str, form: Form) -> list[Changed]:
     """Every character taken apart, then marks put in order; each keeps its change."""
     ordered: list[Changed] = []
     marks: list[Changed] = []

@@ -9,7 +9,7 @@ from edge.errors import FormatError
 from .bpe import BYTES
 from .fields import Fields
 from .pieces import Span
-from .vocabularies import Tokens
+from .vocabularies import Tokens, lengths
 
 UNKNOWN_PENALTY = 10.0  # an unknown character scores that much less than the worst token
 CACHED_WORDS = 1 << 14
@@ -29,7 +29,7 @@ class Unigram:
             self.unknown = model.number("unk_id", len(entries) - 1)
         self.byte_fallback = model.flag("byte_fallback", False)
         self.worst = min(self.scores, default=inf) - UNKNOWN_PENALTY
-        self.lengths = _lengths(self.names)
+        self.lengths = lengths(self.names)
         self._words: dict[str, Tokens] = {}
 
     @property
@@ -118,12 +118,3 @@ def _is_entry(entry: object) -> bool:
         and type(entry[1]) in (int, float)
         and isfinite(entry[1])
     )
-
-
-def _lengths(tokens: list[str]) -> dict[str, list[int]]:
-    """The lengths of tokens by their first character, short ones first."""
-    found: dict[str, set[int]] = {}
-    for token in tokens:
-        if token:
-            found.setdefault(token[0], set()).add(len(token))
-    return {char: sorted(lengths) for char, lengths in found.items()}
