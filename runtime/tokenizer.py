@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,6 +13,11 @@ from edge.format.reader import EdgeFile
 if TYPE_CHECKING:
     import tokenizers
 
+    from . import pytokenizers
+
+    Engine = tokenizers.Tokenizer | pytokenizers.Tokenizer
+    Encoding = tokenizers.Encoding | pytokenizers.Encoding
+
 TOKENIZER = "tokenizer.json"
 REPLACEMENT = "\ufffd"  # what a decoder makes of bytes that are no character (yet)
 CONTEXT = 4  # tokens whose text tells whether the next one begins with a space
@@ -19,14 +25,14 @@ MOST_HELD = 64  # tokens; more than any character has bytes
 
 
 class Tokenizer:
-    """A `tokenizers` tokenizer and the ids that begin and end a text.
+    """A tokenizer, of `tokenizers` or of pytokenizers, and the ids that begin and end a text.
 
     `vocabulary` is the model's: ids that it has no embedding for are refused.
     """
 
     def __init__(
         self,
-        tokenizer: tokenizers.Tokenizer,
+        tokenizer: Engine,
         vocabulary: int,
         bos: int | None = None,
         eos: Sequence[int] = (),
@@ -81,7 +87,7 @@ class Tokenizer:
                 plain = end
         return ids + self.encode(text[plain:].replace(mark, ""))
 
-    def _encoding(self, text: str) -> tokenizers.Encoding:
+    def _encoding(self, text: str) -> Encoding:
         try:
             return self._tokenizer.encode(_valid(text), add_special_tokens=False)
         except BaseException as error:
@@ -168,16 +174,34 @@ def _last_whole(tokenizer: Tokenizer, ids: list[int]) -> list[int]:
     return []
 
 
-def _parse(document: bytes, where: str) -> tokenizers.Tokenizer:
-    import tokenizers
-
+def _parse(document: bytes, where: str) -> Engine:
     try:
-        tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(document.decode())
+        tokenizer = engine().from_str(document.decode())
     except BaseException as error:
         if not _is_its_own(error):
             raise
         raise FormatError(f"{where}: {TOKENIZER} cannot be read: {error}") from None
+    _trim()
     return tokenizer
+
+
+def _trim() -> None:
+    """Parsing a vocabulary takes tens of MB for a moment; glibc keeps them unless it is told."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        pass
+
+
+def engine() -> type[Engine]:
+    """The Rust package's tokenizer; edge's own, which is slower, where that cannot be had."""
+    try:
+        from tokenizers import Tokenizer as Rust
+    except ImportError:  # no wheel for Android
+        from .pytokenizers import Tokenizer as Python
+
+        return Python
+    return Rust
 
 
 def _is_its_own(error: BaseException) -> bool:

@@ -78,6 +78,10 @@ def test_the_wheel_holds_every_module_of_the_checkout_and_no_other(wheel):
     assert {"edge/format/reader.py", "edge/runtime/model.py", "edge/devices/__init__.py"} < expected
 
 
+def test_the_wheel_holds_the_tables_that_modules_read(wheel):
+    assert "edge/runtime/pytokenizers/classes.txt" in files(wheel)
+
+
 def test_the_wheel_holds_nothing_that_was_compiled_or_tested(wheel):
     odd = [name for name in files(wheel) if "__pycache__" in name or "/tests/" in name]
     assert odd == []

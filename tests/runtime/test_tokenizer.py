@@ -1,5 +1,7 @@
 """Text to ids and back, as a whole and as it streams."""
 
+import sys
+
 import pytest
 import tiny_model
 from tokenizers import Tokenizer as Engine
@@ -7,7 +9,8 @@ from tokenizers import decoders, models, normalizers
 
 from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
-from edge.runtime.tokenizer import Tokenizer
+from edge.runtime.pytokenizers import Tokenizer as PythonEngine
+from edge.runtime.tokenizer import Tokenizer, engine
 
 TEXTS = [
     "plain words",
@@ -19,22 +22,35 @@ TEXTS = [
 ]
 
 
+@pytest.fixture(params=["rust", "python"])
+def package(request, monkeypatch):
+    """Each of the two packages as the one that edge finds."""
+    if request.param == "python":
+        monkeypatch.setitem(sys.modules, "tokenizers", None)
+    return request.param
+
+
+def made(like: Engine, *rest, **options) -> Tokenizer:
+    """A tokenizer by the package that edge finds."""
+    return Tokenizer(engine().from_str(like.to_str()), *rest, **options)
+
+
 @pytest.fixture
-def byte_level():
+def byte_level(package):
     special = tiny_model.BEGIN, (tiny_model.END,)
-    return Tokenizer(tiny_model.tokenizer(), tiny_model.CONFIG.vocabulary, *special, add_bos=True)
+    return made(tiny_model.tokenizer(), tiny_model.CONFIG.vocabulary, *special, add_bos=True)
 
 
 @pytest.fixture
-def sentence_piece():
+def sentence_piece(package):
     """Words with a visible space, bytes for all else, as Llama 2 has them."""
     pieces = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
     pieces += ["▁", "▁Hello", "▁world", "a", "b"]
-    engine = Engine(models.Unigram([(p, -1.0) for p in pieces], unk_id=0, byte_fallback=True))
-    engine.normalizer = normalizers.Sequence(
+    like = Engine(models.Unigram([(p, -1.0) for p in pieces], unk_id=0, byte_fallback=True))
+    like.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
-    engine.decoder = decoders.Sequence(
+    like.decoder = decoders.Sequence(
         [
             decoders.Replace("▁", " "),
             decoders.ByteFallback(),
@@ -42,7 +58,7 @@ def sentence_piece():
             decoders.Strip(" ", 1, 0),
         ]
     )
-    return Tokenizer(engine, len(pieces), 1, (2,), add_bos=True)
+    return made(like, len(pieces), 1, (2,), add_bos=True)
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -52,7 +68,7 @@ def test_text_survives_a_round_trip(byte_level, text):
 
 @pytest.mark.parametrize("kind", ["byte_level", "sentence_piece"])
 @pytest.mark.parametrize("text", ["Hello world你好a 👩‍👩‍👧‍👦 \ufffd!", *TEXTS])
-def test_pieces_of_a_stream_add_up_to_the_text(request, kind, text):
+def test_pieces_of_a_stream_add_up_to_the_text(request, package, kind, text):
     tokenizer = request.getfixturevalue(kind)
     ids = tokenizer.encode(text)
     stream = tokenizer.stream()
@@ -120,17 +136,38 @@ def test_ids_without_a_token_decode_to_nothing(byte_level):
     assert byte_level.decode([270]) == ""
 
 
-def test_a_file_brings_its_tokenizer(tmp_path):
+def test_the_python_package_stands_in_where_the_rust_one_is_not(package):
+    assert engine() is (PythonEngine if package == "python" else Engine)
+
+
+def test_a_file_brings_its_tokenizer(package, tmp_path):
     tokenizer = Tokenizer.of(EdgeFile(tiny_model.write(tmp_path / "m.edge")))
     assert (tokenizer.bos, tokenizer.eos, tokenizer.add_bos) == (256, (257,), True)
 
 
-@pytest.mark.parametrize("document", [b"{}", b"\xff\xfe", b"[1]", b'{"model": 3}'])
-def test_a_broken_tokenizer_is_a_format_error(tmp_path, monkeypatch, document):
+BROKEN = [
+    b"",
+    b"{}",
+    b"\xff\xfe",
+    b"[1]",
+    b'{"model": 3}',
+    b'{"version": "2.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}',
+    b'{"model": {"type": "Neural", "vocab": {}, "merges": []}}',
+    b'{"model": {"type": "BPE", "vocab": {"a": -1}, "merges": []}}',
+    b'{"model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": [["a", "b"]]}}',
+    b'{"model": {"type": "BPE", "vocab": {}, "merges": []}, "decoder": {"type": "Mystery"}}',
+    b'{"model": {"type": "BPE", "vocab": {"\\ud800": 0}, "merges": []}}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("document", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_tokenizer_is_a_format_error(package, tmp_path, monkeypatch, document):
     file = EdgeFile(tiny_model.write(tmp_path / "m.edge"))
     monkeypatch.setattr(file, "read_bytes", lambda name: document)
-    with pytest.raises(FormatError, match="tokenizer.json"):
+    with pytest.raises(FormatError, match=r"m\.edge: tokenizer.json cannot be read: .") as error:
         Tokenizer.of(file)
+    assert "\n" not in str(error.value)
 
 
 def test_end_tokens_beyond_the_vocabulary_are_refused(tmp_path):

@@ -111,6 +111,7 @@ _THREE = {
     "avx512vnni": _by_shuffles("llvm.x86.avx512.pshuf.b.512", 64, _tested),
     "avxvnni": _by_shuffles("llvm.x86.avx2.pshuf.b", 32, _as_sign),
     "avx2": _by_shuffles("llvm.x86.avx2.pshuf.b", 32, _as_sign),
+    "i8mm": lambda *values: _in_parts(_by_tbl, 16, *values),
     "dotprod": lambda *values: _in_parts(_by_tbl, 16, *values),
     "neon": lambda *values: _in_parts(_by_tbl, 16, *values),
     "plain": _by_arithmetic,
