@@ -45,7 +45,7 @@ class Preset:
 
 
 def _int8(group: int) -> Method:
-    return Method(WeightFormat("int8", group), "absmax")
+    return Method(WeightFormat("int8", group), "least_squares" if group else "absmax")
 
 
 def _keep(name: str, group: int) -> Recipe:

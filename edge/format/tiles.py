@@ -11,10 +11,10 @@ ends the tile.
              high bits: bits 2i, 2i+1 of a row's byte c belong to column 4i + c
     int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
     ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
-    ternary-dense  320 bytes = 16 rows x 96 columns, three codes in 5 bits: columns 12i + c, + 4
-             and + 8 of a row are 45 * first + 6 * second + 2 * third in base of a nibble 5 * first
-             + m and a bit h, 2 * m + h = 3 * second + third.  Four vectors of nibbles (byte c of
-             a row: i = 0, 2, 4, 6 low, 1, 3, 5, 7 high), and one with h in bit i
+    ternary-dense  320 bytes = 16 rows x 96 columns, three codes in 5 bits: columns 12i + c,
+             12i + 4 + c and 12i + 8 + c are u, v, w in a nibble 5u + m and a bit h, where
+             2m + h = 3v + w.  Four vectors of nibbles (i = 0, 2, 4, 6 low, 1, 3, 5, 7 high in
+             byte c of a row), then one with h in bit i
     float32, float16   no blocks: one column of 16 rows after the other
 """
 
@@ -140,7 +140,8 @@ def _unpack_int6(packed: np.ndarray) -> np.ndarray:
     units = packed.reshape(tiles, -1, 3 * ALIGNMENT)
     low = np.ascontiguousarray(units[:, :, : 2 * ALIGNMENT]).reshape(tiles, -1)
     high = np.ascontiguousarray(units[:, :, 2 * ALIGNMENT :]).reshape(tiles, -1)
-    return _unpack_fields(low, 2) | _unpack_fields(high, 4) << 4
+    codes: np.ndarray = _unpack_fields(low, 2) | _unpack_fields(high, 4) << 4
+    return codes
 
 
 def _pack_trits(codes: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from edge.format.formats import WeightFormat
 
 from .absmax import absmax
 from .absmean import absmean
+from .least_squares import least_squares
 from .minmax import minmax
 from .signed_absmax import signed_absmax
 
@@ -27,6 +28,7 @@ class ScaleMethod(Protocol):
 SCALES: dict[str, ScaleMethod] = {
     "absmax": absmax,
     "absmean": absmean,
+    "least_squares": least_squares,
     "minmax": minmax,
     "signed_absmax": signed_absmax,
 }

@@ -45,7 +45,7 @@ def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> Qua
         codes[at] = chunk_codes.reshape(len(chunk), -1)
         if offsets is not None:
             offsets[at] = more
-        if multipliers is not None:
+        if multipliers is not None and more is not None:
             multipliers[at] = more.reshape(len(chunk), -1)
     return QuantizedTensor(format_, codes, scales, offsets, multipliers)
 

@@ -65,8 +65,9 @@ class Matrix:
         if self.form.is_float:
             return self.columns
         if self.form.group:
-            whole = not self.form.multiplier_columns  # int6 may end with half a block
-            return (self.form.blocks if whole else self.form.groups)(self.columns)
+            if self.form.multiplier_columns:  # a tile may end with half a block
+                return self.form.groups(self.columns)
+            return self.form.blocks(self.columns)
         unit = 96 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // unit
 

@@ -14,6 +14,7 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 METHODS = [
     *[Method(WeightFormat("int8", g), "absmax") for g in (0, 32, 64, 128)],
+    *[Method(WeightFormat("int8", g), "least_squares") for g in (32, 64, 128)],
     *[Method(WeightFormat("int4", g), "signed_absmax") for g in (32, 64, 128)],
     *[Method(WeightFormat("int4", g, True), "minmax") for g in (32, 64, 128)],
     Method(WeightFormat("ternary"), "absmax"),
@@ -47,7 +48,7 @@ def test_codes_and_scales_are_those_of_the_format(method, shape):
             np.testing.assert_array_equal(part, part.astype(form.scale_type).astype(np.float32))
 
 
-@pytest.mark.parametrize("method", METHODS[:-2], ids=lambda m: str(m.format))
+@pytest.mark.parametrize("method", METHODS[:-2], ids=lambda m: f"{m.format}-{m.scales}")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("spread", [1e-6, 1e-4, 0.05, 30.0])
 def test_no_weight_moves_by_more_than_half_a_step(method, shape, spread):
@@ -79,8 +80,9 @@ def test_a_matrix_on_the_grid_is_stored_exactly(seed, rows, which):
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
     width = form.group or columns
     top = CODES[form.kind].levels - 1
-    codes[:, ::width], codes[:, 1::width] = (0, top) if method.scales != "absmax" else (top, top)
-    if method.scales == "absmax":  # int8 has a code -128 that a symmetric grid does not use
+    symmetric = method.scales in ("absmax", "least_squares")
+    codes[:, ::width], codes[:, 1::width] = (top, top) if symmetric else (0, top)
+    if symmetric:  # int8 has a code -128 that a symmetric grid does not use
         codes = np.maximum(codes, 2 * form.zero - top)
     groups = columns // width
     scales = rng.uniform(1e-3, 2, (rows, groups)).astype(np.float16).astype(np.float32)
@@ -101,6 +103,17 @@ def test_int8_by_groups_is_better_than_by_rows():
         for g in (32, 0)
     )
     assert 2 * by_group < by_row
+
+
+def test_least_squares_moves_no_group_further_than_absmax_and_all_together_much_less():
+    """By 15 % in squared error at least, for normal weights in groups of 32."""
+    matrix, form = normal((256, 512)), WeightFormat("int8", 32)
+    found, absmax = (
+        ((quantize(matrix, Method(form, scales)).dequantize() - matrix) ** 2).reshape(-1, 32)
+        for scales in ("least_squares", "absmax")
+    )
+    assert (found.sum(axis=1) <= absmax.sum(axis=1) * (1 + 1e-5)).all()
+    assert found.sum() < 0.85 * absmax.sum()
 
 
 def test_the_signed_grid_beats_the_symmetric_one_at_4_bits():

@@ -7,8 +7,9 @@ A weight tile is 16 rows high, so every vector here has 16 lanes, one a row:
     Floats   16 x float32  one value a row (or 16 neighbouring elements of a vector)
 
 LLVM splits a vector into as many registers as the target needs: one on AVX-512, two on AVX2,
-four on NEON.  Only the integer dot products name an instruction, because their lane order is
-part of the tile layout; they are chosen by the `isa` of the target being compiled for:
+four on NEON.  Only the integer dot products, because their lane order is part of the tile
+layout, and the look-ups of dense trits (triples.py: vpshufb, tbl) name an instruction; it is
+chosen by the `isa` of the target being compiled for:
 
     avx512vnni, avxvnni   vpdpbusd
     avx2                  vpmaddubsw, vpmaddwd
@@ -60,7 +61,7 @@ from .threads import (
     pause,
     store_release,
 )
-from .trits import trits
+from .triples import trits
 from .vectors import (
     absolute,
     exp,
