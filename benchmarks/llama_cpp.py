@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        source = _source(Path(work))
+        source = fetch_source(Path(work))
         build = Path(work, "build")
         options = [f"-D{o}" for o in [*OPTIONS, "CMAKE_BUILD_TYPE=Release"]]
         static = "-DBUILD_SHARED_LIBS=OFF"
@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
         shutil.copytree(source / "models", folder / "models", dirs_exist_ok=True)
 
 
-def _source(work: Path) -> Path:
+def fetch_source(work: Path) -> Path:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
     subprocess.run([*pip, "-d", work, PACKAGE], check=True)
     with tarfile.open(next(work.glob("*.tar.gz"))) as archive:

@@ -2,7 +2,7 @@
 
     python benchmarks/random_models.py SHAPE TYPE OUT.gguf
 
-SHAPE  llama-1.1b (TinyLlama) or bitnet-2b (BitNet b1.58 2B4T);  TYPE  q4_0, q8_0 or tq2_0
+SHAPE  llama-1.1b (TinyLlama), bitnet-2b (BitNet b1.58 2B4T) or bitnet-small (for an emulator);  TYPE  q4_0, q8_0 or tq2_0
 Scales are chosen so that activations stay of order one.  Norms are ones.
 """
 
@@ -29,6 +29,7 @@ class Shape:
 
 SHAPES = {
     "llama-1.1b": Shape("llama", 22, 2048, 32, 4, 5632, 32000, False, False),
+    "bitnet-small": Shape("bitnet", 12, 768, 12, 4, 2048, 8192, True, True),
     "bitnet-2b": Shape("bitnet", 30, 2560, 20, 5, 6912, 128256, True, True),
 }
 TYPES = {"q4_0": Type.Q4_0, "q8_0": Type.Q8_0, "tq2_0": Type.TQ2_0}
