@@ -12,7 +12,8 @@ from .reading import Absent, Value
 from .root import Root
 from .sensors import Missing, Sensor, probe
 
-LONGEST_PATIENCE_S = 60.0  # before a sensor that has gone is asked again
+LONGEST_PATIENCE_S = 8.0  # before a sensor that has gone is asked again
+PROBE_PERIOD_S = 60.0  # looking for it in another place costs milliseconds
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Sample:
 
 @dataclass
 class _Trouble:
-    """A sensor that failed: asked again after 1, 2, 4 ... 60 s."""
+    """A sensor that failed: asked again after 1, 2, 4, 8, 8 ... s."""
 
     reason: str
     again: float
@@ -72,13 +73,17 @@ class Sensors:
         self.found, self.missing = list(found), list(missing)
         self._unix, self._again = unix, again
         self._trouble: dict[str, _Trouble] = {}
+        self._probed = 0.0
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, device: Device | None = None, root: Root | None = None) -> Sensors:
         root = root or Root()
         device = device or detect(root)
-        return cls(*probe(root, device), again=lambda: probe(root, device))
+        found, missing = probe(root, device)
+        if device.profile.key == "android":  # probing starts a process there
+            return cls(found, missing)
+        return cls(found, missing, again=lambda: probe(root, device))
 
     def sample(self, now: float) -> Sample:
         """From any thread."""
@@ -109,14 +114,14 @@ class Sensors:
         before = self._trouble.get(name)
         patience = min(LONGEST_PATIENCE_S, 2 * before.patience) if before else 0.0
         self._trouble[name] = _Trouble(reason, now + patience, max(0.5, patience))
-        if patience == LONGEST_PATIENCE_S and self._again is not None:
-            self._replace(name)
+        if patience == LONGEST_PATIENCE_S and now - self._probed >= PROBE_PERIOD_S:
+            self._probed = now
+            self._replace_lost()
 
-    def _replace(self, name: str) -> None:
-        """Look for a lost sensor in another place; the others keep their counters."""
-        assert self._again is not None
-        anew = {sensor.name: sensor for sensor in self._again()[0]}
-        self.found = [anew.get(s.name, s) if s.name == name else s for s in self.found]
+    def _replace_lost(self) -> None:
+        """Look for lost sensors in other places; the others keep their counters."""
+        anew = {sensor.name: sensor for sensor in self._again()[0]} if self._again else {}
+        self.found = [anew.get(s.name, s) if s.name in self._trouble else s for s in self.found]
 
 
 def _power(sensor: Sensor, readings: Mapping[str, Value]) -> list[Power]:

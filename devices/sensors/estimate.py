@@ -24,6 +24,8 @@ def process_seconds() -> float:
 
 
 class Estimate:
+    """Joules since the first reading."""
+
     source, scope = "estimate", "model"
 
     def __init__(
@@ -37,14 +39,16 @@ class Estimate:
         self.name = "power (estimate)"
         self._model, self._cores, self._clock, self._busy = model, cores, clock, busy
         self._last: tuple[float, float] | None = None
+        self._joules = 0.0
 
     def read(self, now: float) -> Readings:
         busy = self._busy()
         last, self._last = self._last, (now, busy)
-        if last is None or now <= last[0]:
-            raise Absent("needs a second reading")
-        cores = min(self._cores, max(0.0, (busy - last[1]) / (now - last[0])))
-        return {"power_w": self._model.watts(cores, self._clock())}
+        if last is not None and now > last[0]:
+            seconds = now - last[0]
+            cores = min(self._cores, max(0.0, (busy - last[1]) / seconds))
+            self._joules += seconds * self._model.watts(cores, self._clock())
+        return {"energy_j": self._joules}
 
 
 def find(root: Root, device: Device) -> list[Estimate]:
