@@ -41,8 +41,9 @@ class PowerModel:
     scope: str  # which watts these are: board-rails, input or package
 
     def watts(self, cores: float, clock: float = 1.0) -> float:
-        idle = self.idle_w * clock**self.idle_exponent
-        return idle + cores * self.core_w * clock**self.core_exponent
+        idle: float = self.idle_w * clock**self.idle_exponent
+        busy: float = cores * self.core_w * clock**self.core_exponent
+        return idle + busy
 
 
 @dataclass(frozen=True)

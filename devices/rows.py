@@ -67,9 +67,9 @@ def watts(last: Sample | None, sample: Sample, source: str) -> float | None:
     """A source's watts, or its counter's difference since the last sample over the time."""
     after = _of(sample, source)
     if after is None or after.watts is not None:
-        return after and after.watts
-    before = last and _of(last, source)
-    if not before or before.joules is None or after.joules is None or last is None:
+        return None if after is None else after.watts
+    before = None if last is None else _of(last, source)
+    if last is None or before is None or before.joules is None or after.joules is None:
         return None
     joules, seconds = after.joules - before.joules, sample.t - last.t
     return joules / seconds if seconds > 0 and joules >= 0 else None

@@ -20,9 +20,14 @@ from . import android, battery, cpufreq, estimate, fan, ina, rapl, raspberry_pi,
 class Sensor(Protocol):
     """`source` is what figures are attributed to; `scope` what watts are of, None if it has none."""
 
-    name: str
-    source: str
-    scope: str | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def scope(self) -> str | None: ...
 
     def read(self, now: float) -> Readings:
         """Fields of Sample at a time of the monotonic clock.  Raises Absent."""

@@ -310,9 +310,8 @@ def test_files_are_opened_once(fake):
 @pytest.mark.parametrize("name", [name for name in trees.TREES if name != "phone"])
 def test_no_sensor_raises_anything_but_absent(fake, name):
     """Every file of a tree, one after the other, with content that no driver writes."""
-    tree = trees.TREES[name]()
-    for path, text in tree.items():
-        root = fake(tree, firmware=trees.firmware())
+    root = fake(name, firmware=trees.firmware())
+    for path, text in trees.TREES[name]().items():
         trees.write(root.folder, {path: b"\xff\xfe\n-"})
         sensors(root).sample(0.0)
         trees.write(root.folder, {path: text})
