@@ -53,13 +53,17 @@ def watts(
 
 
 def ladder(
-    speeds: Mapping[int, float], power: PowerModel, clocks: Sequence[float] = (1.0,)
+    speeds: Mapping[int, float],
+    power: PowerModel,
+    clocks: Sequence[float] = (1.0,),
+    keep_threads: bool = False,
 ) -> list[Step]:
     """Settings from the fastest down, each with less power than all that are faster.
 
     `speeds` by threads, at the top clock; `clocks` are shares of it that can be set.  A setting that
     another beats in both speed and power is not on the ladder: on a board whose memory two threads
-    saturate, pausing four of them never is.
+    saturate, pausing four of them never is.  `keep_threads`: all threads stay the first step, even
+    where fewer seem as fast.
     """
     best = max(speeds.values())
     asleep = min(clocks)
@@ -74,7 +78,8 @@ def ladder(
         for duty in DUTIES
     ]
     steps.sort(key=lambda step: (-step.speed, step.watts))
-    kept: list[Step] = []
+    most = Setting(max(speeds))
+    kept = [step for step in steps if keep_threads and step.setting == most]
     for step in steps:
         if not kept or step.watts < kept[-1].watts - 1e-9:
             kept.append(step)
