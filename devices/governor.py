@@ -14,7 +14,7 @@ from typing import Protocol
 from .activity import Activity
 from .help_firmware import HelpFirmware
 from .keep_limits import KeepLimits
-from .policy import Targets, governed_celsius, refusal
+from .policy import Targets, governed_celsius, governed_nodes, refusal
 from .probe import Probe
 from .profile import Profile
 from .rows import watts as watts_between
@@ -30,7 +30,7 @@ WARM_TOKENS = 3  # the first ones map pages and fill caches
 OUTLIER = 4.0  # times the usual step: somebody else had the core
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
-STUCK_S, STUCK_K = 45.0, 4.0  # a reading that stands still while the model moves on
+STUCK_S, STUCK_K = 20.0, 3.0  # a reading that stands still while the model moves on
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
     "use the official power supply and a short cable"
@@ -78,7 +78,7 @@ class Governor:
         )
         self._steps: list[Step] = []
         self._index = 0
-        self._forecast = Forecast(profile.usual_cooling)
+        self._forecast = Forecast(governed_nodes(profile))
         self._heat = _Plausible(profile)
         self._smooth = _Smooth()
         self._sample: Sample | None = None
@@ -145,10 +145,6 @@ class Governor:
     @property
     def setting(self) -> Setting:
         return self._steps[self._index].setting
-
-    @property
-    def clock_cap(self) -> float:
-        return self.setting.clock
 
     @property
     def activity(self) -> Activity:
@@ -292,21 +288,20 @@ class _Smooth:
 
 
 class _Plausible:
-    """Lets a temperature through unless it has stood still while the model moved on."""
+    """Lets a temperature through unless it stands still while the model moves on."""
 
     def __init__(self, profile: Profile):
-        self._model = TwoNode(profile.usual_cooling or USUAL, 0.0)
-        self._recent: deque[tuple[float, float, float]] = deque()  # (t, celsius, model)
+        self._model = TwoNode(governed_nodes(profile) or USUAL, 0.0)
         self._t: float | None = None
+        self._reading: float | None = None
+        self._since, self._model_then = 0.0, 0.0  # of the last reading that was another
 
     def check(self, t: float, celsius: float | None, watts: float) -> float | None:
         self._model.advance(watts, 0.0 if self._t is None else t - self._t)
         self._t = t
         if celsius is None:
             return None
-        self._recent.append((t, celsius, self._model.celsius))
-        while self._recent[0][0] < t - STUCK_S:
-            self._recent.popleft()
-        still = all(reading == celsius for _, reading, _ in self._recent)
-        moved = abs(self._model.celsius - self._recent[0][2])
-        return None if still and moved > STUCK_K else celsius
+        if celsius != self._reading:
+            self._reading, self._since, self._model_then = celsius, t, self._model.celsius
+        moved = abs(self._model.celsius - self._model_then)
+        return None if t - self._since > STUCK_S and moved > STUCK_K else celsius

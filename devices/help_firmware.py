@@ -18,9 +18,11 @@ SLOW_CLOCK = 0.9  # of what was asked for: the firmware throttles
 HOT_K = 1.0  # below hard_c counts as throttling where no clock is measured
 GAIN = 1.03  # expected of a trial before it is worth making
 TRIAL_S, BEFORE_S = 90.0, 30.0  # of a trial, and of the figure it is compared with
-CLIFF_LEFT = 0.55  # speed that a phone is left with (reported: 31 to 56 %)
+CLIFF_LEFT = 0.6  # of the speed: what a phone is left with, 31 to 56 % reported, and a bit of rest
 AHEAD_S, MARGIN_K, UP_S = 60.0, 0.3, 120.0
-LET_GO_S = 600.0  # before a phone that cannot be kept cool enough is judged again
+BLIND_S = 20.0  # without a temperature: what cannot be seen is left to the system
+DISAPPOINTING = 0.75  # of the speed that a setting should have
+LET_GO_K = 4.0  # below the target before it is tried again
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class HelpFirmware:
         self._slow_since: float | None = None
         self._trial: Trial | None = None
         self._tried: set[int] = set()  # numbers of threads that have been judged
-        self._let_go_until = 0.0
+        self._full_tok_s = 0.0  # with all threads and no pause
+        self._let_go = False  # a phone that cannot be kept cool enough
 
     def wish(self, now: Situation) -> Wish | None:
         if self._profile.key == "android":
@@ -100,16 +103,25 @@ class HelpFirmware:
     def _before_the_cliff(self, now: Situation) -> Wish | None:
         target = self._profile.limits.target_c
         celsius = governed_celsius(now.sample, self._profile)
-        if target is None or celsius is None or now.t < self._let_go_until:
+        if target is None or celsius is None or now.blind_s > 0:
+            return Wish(0, "the temperature is not known") if now.blind_s > BLIND_S else None
+        if self._let_go:  # as fast as the system lets us, until somebody opens a window
+            self._let_go = celsius > target - LET_GO_K
             return None
+        if now.tok_s is None:
+            return None
+        if now.index == 0:
+            self._full_tok_s = now.tok_s
+        elif now.tok_s < DISAPPOINTING * self._full_tok_s * now.step.speed:
+            self._let_go = True
+            return Wish(0, "the system throttles all the same")
         wanted = self._first(now, AHEAD_S, target - MARGIN_K)
-        lasting = self._first(now, 3600.0, target - MARGIN_K)
-        if now.steps[lasting].speed < CLIFF_LEFT and now.forecast.trusted and wanted > 0:
-            self._let_go_until = now.t + LET_GO_S
-            return Wish(0, "too warm here to be kept from throttling") if now.index else None
+        if now.steps[wanted].speed < CLIFF_LEFT:
+            self._let_go = True
+            return Wish(0, "too warm here to be kept from throttling")
         if wanted > now.index:
             return Wish(wanted, f"stays below {target:.0f} °C, where phones halve their speed")
-        if now.unchanged_s < UP_S or now.blind_s > 0:
+        if now.unchanged_s < UP_S:
             return None
         faster = self._first(now, 2 * AHEAD_S, target - 2 * MARGIN_K)
         return Wish(faster, "there is room below the limit") if faster < now.index else None

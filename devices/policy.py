@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge.errors import DeviceError
 
-from .profile import Profile
+from .profile import Node, Profile
 from .sample import Sample
 
 # Android: headroom 1 is where `severe` begins, and 0 is 30 K below (AOSP, ThermalManagerService).
@@ -40,6 +40,14 @@ def governed_celsius(sample: Sample, profile: Profile) -> float | None:
     if battery is None and headroom is not None and profile.limits.target_c is not None:
         return profile.limits.target_c + HEADROOM_K * (headroom - HEADROOM_TARGET)
     return battery
+
+
+def governed_nodes(profile: Profile) -> tuple[Node, Node] | None:
+    """Of the temperature above: a phone's body hardly knows the processor's fast pole."""
+    nodes = profile.usual_cooling
+    if nodes is None or profile.key != "android":
+        return nodes
+    return Node(0.1, nodes[0].tau), nodes[1]
 
 
 def check_possible(targets: Targets, sample: Sample, profile: Profile, measures: bool) -> None:

@@ -21,7 +21,9 @@ POLES_S = 60.0, 120.0, 250.0, 450.0, 700.0  # of the board, with and without fan
 NOISE_K2 = 0.5  # of a reading: sensors step by 0.55 K, and lag
 DRIFT_K2_S = 4e-5  # of ambient: a room, a sunlit window
 TRUSTED_K = 2.0  # typical error of a prediction by one sample, above which the slope is followed
+CLEARLY = 0.7  # of the squared error of the model in use, before another takes its place
 SLOPE_S = 30.0
+BLIND_S = 5.0  # without a reading
 
 
 @dataclass
@@ -65,10 +67,10 @@ class Filter3:
     def model(self) -> float:
         return self.x[0] + self.x[1] * self.u[0] + self.x[2] * self.u[1]
 
-    def correct(self, celsius: float) -> None:
+    def correct(self, celsius: float, noise_k2: float = NOISE_K2) -> None:
         h = (1.0, self.u[0], self.u[1])
         ph = [sum(row[j] * h[j] for j in range(3)) for row in self.p]
-        spread = sum(h[i] * ph[i] for i in range(3)) + NOISE_K2
+        spread = sum(h[i] * ph[i] for i in range(3)) + noise_k2
         off = celsius - self.model()
         self.error_k2 += 0.02 * (off * off - self.error_k2)
         gain = [value / spread for value in ph]
@@ -94,11 +96,7 @@ class Forecast:
         self._recent: deque[tuple[float, float]] = deque()  # (t, celsius)
         self._t: float | None = None
         self._smooth: float | None = None
-
-    @property
-    def celsius(self) -> float | None:
-        """The temperature now, without the sensor's steps."""
-        return self._smooth
+        self._repeats, self._chosen, self._blind_s = 0, 0, 0.0
 
     @property
     def trusted(self) -> bool:
@@ -126,12 +124,13 @@ class Forecast:
             ]
         for one in self._filters:
             one.advance(watts, seconds)
+        self._blind_s = self._blind_s + seconds if celsius is None else 0.0
         if celsius is None:
-            if self._smooth is not None:
-                self._smooth = self._best().model()
             return
+        # The same reading again and again says less each time: it may be stuck.
+        self._repeats = self._repeats + 1 if self._recent and celsius == self._recent[-1][1] else 0
         for one in self._filters:
-            one.correct(celsius)
+            one.correct(celsius, NOISE_K2 * (1 + self._repeats / 2))
         before = celsius if self._smooth is None else self._smooth
         self._smooth = before + (celsius - before) * -math.expm1(-max(seconds, 0.1) / 2.0)
         self._recent.append((t, celsius))
@@ -144,6 +143,8 @@ class Forecast:
             return None
         if not self.trusted:
             return self._smooth + max(0.0, self.slope()) * seconds
+        if self._blind_s > BLIND_S:  # nothing corrects them: the most anxious one is heard
+            return max(one.ahead(watts, seconds) for one in self._filters)
         best = self._best()
         return best.ahead(watts, seconds) + self._smooth - best.model()
 
@@ -158,4 +159,8 @@ class Forecast:
         return sum((t - mean_t) * (c - mean_c) for t, c in self._recent) / spread if spread else 0.0
 
     def _best(self) -> Filter3:
-        return min(self._filters, key=lambda one: one.error_k2)
+        """Stays with one until another is clearly better: at a steady temperature all are right."""
+        errors = [one.error_k2 for one in self._filters]
+        if min(errors) < CLEARLY * errors[self._chosen]:
+            self._chosen = errors.index(min(errors))
+        return self._filters[self._chosen]
