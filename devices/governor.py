@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .activity import Activity
-from .help_firmware import HelpFirmware
 from .keep_limits import KeepLimits
+from .phone_cliff import PhoneCliff
 from .policy import Targets, governed_celsius, governed_nodes, refusal
 from .probe import Probe
 from .profile import Profile
@@ -73,9 +73,11 @@ class Governor:
         self._clocks, self._cap = clocks if cap else (1.0,), cap
         self._remember, self._note = remember, note
         self._probe = Probe(threads) if self.targets.given and speeds is None else None
-        self._law: Law = (
-            KeepLimits(self.targets) if self.targets.given else HelpFirmware(profile, threads)
-        )
+        self._law: Law | None = None
+        if self.targets.given:
+            self._law = KeepLimits(self.targets)
+        elif profile.key == "android":
+            self._law = PhoneCliff(profile)
         self._steps: list[Step] = []
         self._index = 0
         self._forecast = Forecast(governed_nodes(profile))
@@ -132,13 +134,15 @@ class Governor:
         busy = self._busy(sample.t)
         celsius = self._celsius(sample)
         self._forecast.update(sample.t, self._watts(sample, busy), celsius)
-        self._smooth.take(sample, self._decode_tokens)
+        self._smooth.take(sample.t, self._decode_tokens)
         self._sample = sample
         if self._probe is not None or not busy:
             return
         if sample.t - self._changed < HOLD_S:
             return
-        wish = self._on_under_voltage(sample) or self._law.wish(self._situation(sample))
+        wish = self._on_under_voltage(sample)
+        if wish is None and self._law is not None:
+            wish = self._law.wish(self._situation(sample))
         if wish is not None and wish.index != self._index:
             self._change(wish, sample.t)
 
@@ -174,7 +178,6 @@ class Governor:
             forecast=self._forecast,
             unchanged_s=sample.t - self._changed,
             blind_s=blind,
-            clock_share=self._smooth.clock_share,
             tok_s=self._smooth.tok_s,
         )
 
@@ -262,20 +265,17 @@ class _Smooth:
 
     def __init__(self) -> None:
         self.scale = 1.0
-        self.clock_share: float | None = None
         self.tok_s: float | None = None
         self._scales = 0
-        self._recent: deque[tuple[float, int, float | None]] = deque()  # (t, tokens, clock share)
+        self._recent: deque[tuple[float, int]] = deque()  # (t, tokens)
 
-    def take(self, sample: Sample, tokens: int) -> None:
-        self._recent.append((sample.t, tokens, clock_share(sample)))
-        while self._recent[0][0] < sample.t - 3 * SMOOTH_S:
+    def take(self, t: float, tokens: int) -> None:
+        self._recent.append((t, tokens))
+        while self._recent[0][0] < t - 3 * SMOOTH_S:
             self._recent.popleft()
-        first_t, first_tokens, _ = self._recent[0]
-        seconds = sample.t - first_t
+        first_t, first_tokens = self._recent[0]
+        seconds = t - first_t
         self.tok_s = (tokens - first_tokens) / seconds if seconds >= SMOOTH_S else None
-        shares = [share for _, _, share in self._recent if share is not None]
-        self.clock_share = sum(shares) / len(shares) if shares else None
 
     def scale_by(self, ratio: float) -> None:
         self._scales += 1

@@ -50,13 +50,14 @@ def governed_nodes(profile: Profile) -> tuple[Node, Node] | None:
     return Node(0.1, nodes[0].tau), nodes[1]
 
 
-def check_possible(targets: Targets, sample: Sample, profile: Profile, measures: bool) -> None:
-    """Raises DeviceError for a limit on what nothing here measures.  `measures`: watts."""
+def check_possible(targets: Targets, sample: Sample, profile: Profile) -> None:
+    """Raises DeviceError for a limit on what nothing here measures."""
+    measured = [power for power in sample.power if power.scope != "model"]
     if targets.max_temp_c is not None and governed_celsius(sample, profile) is None:
         raise DeviceError(
             "--max-temp: nothing on this device tells its temperature; see edge doctor"
         )
-    if targets.max_watts is not None and not measures:
+    if targets.max_watts is not None and not measured:
         raise DeviceError("--max-watts: nothing on this device tells its power; see edge doctor")
     if targets.battery_floor is not None and sample.number("battery_percent") is None:
         raise DeviceError("--battery-floor: this device has no battery that can be read")

@@ -16,7 +16,6 @@ class Situation:
 
     unchanged_s   since the last change
     blind_s       since the temperature was last known; 0 if it is
-    clock_share   the clock that runs over the one that was asked for, of the last seconds
     tok_s         of the last seconds, pauses included; None before there is one
     """
 
@@ -28,7 +27,6 @@ class Situation:
     forecast: Forecast
     unchanged_s: float
     blind_s: float
-    clock_share: float | None
     tok_s: float | None
 
     @property
