@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import KernelMismatch
 
-from . import machine, opening, quantities
+from . import machine, opening, quantities, sensors
 
 if TYPE_CHECKING:
     from edge.runtime.kernels.library import Library
     from edge.runtime.selftest import Check
-
-NOT_YET = "edge does not read such sensors yet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +51,7 @@ def _document(kernels: Library, checks: list[Check]) -> dict[str, Any]:
             },
         },
         "memory": machine.memory(),
-        "sensors": [
-            *machine.thermal_zones(),
-            {"name": "power", "present": False, "reason": NOT_YET},
-        ],
+        "sensors": sensors.listing(),
     }
 
 
