@@ -22,6 +22,7 @@ VERBS = {  # a module of this package each, imported when called
     "bench": "measure speed, bandwidth and memory",
     "eval": "measure perplexity, alone or against another model",
     "doctor": "what this device is, and whether its kernels compute correctly",
+    "monitor": "watch power, temperature, clocks and throttling",
 }
 ALIASES = {"convert": "export", "quantize": "export"}
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
