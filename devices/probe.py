@@ -56,7 +56,7 @@ class Memory:
         """A folder that cannot be written costs the next run a probe, nothing else."""
         everything = self._all() | {f"{key} {most}": speeds}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial = self._path.with_suffix(".part")
             partial.write_text(json.dumps(everything, indent=1))
             partial.replace(self._path)

@@ -132,7 +132,7 @@ def _governor(
     model: Model, device: Device, targets: Targets, cap: ClockCap | None, note: Note
 ) -> Governor:
     """With what is remembered of this model on this device."""
-    memory = Memory(cache_folder().parent / "knees.json")
+    memory = Memory(cache_folder() / "knees.json")
     source = model.file.document["source"] or {}
     key = f"{source.get('sha256') or model.file.path.name} {device.profile.key}"
     clocks = device.profile.clocks_mhz
