@@ -15,6 +15,7 @@ __all__ = [
     "EdgeError",
     "FormatError",
     "KernelMismatch",
+    "Monitor",
     "RecipeError",
     "SourceError",
     "UnsupportedModel",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from edge.devices.monitor import Monitor
     from edge.errors import (
         DeviceError,
         DoesNotFit,
@@ -37,7 +39,11 @@ if TYPE_CHECKING:
     from edge.exporter import export
     from edge.session import load
 else:
-    _HOME = {"export": "edge.exporter", "load": "edge.session"}
+    _HOME = {
+        "Monitor": "edge.devices.monitor",
+        "export": "edge.exporter",
+        "load": "edge.session",
+    }
 
     def __getattr__(name):  # on first use: `edge --help` must not wait for Numba or NumPy
         if name not in __all__:

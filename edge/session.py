@@ -10,15 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from edge.devices.policy import Targets
 from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
-from edge.runtime.generate import Answer, Engine, Progress, Timings
+from edge.runtime.generate import Engine, Progress, Timings
 from edge.runtime.libraries.choice import library
 from edge.runtime.model import Model
 from edge.runtime.sampler import Sampler, recommended
 from edge.runtime.tokenizer import Tokenizer
+from edge.watch import Note, Watch, WatchedAnswer
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -81,8 +83,9 @@ class Session:
     Not for two threads at once.
     """
 
-    def __init__(self, model: Model, load_s: float = 0.0):
+    def __init__(self, model: Model, load_s: float = 0.0, watch: Watch | None = None):
         self.model = model
+        self.watch = watch or Watch(model)
         self.tokenizer = Tokenizer.of(model.file)
         self._chat_format: ChatFormat | None = None
         self._engine = Engine(model)
@@ -94,7 +97,7 @@ class Session:
         """The continuation of a text or of token ids."""
         return finished(self.stream(prompt, **options))
 
-    def stream(self, prompt: str | Iterable[int], **options: Unpack[Options]) -> Answer:
+    def stream(self, prompt: str | Iterable[int], **options: Unpack[Options]) -> WatchedAnswer:
         """The same, piece by piece; special tokens that the text spells out count as such."""
         if isinstance(prompt, str):
             if not prompt:
@@ -109,7 +112,7 @@ class Session:
         answer = self.reply(messages, **options)
         return self._chunks(answer) if stream else self._completion(answer)
 
-    def reply(self, messages: Sequence[Message], **options: Unpack[Options]) -> Answer:
+    def reply(self, messages: Sequence[Message], **options: Unpack[Options]) -> WatchedAnswer:
         """The answer to a conversation, piece by piece as text."""
         chat = self.chat_format
         return self._answer(chat.encode(messages), False, chat.stops, options)
@@ -137,6 +140,7 @@ class Session:
         return self._chat_format
 
     def close(self) -> None:
+        self.watch.close()
         self.model.close()
 
     def __enter__(self) -> Self:
@@ -152,11 +156,13 @@ class Session:
 
     def _answer(
         self, prompt: list[int], continues: bool, stops: Sequence[str], options: Options
-    ) -> Answer:
+    ) -> WatchedAnswer:
         own: dict[str, Any] = dict(options)
         max_tokens, progress = own.pop("max_tokens", None), own.pop("progress", None)
         stop = own.pop("stop", None) or ()
-        answer = Answer(
+        self.watch.admit()
+        answer = WatchedAnswer(
+            self.watch,
             self._engine,
             self.tokenizer,
             prompt,
@@ -169,7 +175,7 @@ class Session:
         answer.timings.load_s = self._load_s
         return answer
 
-    def _completion(self, answer: Answer) -> dict[str, Any]:
+    def _completion(self, answer: WatchedAnswer) -> dict[str, Any]:
         generation = finished(answer)
         message = {"role": "assistant", "content": generation.text}
         choice = {"index": 0, "message": message, "finish_reason": generation.finish_reason}
@@ -181,7 +187,7 @@ class Session:
         }
         return self._envelope("chat.completion") | {"choices": [choice], "usage": usage}
 
-    def _chunks(self, answer: Answer) -> Iterator[dict[str, Any]]:
+    def _chunks(self, answer: WatchedAnswer) -> Iterator[dict[str, Any]]:
         envelope = self._envelope("chat.completion.chunk")
 
         def chunk(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
@@ -202,7 +208,7 @@ class Session:
         }
 
 
-def finished(answer: Answer) -> Generation:
+def finished(answer: WatchedAnswer) -> Generation:
     """Run an answer to its end."""
     for _ in answer:
         pass
@@ -212,6 +218,8 @@ def finished(answer: Answer) -> Generation:
         prompt_tokens=len(answer.prompt),
         finish_reason=answer.finish_reason,
         timings=answer.timings,
+        energy=answer.energy,
+        temperature_c=answer.temperature_c,
     )
 
 
@@ -221,6 +229,8 @@ def load(
     threads: int | None = None,
     context: int | None = None,
     kv: str | None = None,
+    targets: Targets | None = None,
+    note: Note = lambda text: None,
     compiling: Progress | None = None,
 ) -> Session:
     """Open an .edge file.
@@ -228,14 +238,16 @@ def load(
     threads    defaults to the cores this process may use
     context    tokens of prompt and answer together; defaults to the model's own, at most 4096
     kv         kind of KV cache: float16 (unless the model is float32), int8, int4 or float32
+    targets    limits of temperature, power and battery; see edge.devices.policy
+    note       hears what the governor does, and why
     compiling  hears how many kernels are compiled, of how many, when this machine sees them first
 
-    Raises FormatError, UnsupportedModel, DoesNotFit, OSError.
+    Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError.
     """
     started = time.perf_counter()
     model = load_model(path, threads=threads, context=context, kv=kv, compiling=compiling)
     try:
-        session = Session(model)
+        session = Session(model, watch=Watch(model, targets, note))
     except BaseException:
         model.close()
         raise

@@ -1,7 +1,9 @@
 """A model in memory: a mapped file, its plan, its cache and the team that runs it."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +18,16 @@ from .team import Team
 
 DEFAULT_CONTEXT = 4096
 DEFAULT_BATCH = 256  # tokens of a prefill step
+
+
+class Pace(Protocol):
+    """Asked before every step, and told what it took: a governor of threads and heat."""
+
+    def before_step(self) -> tuple[int, float]:
+        """Threads for the step, seconds to wait before it."""
+        ...
+
+    def after_step(self, tokens: int, seconds: float) -> None: ...
 
 
 class Model:
@@ -60,6 +72,7 @@ class Model:
         self.team.keep(file, self.cache, self._program)
         self.outputs = outputs
         self.position = 0
+        self.pace: Pace | None = None
 
     @property
     def arena_bytes(self) -> int:
@@ -95,6 +108,18 @@ class Model:
         self.team.close()
 
     def _step(self, ids: np.ndarray, outputs: int) -> None:
+        if self.pace is None:
+            self._run(ids, outputs)
+            return
+        threads, pause = self.pace.before_step()
+        self.team.resize(threads)
+        if pause > 0:
+            time.sleep(pause)
+        started = time.perf_counter()
+        self._run(ids, outputs)
+        self.pace.after_step(len(ids), time.perf_counter() - started)
+
+    def _run(self, ids: np.ndarray, outputs: int) -> None:
         program, n = self._program, len(ids)
         program.ids[:n] = ids
         program.registers[TOKENS] = n

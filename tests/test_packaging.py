@@ -75,6 +75,7 @@ def test_the_wheel_holds_every_module_of_the_checkout_and_no_other(wheel):
     for part in PARTS:
         expected |= {f"edge/{relative(path)}" for path in (ROOT / part).rglob("*.py")}
     assert {name for name in files(wheel) if name.endswith(".py")} == expected
+    assert "edge/devices/profiles/pi-5.json" in files(wheel)
     assert {"edge/format/reader.py", "edge/runtime/model.py", "edge/devices/__init__.py"} < expected
 
 

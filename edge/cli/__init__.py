@@ -25,6 +25,7 @@ VERBS = {  # a module of this package each, imported when called
     "eval": "measure perplexity, alone or against another model",
     "compile": "compile kernels ahead of time for a device",
     "doctor": "what this device is, and whether its kernels compute correctly",
+    "monitor": "watch power, temperature, clocks and throttling",
 }
 ALIASES = {"convert": "export", "quantize": "export"}
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

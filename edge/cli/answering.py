@@ -13,8 +13,8 @@ from .terminal import note, printable
 from .usage import number, whole
 
 if TYPE_CHECKING:
-    from edge.runtime.generate import Answer
     from edge.session import Options
+    from edge.watch import WatchedAnswer
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +49,7 @@ def reading() -> Progress:
     return Progress("reading the prompt", lambda tokens: f"{tokens:.0f} tok")
 
 
-def show(answer: Answer) -> bool:
+def show(answer: WatchedAnswer) -> bool:
     """Print an answer as it comes, and its footer; False if Ctrl-C ended it."""
     finished, last = True, "\n"
     try:
@@ -65,14 +65,27 @@ def show(answer: Answer) -> bool:
     return finished
 
 
-def footer(answer: Answer) -> str:
-    """12.1 tok/s · prefill 210 tok/s · 149 MB"""
+def footer(answer: WatchedAnswer) -> str:
+    """12.1 tok/s · prefill 210 tok/s · 2.3 J/tok (pmic) · 61 °C · not throttled · 149 MB"""
     timings, parts = answer.timings, []
     if timings.decode_tok_s is not None:
         parts.append(f"{timings.decode_tok_s:.1f} tok/s")
     if timings.prefill_tok_s is not None:
         parts.append(f"prefill {timings.prefill_tok_s:.0f} tok/s")
+    parts += _felt(answer)
     rss = peak_rss()
     if rss is not None:
         parts.append(quantities.size(rss))
     return " · ".join(parts)
+
+
+def _felt(answer: WatchedAnswer) -> list[str]:
+    """What the device's sensors said; nothing of what they did not."""
+    parts, joules = [], answer.joules_per_token
+    if joules is not None and answer.decode is not None:
+        parts.append(f"{joules:.2g} J/tok ({answer.decode.energy.source})")
+    if answer.temperature_c is not None:
+        parts.append(f"{answer.temperature_c:.0f} °C")
+    if answer.whole is not None and answer.whole.throttled_s is not None:
+        parts.append(answer.whole.throttling)
+    return parts

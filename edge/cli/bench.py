@@ -9,13 +9,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import machine, opening, quantities, show
+from . import compare, limits, machine, opening, quantities, show, sustained
 from .memory import peak_rss
 from .progress import Progress
-from .usage import UsageError, whole, whole_list
+from .usage import UsageError, number, whole, whole_list
 
 if TYPE_CHECKING:
+    from edge.devices.monitor import Monitor
     from edge.runtime.model import Model
+
+SAMPLE_S = 0.25  # ten samples, the least for an average of watts, in two and a half seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="numbers of threads; all usable cores if not given")  # fmt: skip
     add("-r", "--repetitions", type=whole(1), default=3, metavar="N", help="3 if not given")
     opening.add_kv(parser)
+    add("--sustained", type=number(0, above=True), metavar="MINUTES",
+        help="generate for so long instead: the first minute against the last, and a chart")  # fmt: skip
+    limits.add_limits(parser)
+    add("--compare", metavar="FILE", help="a document of --json to compare with")
     add("--json", action="store_true", help="one JSON document")
 
 
@@ -41,11 +48,17 @@ class Row:
     threads: int
     generates: bool
     tok_s: list[float] = field(default_factory=list)
+    joules: list[float | None] = field(default_factory=list)  # per repetition
     peak_rss: int | None = None
 
     @property
     def median(self) -> float:
         return statistics.median(self.tok_s)
+
+    @property
+    def joules_per_token(self) -> float | None:
+        known = [joules for joules in self.joules if joules is not None]
+        return sum(known) / len(known) / self.tokens if known else None
 
 
 @dataclass
@@ -54,7 +67,9 @@ class Bench:
 
     model: Model
     rows: list[Row]
+    monitor: Monitor
     bandwidth: dict[int, float] = field(default_factory=dict)  # GB/s by threads, the best seen
+    power: dict[str, str] = field(default_factory=dict)  # source and scope of the joules
 
     def repeat(self, progress: Progress, repetitions: int) -> None:
         turns: list[Row | None] = [*self.rows, None]
@@ -70,7 +85,12 @@ class Bench:
         if row is None:
             self._measure_bandwidth()
             return
+        self.monitor.begin(row.name)
         row.tok_s.append(self._time(row))
+        energy = self.monitor.end(row.name).energy
+        row.joules.append(energy.joules)
+        if energy.joules is not None:
+            self.power = {"source": energy.source, "scope": energy.scope}
         if row.peak_rss is None and not self.bandwidth:  # its buffer is not the model's
             row.peak_rss = peak_rss()
 
@@ -98,6 +118,7 @@ class Bench:
 
 
 def command(args: argparse.Namespace) -> int:
+    from edge.devices.monitor import Monitor
     from edge.runtime.model import usable_cores
 
     threads = args.threads or [usable_cores()]
@@ -106,14 +127,20 @@ def command(args: argparse.Namespace) -> int:
         for tokens, generates in _tests(args)
         for count in threads
     ]
+    if args.sustained:
+        return sustained.command(args)
+    earlier = None if args.compare is None else compare.read(args.compare)
     if not rows:
         raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
     settings = {"threads": max(threads), "context": max(row.tokens for row in rows), "kv": args.kv}
     with opening.open_model(args.model, **settings) as model, Progress("measuring") as progress:
-        bench = Bench(model, rows)
-        bench.repeat(progress, args.repetitions)
+        with Monitor(SAMPLE_S) as monitor:
+            bench = Bench(model, rows, monitor)
+            bench.repeat(progress, args.repetitions)
         progress.clear()
         document = _document(bench)
+    if earlier is not None:
+        document["comparison"] = compare.comparison(earlier, document)
     print(json.dumps(document) if args.json else _table(document))
     return 0
 
@@ -132,6 +159,7 @@ def _document(bench: Bench) -> dict[str, Any]:
 
     file = bench.model.file
     here = machine.description() | {"target": library().target.name, "edge": edge.__version__}
+    here["power"] = bench.power or None
     described = show.describe(file) | {"path": str(file.path)}
     touched = bytes_per_token(file)
     return {
@@ -153,7 +181,7 @@ def _result(row: Row, touched: int, bandwidth: float) -> dict[str, Any]:
         "gb_s": None if gb_s is None else round(gb_s, 3),
         "bandwidth_share": None if gb_s is None else round(gb_s / bandwidth, 4),
         "peak_rss_bytes": row.peak_rss,
-        "joules_per_token": None,
+        "joules_per_token": row.joules_per_token,
     }
 
 
@@ -163,20 +191,24 @@ def _table(document: dict[str, Any]) -> str:
     cpu = here["cpu"] or here["architecture"]
     lines = [
         f"{model['path']}, {quantities.size(model['bytes'])}; {cpu}, {here['target']}",
-        f"{'test':8}{'threads':>9}{'tok/s':>11}{'spread':>9}{'GB/s':>8}{'share':>8}{'peak':>10}",
+        f"{'test':8}{'threads':>9}{'tok/s':>11}{'spread':>9}{'GB/s':>8}{'share':>8}{'peak':>10}{'J/tok':>8}",
     ]
     lines += [_line(result) for result in document["results"]]
     speeds = (f"{gb_s:.1f} GB/s ({n})" for n, gb_s in document["read_bandwidth_gb_s"].items())
-    return "\n".join([*lines, f"read bandwidth by threads: {', '.join(speeds)}"])
+    lines.append(f"read bandwidth by threads: {', '.join(speeds)}")
+    if here["power"] is not None:
+        lines.append(f"joules: {here['power']['source']}, of {here['power']['scope']}")
+    return "\n".join([*lines, *compare.lines(document.get("comparison", []))])
 
 
 def _line(result: dict[str, Any]) -> str:
     median, values = result["median_tok_s"], result["tok_s"]
     spread = (max(values) - min(values)) / median
     gb_s, share = result["gb_s"], result["bandwidth_share"]
-    peak = result["peak_rss_bytes"]
+    peak, joules = result["peak_rss_bytes"], result["joules_per_token"]
     return (
         f"{result['test']:8}{result['threads']:9}{median:11.1f}{spread:9.0%}"
         f"{'-' if gb_s is None else f'{gb_s:.1f}':>8}{'-' if share is None else f'{share:.0%}':>8}"
         f"{'-' if peak is None else quantities.size(peak):>10}"
+        f"{'-' if joules is None else f'{joules:.2g}':>8}"
     )

@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from edge.errors import DoesNotFit
+from edge.errors import DeviceError, DoesNotFit
 
-from . import answering, opening
+from . import answering, limits, opening
 from .terminal import is_terminal, note
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     opening.add_context(parser)
     opening.add_kv(parser)
     answering.add_sampling(parser)
+    limits.add_limits(parser)
 
 
 def command(args: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ class Conversation:
                 options = answering.options(self._args, progress)
                 answer = self._session.reply(self.messages, **options)
                 answering.show(answer)
-        except DoesNotFit as error:
+        except (DoesNotFit, DeviceError) as error:
             self.messages.pop()
             note(f"edge: error: {error}")
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import KernelMismatch
 
-from . import machine, opening, quantities
+from . import machine, opening, quantities, sensors
 
 if TYPE_CHECKING:
     from edge.runtime.libraries.choice import Choice
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 BITS = {"int4": 4.75, "int8": 8.5}  # a weight, with scales and an int8 embedding
 RESERVED = 150 * 2**20  # bytes for Python, a KV cache and buffers
-NOT_YET = "edge does not read such sensors yet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,10 +59,7 @@ def _document(chosen: Choice, checks: list[Check]) -> dict[str, Any]:
         },
         "memory": machine.memory(),
         "fits": _largest(machine.memory()["available"]),
-        "sensors": [
-            *machine.thermal_zones(),
-            {"name": "power", "present": False, "reason": NOT_YET},
-        ],
+        "sensors": sensors.listing(),
     }
 
 

@@ -50,29 +50,6 @@ def memory(root: Path = ROOT) -> dict[str, int | None]:
     }
 
 
-def thermal_zones(root: Path = ROOT) -> list[dict[str, Any]]:
-    """Temperature sensors: which can be read, and why the others cannot."""
-    zones = sorted((root / "sys/class/thermal").glob("thermal_zone*"))
-    if not zones:
-        return [_sensor("temperature", f"no thermal zones in {root / 'sys/class/thermal'}")]
-    return [_zone(zone) for zone in zones]
-
-
-def _zone(zone: Path) -> dict[str, Any]:
-    name = f"temperature {(_text(zone / 'type') or zone.name).strip()}"
-    try:
-        int((zone / "temp").read_text())
-    except OSError as error:
-        return _sensor(name, f"{zone / 'temp'}: {error.strerror}")
-    except ValueError:
-        return _sensor(name, f"{zone / 'temp'} holds no number")
-    return _sensor(name, None)
-
-
-def _sensor(name: str, reason: str | None) -> dict[str, Any]:
-    return {"name": name, "present": reason is None, "reason": reason}
-
-
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(errors="replace")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.runtime.kernels.catalogue import KV_KINDS
 
+from . import limits
 from .progress import Progress
 from .terminal import is_terminal, note
 from .usage import whole
@@ -45,8 +46,9 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
     with Compiling() as compiling:
         session = load(
-            args.model, threads=args.threads, context=args.ctx, kv=args.kv, compiling=compiling
-        )
+            args.model, threads=args.threads or limits.big_cores(), context=args.ctx, kv=args.kv,
+            targets=limits.targets(args), note=note, compiling=compiling,
+        )  # fmt: skip
     with session:
         yield session
 

@@ -6,7 +6,7 @@ import sys
 
 from edge.errors import EdgeError
 
-from . import answering, chat, opening
+from . import answering, chat, limits, opening
 from .terminal import is_terminal
 from .usage import UsageError
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     opening.add_context(parser)
     opening.add_kv(parser)
     answering.add_sampling(parser)
+    limits.add_limits(parser)
     parser.add_argument(
         "--raw", action="store_true", help="continue the prompt, without the chat template"
     )

@@ -166,18 +166,6 @@ def test_doctor_names_kernels_that_compute_something_else(cli, monkeypatch):
     assert err.startswith("edge: error: ") and "matmul-int8" in err
 
 
-def test_sensors_that_cannot_be_read_say_why(tmp_path):
-    for number, content in enumerate(["47000", "broken"]):
-        zone = tmp_path / f"sys/class/thermal/thermal_zone{number}"
-        zone.mkdir(parents=True)
-        (zone / "type").write_text("cpu-thermal\n")
-        (zone / "temp").write_text(content)
-    good, bad = machine.thermal_zones(tmp_path)
-    assert good == {"name": "temperature cpu-thermal", "present": True, "reason": None}
-    assert not bad["present"] and "holds no number" in bad["reason"]
-    assert "no thermal zones" in machine.thermal_zones(tmp_path / "none")[0]["reason"]
-
-
 def test_a_board_is_called_by_its_name(tmp_path):
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     (tmp_path / "proc/cpuinfo").write_text("processor: 0\nmodel name\t: Fast CPU\n")

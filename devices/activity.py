@@ -1,0 +1,24 @@
+"""What the runtime does at a moment, as far as the monitor cares."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Activity:
+    """`tokens` have been computed since the start; `action` is what the governor did last, and why."""
+
+    threads: int | None = None
+    duty: float | None = None  # share of the time that is not spent pausing
+    phase: str = "idle"  # prefill, decode or idle
+    prefill_tokens: int = 0
+    decode_tokens: int = 0
+    decode_s: float = 0.0
+    changes: int = 0
+    action: str = ""
+
+    @property
+    def tokens(self) -> int:
+        return self.prefill_tokens + self.decode_tokens
+
+
+IDLE = Activity()

@@ -1,0 +1,307 @@
+"""Keeping the sustained rate up: threads for the next step, and a pause before it.
+
+The ladder, in the order of what it costs: fewer threads where memory is the limit anyway, a lower
+clock where the system lets us, pauses, and at last no new work.  One change per ten seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from .activity import Activity
+from .keep_limits import KeepLimits
+from .phone_cliff import PhoneCliff
+from .policy import Targets, governed_celsius, governed_nodes, refusal
+from .probe import Probe
+from .profile import Profile
+from .rows import watts as watts_between
+from .sample import Sample
+from .setting import GENERIC_POWER, Setting, Step, knee, ladder, usual_speeds
+from .setting import watts as model_watts
+from .situation import Situation, Wish
+from .thermal_model import USUAL, Forecast, TwoNode
+from .window import clock_share, throttle_reasons
+
+HOLD_S = 10.0
+WARM_TOKENS = 3  # the first ones map pages and fill caches
+OUTLIER = 4.0  # times the usual step: somebody else had the core
+IDLE_S = 2.0  # without a step
+SMOOTH_S = 10.0
+STUCK_S, STUCK_K = 20.0, 3.0  # a reading that stands still while the model moves on
+UNDER_VOLTAGE = (
+    "the supply cannot keep its voltage: fewer threads now; "
+    "use the official power supply and a short cable"
+)
+
+
+class Law(Protocol):
+    """Decides; the governor sees to it that it does not decide too often."""
+
+    def wish(self, now: Situation) -> Wish | None: ...
+
+
+class Cap(Protocol):
+    """The system's highest clock, as a share."""
+
+    def set(self, share: float) -> str | None: ...
+
+
+class Governor:
+    """Between the monitor, whose samples it gets, and the runtime, which asks before every step.
+
+    `speeds` by threads are remembered from before; without them they are found with the first tokens
+    where limits are given, and `remember` is told.  `note` gets a line for people.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        threads: int,
+        targets: Targets | None = None,
+        *,
+        clocks: tuple[float, ...] = (1.0,),
+        cap: Cap | None = None,
+        speeds: dict[int, float] | None = None,
+        remember: Callable[[dict[int, float]], None] = lambda speeds: None,
+        note: Callable[[str], None] = lambda text: None,
+    ):
+        self.profile, self.targets = profile, targets or Targets()
+        self._most, self._power = threads, profile.power or GENERIC_POWER
+        self._clocks, self._cap = clocks if cap else (1.0,), cap
+        self._remember, self._note = remember, note
+        self._probe = Probe(threads) if self.targets.given and speeds is None else None
+        self._law: Law | None = None
+        if self.targets.given:
+            self._law = KeepLimits(self.targets)
+        elif profile.key == "android":
+            self._law = PhoneCliff(profile)
+        self._steps: list[Step] = []
+        self._index = 0
+        self._forecast = Forecast(governed_nodes(profile))
+        self._heat = _Plausible(profile)
+        self._smooth = _Smooth()
+        self._sample: Sample | None = None
+        self._changed = -math.inf
+        self._blind_since: float | None = None
+        self._seconds = 0.0  # at work in the step before
+        self._usual: float | None = None
+        self._steps_done, self._steps_seen, self._last_step = 0, 0, -math.inf
+        self._prefill_tokens = self._decode_tokens = self._changes = 0
+        self._decode_s, self._action, self._under_voltage = 0.0, "", False
+        self._prefilling = False
+        self._build(speeds or usual_speeds(threads))
+
+    # -- the runtime's side
+
+    def before_step(self) -> tuple[int, float]:
+        """(threads for the next step, seconds to wait before it)."""
+        if self._probe is not None:
+            return self._probe.threads, 0.0
+        setting = self.setting
+        return setting.threads, self._seconds * (1 / setting.duty - 1)
+
+    def after_step(self, tokens: int, seconds: float) -> None:
+        """What the step took, without the pause."""
+        self._steps_done += 1
+        self._prefilling = tokens > 1
+        if self._prefilling:
+            self._prefill_tokens += tokens
+            self._seconds = seconds
+            return
+        self._decode_tokens += 1
+        self._decode_s += seconds
+        if self._decode_tokens > WARM_TOKENS:
+            usual = seconds if self._usual is None else self._usual
+            self._usual = usual + 0.1 * (min(seconds, OUTLIER * usual) - usual)
+            self._seconds = min(seconds, OUTLIER * usual)
+        if self._probe is not None:
+            self._probe.take(seconds)
+            if self._probe.done:
+                self._end_probe(self._probe.speeds)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why no new work should be begun, or None."""
+        return refusal(self.targets, self._sample, self.profile)
+
+    # -- the monitor's side
+
+    def observe(self, sample: Sample) -> None:
+        """Take a sample, and at most once in ten seconds act on it."""
+        busy = self._busy(sample.t)
+        celsius = self._celsius(sample)
+        self._forecast.update(sample.t, self._watts(sample, busy), celsius)
+        self._smooth.take(sample.t, self._decode_tokens)
+        self._sample = sample
+        if self._probe is not None or not busy:
+            return
+        if sample.t - self._changed < HOLD_S:
+            return
+        wish = self._on_under_voltage(sample)
+        if wish is None and self._law is not None:
+            wish = self._law.wish(self._situation(sample))
+        if wish is not None and wish.index != self._index:
+            self._change(wish, sample.t)
+
+    @property
+    def setting(self) -> Setting:
+        return self._steps[self._index].setting
+
+    @property
+    def activity(self) -> Activity:
+        busy = self._sample is not None and self._sample.t - self._last_step < IDLE_S
+        threads = self._probe.threads if self._probe is not None else self.setting.threads
+        return Activity(
+            threads=threads,
+            duty=self.setting.duty,
+            phase=("prefill" if self._prefilling else "decode") if busy else "idle",
+            prefill_tokens=self._prefill_tokens,
+            decode_tokens=self._decode_tokens,
+            decode_s=self._decode_s,
+            changes=self._changes,
+            action=self._action,
+        )
+
+    # -- its own
+
+    def _situation(self, sample: Sample) -> Situation:
+        blind = 0.0 if self._blind_since is None else sample.t - self._blind_since
+        return Situation(
+            t=sample.t,
+            sample=sample,
+            steps=self._steps,
+            index=self._index,
+            scale=self._smooth.scale,
+            forecast=self._forecast,
+            unchanged_s=sample.t - self._changed,
+            blind_s=blind,
+            tok_s=self._smooth.tok_s,
+        )
+
+    def _busy(self, t: float) -> bool:
+        if self._steps_done > self._steps_seen:
+            self._steps_seen, self._last_step = self._steps_done, t
+        return t - self._last_step < IDLE_S
+
+    def _watts(self, sample: Sample, busy: bool) -> float:
+        """Measured, or the model's."""
+        setting = self.setting
+        if self._probe is not None:
+            setting = Setting(self._probe.threads)
+        setting = setting if busy else Setting(0)
+        model = model_watts(setting, self._power, min(self._clocks), clock_share(sample))
+        measured = _measured(self._sample, sample)
+        if measured is None:
+            return model
+        if busy and self._probe is None:
+            self._smooth.scale_by(measured / model)
+        return measured
+
+    def _celsius(self, sample: Sample) -> float | None:
+        raw = governed_celsius(sample, self.profile)
+        busy = sample.t - self._last_step < IDLE_S
+        watts = model_watts(self.setting if busy else Setting(0), self._power, min(self._clocks))
+        celsius = self._heat.check(sample.t, raw, watts)
+        if celsius is not None:
+            self._blind_since = None
+        elif self._blind_since is None:
+            self._blind_since = sample.t
+        return celsius
+
+    def _on_under_voltage(self, sample: Sample) -> Wish | None:
+        """Heat rules do not apply: current is too high for the supply, so fewer threads at once."""
+        low = "under-voltage" in (throttle_reasons(sample) or [])
+        if low and not self._under_voltage:
+            self._note(UNDER_VOLTAGE)
+        self._under_voltage = low
+        threads = self.setting.threads
+        if not low or threads == 1:
+            return None
+        fewer = (i for i, s in enumerate(self._steps) if s.setting == Setting(threads - 1))
+        return Wish(next(fewer, self._index), "under-voltage")
+
+    def _change(self, wish: Wish, t: float) -> None:
+        before, self._index = self.setting, wish.index
+        if self._cap is not None and before.clock != self.setting.clock:
+            failed = self._cap.set(self.setting.clock)
+            if failed is not None:  # no longer ours: go on without it
+                self._cap, self._clocks = None, (1.0,)
+                self._build({s.setting.threads: s.speed for s in _full_steps(self._steps)})
+        self._changed, self._changes = t, self._changes + 1
+        self._action = f"{self.setting}: {wish.why}"
+        self._smooth.restart()
+        self._note(self._action)
+
+    def _end_probe(self, speeds: dict[int, float]) -> None:
+        self._probe = None
+        self._remember(speeds)
+        self._build(speeds)
+
+    def _build(self, speeds: dict[int, float]) -> None:
+        if self.targets.eco:
+            most = knee(speeds)
+            speeds = {n: speed for n, speed in speeds.items() if n <= most}
+        self._steps = ladder(speeds, self._power, self._clocks, keep_threads=not self.targets.given)
+        self._index = 0
+
+
+def _full_steps(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.setting.duty == step.setting.clock == 1]
+
+
+def _measured(last: Sample | None, sample: Sample) -> float | None:
+    """Watts of the best source that is no estimate."""
+    for power in sample.power:
+        if power.scope != "model":
+            return watts_between(last, sample, power.source)
+    return None
+
+
+class _Smooth:
+    """Figures of the last seconds."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+        self.tok_s: float | None = None
+        self._scales = 0
+        self._recent: deque[tuple[float, int]] = deque()  # (t, tokens)
+
+    def take(self, t: float, tokens: int) -> None:
+        self._recent.append((t, tokens))
+        while self._recent[0][0] < t - 3 * SMOOTH_S:
+            self._recent.popleft()
+        first_t, first_tokens = self._recent[0]
+        seconds = t - first_t
+        self.tok_s = (tokens - first_tokens) / seconds if seconds >= SMOOTH_S else None
+
+    def scale_by(self, ratio: float) -> None:
+        self._scales += 1
+        self.scale += max(1 / self._scales, 0.05) * (ratio - self.scale)
+
+    def restart(self) -> None:
+        """After a change the old figures say nothing; the scale is a first guess."""
+        self._recent.clear()
+        self._scales = 2
+
+
+class _Plausible:
+    """Lets a temperature through unless it stands still while the model moves on."""
+
+    def __init__(self, profile: Profile):
+        self._model = TwoNode(governed_nodes(profile) or USUAL, 0.0)
+        self._t: float | None = None
+        self._reading: float | None = None
+        self._since, self._model_then = 0.0, 0.0  # of the last reading that was another
+
+    def check(self, t: float, celsius: float | None, watts: float) -> float | None:
+        self._model.advance(watts, 0.0 if self._t is None else t - self._t)
+        self._t = t
+        if celsius is None:
+            return None
+        if celsius != self._reading:
+            self._reading, self._since, self._model_then = celsius, t, self._model.celsius
+        moved = abs(self._model.celsius - self._model_then)
+        return None if t - self._since > STUCK_S and moved > STUCK_K else celsius

@@ -1,0 +1,90 @@
+"""Batteries of the machine itself: charge, and watts while they discharge."""
+
+from __future__ import annotations
+
+from ..attribute import Attribute
+from ..device import Device
+from ..reading import Absent, Readings
+from ..root import Root
+
+FOLDER = "sys/class/power_supply"
+
+
+class Battery:
+    """One battery: micro-units of the power_supply class, tenths of a degree."""
+
+    def __init__(self, root: Root, folder: str):
+        self._files = {
+            name: Attribute(root, f"{folder}/{name}")
+            for name in ("status", "capacity", "power_now", "voltage_now", "current_now", "temp")
+        }
+
+    def status(self) -> str:
+        return self._files["status"].text().strip()
+
+    def number(self, name: str) -> float | None:
+        try:
+            return self._files[name].number()
+        except Absent:
+            return None
+
+    def watts(self) -> float:
+        """Without a sign: negative should mean discharging, but many firmwares never are.
+
+        Raises Absent.
+        """
+        power = self.number("power_now")
+        if power is None:
+            volts, amperes = self._files["voltage_now"], self._files["current_now"]
+            power = volts.number() * amperes.number() / 1e6
+        return abs(power) / 1e6
+
+
+class Batteries:
+    """All of them together: one machine may drain two, one after the other."""
+
+    source, scope = "battery", "battery"
+
+    def __init__(self, names: list[str], batteries: list[Battery]):
+        self.name = f"battery {', '.join(names)}"
+        self._batteries = batteries
+
+    def read(self, now: float) -> Readings:
+        states = [battery.status() for battery in self._batteries]
+        values: dict[str, float | str] = {"battery_status": _together(states)}
+        charges = [b.number("capacity") for b in self._batteries]
+        known = [charge for charge in charges if charge is not None]
+        if known:
+            values["battery_percent"] = sum(known) / len(known)
+        warmest = max((b.number("temp") or 0 for b in self._batteries), default=0)
+        if warmest:
+            values["battery_c"] = warmest / 10
+        if values["battery_status"] == "Discharging":  # otherwise the charger feeds the machine
+            draining = zip(self._batteries, states, strict=True)
+            try:
+                watts = sum(battery.watts() for battery, s in draining if s == "Discharging")
+                values["power_w"] = watts
+            except Absent:
+                pass
+        return values
+
+
+def _together(states: list[str]) -> str:
+    """Discharging only if one is and none is being charged."""
+    for state in ("Charging", "Discharging"):
+        if state in states:
+            return state
+    return states[0]
+
+
+def find(root: Root, device: Device) -> list[Batteries]:
+    names = [
+        name
+        for name in root.names(FOLDER)
+        if root.text_or(f"{FOLDER}/{name}/type") == "Battery"
+        and root.text_or(f"{FOLDER}/{name}/scope") != "Device"  # a mouse, a headset
+        and root.text_or(f"{FOLDER}/{name}/present", "1") != "0"
+    ]
+    if not names:
+        raise Absent(f"no battery in /{FOLDER}")
+    return [Batteries(names, [Battery(root, f"{FOLDER}/{name}") for name in names])]

@@ -1,0 +1,221 @@
+"""What the governor does for the runtime, and that on no plant it oscillates or makes things worse."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from edge.devices.governor import HOLD_S, Governor
+from edge.devices.policy import Targets, check_possible, governed_celsius
+from edge.devices.profile import profiles
+from edge.devices.sample import Power, Sample
+from edge.devices.setting import Setting
+from edge.devices.simulator import Constant, Simulation, best_constant, plants
+from edge.errors import DeviceError
+
+PROFILES = profiles()
+PLANTS = {plant.profile.key: plant for plant in plants(PROFILES)}
+PI_5 = PROFILES["pi-5"]
+HALF_AN_HOUR = 1800.0
+SEEDS = range(2)  # benchmarks/governor.py runs hundreds
+
+
+def governed(plant, targets, seed=0, **settings):
+    governor = Governor(plant.profile, plant.cores, targets, **settings)
+    return Simulation(plant, governor, seed).run(HALF_AN_HOUR)
+
+
+def alone(plant):
+    return Simulation(plant, Constant(Setting(plant.cores), plant)).run(HALF_AN_HOUR)
+
+
+def apart(changes):
+    """Seconds between changes that followed each other most closely; the probe's do not count."""
+    later = [t for t in changes if t > 30]
+    return min((b - a for a, b in pairwise(later)), default=HOLD_S)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("key", PLANTS)
+def test_a_temperature_is_kept_at_little_cost(key, seed):
+    plant = PLANTS[key].varied(seed)
+    target = plant.profile.limits.target_c
+    best = best_constant(plant, target, HALF_AN_HOUR)
+    held = governed(plant, Targets(max_temp_c=target), seed)
+    assert apart(held.changes) >= HOLD_S
+    if best.peak_c <= target:  # in a hot room no setting may be cool enough
+        assert held.settled_peak_c <= target + 2
+        assert held.tokens >= 0.9 * best.tokens
+
+
+@pytest.mark.parametrize("key", ["pi-5", "pi-3b", "android"])
+def test_a_sensor_that_is_stuck_does_not_let_the_temperature_run_away(key):
+    plant = replace(PLANTS[key].varied(9), stuck_after_s=200.0)
+    target = plant.profile.limits.target_c
+    held = governed(plant, Targets(max_temp_c=target), 9)
+    assert held.settled_peak_c <= target + 2 < alone(plant).peak_c
+
+
+@pytest.mark.parametrize("key", ["pi-5", "pi-500"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_watts_are_kept(key, seed):
+    plant = PLANTS[key].varied(seed)
+    limit = 0.8 * plant.power.watts(plant.cores)
+    held = governed(plant, Targets(max_watts=limit), seed)
+    assert held.settled_peak_w <= 1.05 * limit and apart(held.changes) >= HOLD_S
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("key", [key for key in PLANTS if key != "android"])
+def test_without_limits_no_board_is_slower_than_its_firmware(key, seed):
+    plant = PLANTS[key].varied(seed)
+    helped = governed(plant, Targets(), seed)
+    assert helped.sustained_tok_s >= 0.999 * alone(plant).sustained_tok_s
+    assert apart(helped.changes) >= HOLD_S
+
+
+def test_a_phone_is_kept_from_its_cliff():
+    plant = PLANTS["android"]
+    helped, firmware = governed(plant, Targets()), alone(plant)
+    assert helped.sustained_tok_s >= 1.3 * firmware.sustained_tok_s
+    assert helped.peak_c < plant.profile.limits.soft_c < firmware.peak_c + 0.1
+
+
+@pytest.mark.parametrize("ambient", [36.0, 40.0])
+def test_a_phone_that_cannot_be_kept_cool_is_left_to_its_system(ambient):
+    plant = replace(PLANTS["android"], ambient=ambient)
+    helped = governed(plant, Targets())
+    assert helped.sustained_tok_s >= 0.97 * alone(plant).sustained_tok_s
+
+
+def test_a_clock_that_can_be_set_is_preferred_to_pauses():
+    plant = replace(PLANTS["pi-5"], ambient=35.0, writable_clock=True)
+    caps = []
+
+    class Cap:
+        def set(self, share):
+            caps.append(share)
+
+    with_clock = governed(plant, Targets(max_temp_c=70), cap=Cap(), clocks=plant.clocks)
+    without = governed(plant, Targets(max_temp_c=70))
+    assert caps and with_clock.settled_peak_c <= 72
+    assert with_clock.tokens > without.tokens
+    assert with_clock.joules_per_token < without.joules_per_token
+
+
+def test_a_clock_that_is_taken_away_in_mid_run_is_done_without():
+    plant = replace(PLANTS["pi-5"], ambient=35.0)
+
+    class Refusing:
+        def set(self, share):
+            return "scaling_max_freq: Permission denied"
+
+    governor = Governor(
+        plant.profile, 4, Targets(max_temp_c=70), cap=Refusing(), clocks=plant.clocks
+    )
+    held = Simulation(plant, governor).run(HALF_AN_HOUR)
+    assert held.settled_peak_c <= 72 and governor.setting.clock == 1
+
+
+def feed(governor, seconds, celsius=50.0, start=0.0, tokens=20, **values):
+    """Samples twice a second while tokens are computed."""
+    for tick in range(int(seconds * 2)):
+        for _ in range(tokens):
+            governor.before_step()
+            governor.after_step(1, 0.02)
+        readings = {"temperature_c": celsius, **values}
+        governor.observe(Sample(start + tick / 2, 0.0, readings))
+
+
+def test_without_limits_all_threads_run_and_nothing_pauses():
+    governor = Governor(PI_5, 4)
+    assert governor.before_step() == (4, 0.0)
+    feed(governor, 60)
+    assert governor.before_step() == (4, 0.0) and governor.activity.changes == 0
+
+
+def test_under_voltage_takes_threads_away_and_names_the_remedy():
+    notes = []
+    governor = Governor(PI_5, 4, note=notes.append)
+    feed(governor, 15, throttle_reason="under-voltage")
+    assert governor.before_step()[0] == 2  # at once one, and after ten seconds one more
+    assert "power supply" in notes[0] and sum("power supply" in note for note in notes) == 1
+
+
+def test_eco_takes_the_fewest_threads_that_are_nearly_as_fast():
+    found = {}
+    governor = Governor(PI_5, 4, Targets(eco=True), remember=found.update)
+    seconds = {1: 0.2, 2: 0.102, 3: 0.1, 4: 0.1}
+    for _ in range(4 * 13):
+        governor.after_step(1, seconds[governor.before_step()[0]])
+    assert governor.before_step() == (2, 0.0) and set(found) == {1, 2, 3, 4}
+    again = Governor(PI_5, 4, Targets(eco=True), speeds=found)
+    assert again.before_step() == (2, 0.0)  # without a probe
+
+
+def test_a_pause_is_a_share_of_the_step_and_outliers_are_not_believed():
+    plant = replace(PLANTS["pi-5"], ambient=60.0)
+    governor = Governor(plant.profile, 4, Targets(max_temp_c=70), speeds={1: 5, 2: 7, 3: 9, 4: 10})
+    Simulation(plant, governor).run(600)
+    duty = governor.setting.duty
+    assert duty < 1
+    for _ in range(100):
+        governor.after_step(1, 0.1)
+    assert governor.before_step()[1] == pytest.approx(0.1 * (1 / duty - 1), rel=1e-3)
+    governor.after_step(1, 60.0)  # the laptop's lid was closed
+    assert governor.before_step()[1] < 0.1 * 4.1 * (1 / duty - 1)
+    governor.after_step(256, 3.0)  # a prompt's batch
+    assert governor.before_step()[1] == pytest.approx(3.0 * (1 / duty - 1))
+
+
+def test_nothing_is_decided_while_nobody_asks_for_tokens():
+    governor = Governor(PI_5, 4, Targets(max_temp_c=60), speeds={1: 1, 2: 2, 3: 3, 4: 4})
+    feed(governor, 300, celsius=75.0, tokens=0)
+    assert governor.activity.changes == 0 and governor.activity.phase == "idle"
+
+
+@pytest.mark.parametrize(
+    "targets, values, why",
+    [
+        (Targets(battery_floor=20), {"battery_percent": 18.0, "battery_status": "Discharging"}, "18 %"),
+        (Targets(battery_floor=20), {"battery_percent": 18.0, "battery_status": "Charging"}, None),
+        (Targets(battery_floor=20), {"battery_percent": 21.0, "battery_status": "Discharging"}, None),
+        (Targets(), {"battery_percent": 1.0}, None),
+        (Targets(), {"temperature_c": 106.0}, "shuts down at 110"),
+    ],
+)  # fmt: skip
+def test_new_work_is_refused_with_a_reason(targets, values, why):
+    governor = Governor(PI_5, 4, targets)
+    assert governor.refusal is None
+    governor.observe(Sample(0.0, 0.0, values))
+    assert governor.refusal is None if why is None else why in governor.refusal
+
+
+@pytest.mark.parametrize(
+    "targets, reason",
+    [
+        (Targets(max_temp_c=70), "--max-temp"),
+        (Targets(max_watts=5), "--max-watts"),
+        (Targets(battery_floor=10), "--battery-floor"),
+    ],
+)
+def test_a_limit_on_what_nothing_measures_is_an_error(targets, reason):
+    with pytest.raises(DeviceError, match=reason):
+        check_possible(targets, Sample(0.0, 0.0), PI_5)
+    values = {"temperature_c": 50.0, "battery_percent": 50.0}
+    power = (Power("pmic", "board-rails", watts=3.0),)
+    check_possible(targets, Sample(0.0, 0.0, values, power), PI_5)
+
+
+def test_an_estimate_is_not_enough_for_a_limit_on_watts():
+    power = (Power("estimate", "model", joules=3.0),)
+    with pytest.raises(DeviceError, match="--max-watts"):
+        check_possible(Targets(max_watts=5), Sample(0.0, 0.0, {}, power), PI_5)
+
+
+def test_a_phone_is_governed_by_its_body():
+    phone = PROFILES["android"]
+    values = {"temperature_c": 85.0, "battery_c": 38.5}
+    assert governed_celsius(Sample(0.0, 0.0, values), phone) == 38.5
+    assert governed_celsius(Sample(0.0, 0.0, {"headroom": 0.85}), phone) == phone.limits.target_c
+    assert governed_celsius(Sample(0.0, 0.0, values), PI_5) == 85.0
