@@ -5,7 +5,6 @@ import itertools
 import platform
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,11 @@ from .kernels.layout import (
     TOKENS,
     YIELD,
 )
-from .libraries.library import Library
+from .libraries.library import Function, Library
 from .plan import Arena, Plan
 
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98}
 _generations = itertools.count(1, 2)  # of all teams: plans may change hands
-_SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 class Team:
@@ -53,8 +51,7 @@ class Team:
         self._set(SCRATCH_BYTES, scratch_bytes)
         self._set(ACTIVE, threads)
         self._set_system_calls()
-        self._step = _SIGNATURE(library.address("step"))
-        work = _SIGNATURE(library.address("work"))
+        self._step, work = library.function("step"), library.function("work")
         helpers = [
             threading.Thread(
                 target=_help,
@@ -100,9 +97,7 @@ class Team:
             self._set(FUTEX, number)
 
 
-def _help(
-    work: Callable[[int, int, int], None], memory: list[object], state: int, thread: int
-) -> None:
+def _help(work: Function, memory: list[object], state: int, thread: int) -> None:
     work(state, 0, thread)
 
 

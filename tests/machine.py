@@ -1,7 +1,7 @@
 """Run one kernel of a library from a test: buffers in, chunk by chunk, as the team would."""
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -12,29 +12,31 @@ from edge.runtime.libraries import cache, jit
 from edge.runtime.libraries.cpu import machine, runnable
 from edge.runtime.libraries.jit import Jit
 from edge.runtime.libraries.library import Library
+from edge.runtime.libraries.plain import NumpyLibrary
 from edge.runtime.libraries.prebuilt import Prebuilt
 
 _KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _LIBRARIES: dict[str, Library] = {}
-NUMBA, PREBUILT = "numba", "prebuilt"
+NUMBA, PREBUILT, NUMPY = "numba", "prebuilt", "numpy"
 
 
 def libraries() -> list[tuple[Target, str]]:
-    """Every target whose code this machine can run, by every way to get it."""
+    """Every target whose code this machine can run, by every way to get it; and NumPy."""
     sources = [NUMBA] * jit.available() + [PREBUILT]
     targets = [*runnable(), *(TARGETS[n] for n in ("aarch64-plain",) if machine() == "aarch64")]
-    return [
+    compiled = [
         (target, source)
         for target in targets
         for source in sources
         if source == NUMBA or target.name in SHIPPED
     ]
+    return [*compiled, (NumpyLibrary().target, NUMPY)]
 
 
 def library_for(target: Target, source: str) -> Library:
     name = f"{target.name}-{source}"
     if name not in _LIBRARIES:
-        _LIBRARIES[name] = Jit(target) if source == NUMBA else _prebuilt(target)
+        _LIBRARIES[name] = _SOURCES[source](target)
     return _LIBRARIES[name]
 
 
@@ -50,6 +52,13 @@ def _prebuilt(target: Target) -> Prebuilt:
             pytest.skip(str(error))
         library.build(target, path.parent)
     return Prebuilt(path, machine())
+
+
+_SOURCES: dict[str, Callable[[Target], Library]] = {
+    NUMBA: Jit,
+    PREBUILT: _prebuilt,
+    NUMPY: lambda target: NumpyLibrary(),
+}
 
 
 def aligned(array: np.ndarray, room: int = 0) -> np.ndarray:

@@ -19,9 +19,11 @@ from . import jit
 from .cpu import cpu_digest, host, machine, runnable
 from .jit import PASSED
 from .library import Library
+from .plain import NumpyLibrary
 from .prebuilt import FOLDER, Prebuilt
 
 PATIENCE_S = 120  # for a self-test on the slowest board
+NUMPY_SLOWDOWN = 50  # generating with SmolLM2 135M, against the compiled kernels on AVX-512
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Choice:
         """Why it is this one, in words."""
         if isinstance(self.library, Prebuilt):
             return f"the best for this processor that works here: {self.library.path}"
+        if isinstance(self.library, NumpyLibrary):
+            return _slow()
         if self.rejected:
             return "no prebuilt library works here"
         return "no library was built for this processor; Numba compiles here"
@@ -54,7 +58,8 @@ def choice() -> Choice:
     """This machine's kernels: prebuilt for its best target or a safer one, else by Numba.
 
     A prebuilt library is tested in a process of its own before its first use; the result is
-    remembered for this library and this CPU.  Raises LibraryError with every reason if none works.
+    remembered for this library and this CPU.  Where nothing is compiled NumPy works, and a
+    RuntimeWarning says so.
     """
     rejected: list[Rejected] = []
     for name, make in _candidates():
@@ -65,8 +70,16 @@ def choice() -> Choice:
             rejected.append(Rejected(name, str(error).removeprefix(f"{name}: ")))
         except LibraryError as error:
             rejected.append(Rejected(name, str(error).removeprefix(f"{name}: ")))
-    reasons = "; ".join(f"{r.name}: {r.reason}" for r in rejected) or f"none for {machine()}"
-    raise LibraryError(f"no kernels for this machine ({reasons}); pip install 'edge[jit]'")
+    warnings.warn(_slow(), RuntimeWarning, stacklevel=2)
+    return Choice(NumpyLibrary(), rejected)
+
+
+def _slow() -> str:
+    ahead = ", or edge compile on a desktop" if runnable() else ""
+    return (
+        f"no compiled kernels for this machine ({machine()}): running on NumPy, about "
+        f"{NUMPY_SLOWDOWN} times slower; pip install 'edge[jit]'{ahead}"
+    )
 
 
 def library() -> Library:

@@ -1,11 +1,14 @@
 """Where a kernel's address comes from: what the ways to have one share."""
 
+import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..kernels.target import Target
 
 Progress = Callable[[int, int], None]  # kernels compiled, of how many; about 1 s each
+Function = Callable[[int, int, int], None]
+SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
 def silent(done: int, total: int) -> None:
@@ -30,6 +33,10 @@ class Library:
         if name not in self._addresses:
             self.load([name])
         return self._addresses[name]
+
+    def function(self, name: str) -> Function:
+        """The same, to be called from Python."""
+        return SIGNATURE(self.address(name))
 
     def load(self, names: list[str]) -> None:
         """Make kernels ready.  Raises EdgeError if one cannot be had."""
