@@ -42,7 +42,7 @@ DOCUMENT = {
     "generation": {"temperature": 0.5},
 }
 LAYER = "layers.0."
-TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; every kind of code once
+TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; a format a matrix
     "chat_template.jinja": ("bytes", (len(TEMPLATE),)),
     "embedding.weight": ("int8", (VOCABULARY, HIDDEN)),
     LAYER + "attention.query.weight": ("int4-g32-offset", (32, HIDDEN)),
@@ -55,7 +55,6 @@ TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; ever
     LAYER + "attention_norm.weight": ("vector", (HIDDEN,)),
     LAYER + "feed_forward_norm.weight": ("vector", (HIDDEN,)),
     "output_norm.weight": ("vector", (HIDDEN,)),
-    "output.weight": ("int6-g256", (VOCABULARY, HIDDEN)),
 }
 
 
