@@ -85,6 +85,11 @@ class Sensors:
             return cls(found, missing)
         return cls(found, missing, again=lambda: probe(root, device))
 
+    def without(self, source: str) -> Sensors:
+        """The same without a source: one that disturbs what is timed."""
+        found = [sensor for sensor in self.found if sensor.source != source]
+        return Sensors(found, self.missing, self._unix, self._again)
+
     def sample(self, now: float) -> Sample:
         """From any thread."""
         with self._lock:

@@ -167,11 +167,9 @@ def throttle_reasons(sample: Sample) -> list[str] | None:
     if said is not None:
         known = True
         reasons += [] if said == "not throttled" else said.split(", ")
-    alarm = sample.number("under_voltage")
-    if alarm is not None:
-        known = True
-        if alarm and "under-voltage" not in reasons:
-            reasons.append("under-voltage")
+    if sample.number("under_voltage") and "under-voltage" not in reasons:
+        known = True  # no alarm, though, says nothing of heat
+        reasons.append("under-voltage")
     status = sample.text("thermal_status")
     if status is not None:
         known = True

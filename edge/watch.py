@@ -16,7 +16,7 @@ from edge.devices.sample import Sensors
 from edge.devices.window import Report
 from edge.errors import DeviceError
 from edge.runtime.generate import Answer
-from edge.runtime.kernels.library import cache_folder
+from edge.runtime.libraries.cache import folder as cache_folder
 
 if TYPE_CHECKING:
     from edge.runtime.model import Model

@@ -119,6 +119,7 @@ class Bench:
 
 def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
+    from edge.devices.sample import Sensors
     from edge.runtime.model import usable_cores
 
     threads = args.threads or [usable_cores()]
@@ -134,7 +135,8 @@ def command(args: argparse.Namespace) -> int:
         raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
     settings = {"threads": max(threads), "context": max(row.tokens for row in rows), "kv": args.kv}
     with opening.open_model(args.model, **settings) as model, Progress("measuring") as progress:
-        with Monitor(SAMPLE_S) as monitor:
+        # Asking Termux for the battery starts an app, which takes time and power itself.
+        with Monitor(SAMPLE_S, sensors=Sensors.of().without("termux")) as monitor:
             bench = Bench(model, rows, monitor)
             bench.repeat(progress, args.repetitions)
         progress.clear()

@@ -12,6 +12,7 @@ from edge.cli import monitor as monitor_verb
 from edge.cli.screen import Screen, sparkline
 from edge.devices.activity import IDLE
 from edge.devices.device import detect
+from edge.devices.root import Root
 from edge.devices.rows import COLUMNS, Rows
 from edge.devices.sample import Sensors
 from tests.devices import trees
@@ -61,6 +62,15 @@ def test_doctor_reads_well_without_sensors(cli, on):
 def test_run_tells_the_temperature(cli, cli_json, model, on):
     on("pi4")
     assert cli_json("run", model, "hi", "-n", "5")["temperature_c"] == 58.4
+    err = cli("run", model, "hi", "-n", "5")[2]
+    assert "58 °C" in err and "throttled" not in err  # there is no firmware to ask here
+
+
+def test_run_tells_that_nothing_throttled_where_the_firmware_says_so(cli, model, on, monkeypatch):
+    on("pi4")
+    monkeypatch.setattr(Root, "ioctl", trees.FakeRoot.ioctl)
+    monkeypatch.setattr(Root, "asked", [], raising=False)
+    monkeypatch.setattr(Root, "firmware", trees.firmware(), raising=False)
     assert "58 °C · not throttled" in cli("run", model, "hi", "-n", "5")[2]
 
 

@@ -207,6 +207,10 @@ def test_a_limit_on_what_nothing_measures_is_an_error(targets, reason):
     check_possible(targets, Sample(0.0, 0.0, values, power), PI_5)
 
 
+def test_a_phones_battery_may_answer_later():
+    check_possible(Targets(max_temp_c=40, battery_floor=5), Sample(0.0, 0.0), PROFILES["android"])
+
+
 def test_an_estimate_is_not_enough_for_a_limit_on_watts():
     power = (Power("estimate", "model", joules=3.0),)
     with pytest.raises(DeviceError, match="--max-watts"):

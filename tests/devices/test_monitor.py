@@ -59,6 +59,7 @@ def test_throttling_is_told_in_seconds_and_words():
         ({"under_voltage": 1.0}, "under-voltage 30 s"),
         ({"thermal_status": "severe"}, "thermal status severe 30 s"),
         ({"thermal_status": "none"}, "not throttled"),
+        ({"under_voltage": 0.0}, "throttling unknown"),  # it says nothing of heat
         ({"temperature_c": 40.0}, "throttling unknown"),
     ],
 )

@@ -297,6 +297,12 @@ def test_a_hwmon_that_changed_its_number_is_found_and_not_mistaken(fake):
     assert set(seen) == {None, 2919} and seen[-1] == 2919
 
 
+def test_a_source_can_be_left_out(fake):
+    sample = sensors(fake("laptop")).without("battery").sample(0.0)
+    assert [power.source for power in sample.power] == ["rapl"]
+    assert sample.text("battery_status") is None
+
+
 def test_files_are_opened_once(fake):
     root = fake("laptop")
     found = sensors(root)
