@@ -16,7 +16,7 @@ DATA = os.environ.get("EDGE_TEST_DATA", "").split(os.pathsep)
 DATA += [str(CHECKOUT / ".cache"), str(CHECKOUT.parent / "shared" / "data" / "models")]
 
 
-@pytest.fixture(params=machine.libraries(), ids=lambda library: f"{library[0].name}-{library[1]}")
+@pytest.fixture(params=machine.libraries(), ids=machine.shown)
 def kernels(request):
     """A kernel library, for each target that this machine can run and each way to get it."""
     return machine.library_for(*request.param)

@@ -33,8 +33,13 @@ def libraries() -> list[tuple[Target, str]]:
     return [*compiled, (NumpyLibrary().target, NUMPY)]
 
 
+def shown(library: tuple[Target, str]) -> str:
+    """A library as the name of a test has it."""
+    return f"{library[0].name}-{library[1]}"
+
+
 def library_for(target: Target, source: str) -> Library:
-    name = f"{target.name}-{source}"
+    name = shown((target, source))
     if name not in _LIBRARIES:
         _LIBRARIES[name] = _SOURCES[source](target)
     return _LIBRARIES[name]

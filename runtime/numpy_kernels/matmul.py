@@ -94,10 +94,10 @@ def _by_row(matrix: Tiles, tiles: range) -> _Product:
 
     def product(x: _Inputs) -> np.ndarray:
         q = x.codes(matrix.columns)
-        total = np.float64(0)
+        total = np.zeros((x.count, codes.shape[1]))  # float64: exact beyond 2**24
         for begin in range(0, matrix.columns, EXACT_COLUMNS):
             part = slice(begin, begin + EXACT_COLUMNS)
-            total = total + q[:, part] @ codes[part]
+            total += q[:, part] @ codes[part]
         sums: np.ndarray = total.astype(np.float32)
         sums *= tensor.scales.T * x.scales(1)
         return sums
