@@ -22,7 +22,7 @@ $(VENV)/ready: pyproject.toml
 $(MODEL): | setup
 	$(BIN)/python benchmarks/fetch_model.py $(MODEL)
 
-.cache/smollm2.edge: $(MODEL)
+.cache/smollm2.edge: $(MODEL) edge/format/spec.py
 	$(BIN)/edge export $(MODEL) -o $@ --quant keep
 
 demo: .cache/smollm2.edge

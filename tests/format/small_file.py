@@ -143,7 +143,7 @@ def one_tensor(form: str, shape: list[int], size: int, data: bytes = b"") -> Pie
     settings = {"config": config.to_json(CONFIG)}
     document = json.loads(json.dumps(DOCUMENT | settings))
     declared = {"w": {"format": form, "shape": shape, "sha256": "0" * 64, "error": None}}
-    return Pieces(header, document | {"version": 1, "layout": 1, "tensors": declared}, data)
+    return Pieces(header, document | {"version": 1, "layout": 2, "tensors": declared}, data)
 
 
 def framed(header: bytes, data: bytes) -> bytes:
