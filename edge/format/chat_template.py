@@ -61,18 +61,20 @@ class ChatTemplate:
         return _texts(tree) | {node.data for node in tree.find_all(nodes.TemplateData)}
 
     def operands(self) -> set[str]:
-        """Those of them that it compares with, or calls something with."""
+        """Those of them that it compares with, calls something with, or gives a name."""
         from jinja2 import nodes
 
         tree = self._environment.parse(self._source)
-        users = tree.find_all((nodes.Compare, nodes.Call, nodes.Filter))
-        return {text for user in users for text in _texts(user)}
+        users = list(tree.find_all((nodes.Compare, nodes.Call, nodes.Filter)))
+        named = [n.node for n in tree.find_all(nodes.Assign) if isinstance(n.node, nodes.Const)]
+        return {text for node in [*users, *named] for text in _texts(node)}
 
 
 def _texts(node: jinja2.nodes.Node) -> set[str]:
     from jinja2 import nodes
 
-    return {const.value for const in node.find_all(nodes.Const) if isinstance(const.value, str)}
+    consts = [node] if isinstance(node, nodes.Const) else node.find_all(nodes.Const)
+    return {const.value for const in consts if isinstance(const.value, str)}
 
 
 def _environment() -> jinja2.Environment:

@@ -142,9 +142,11 @@ def _extended(
 
 
 def _variants(messages: list[Message], texts: Iterable[str]) -> Iterator[list[Message]]:
-    """The conversation, also padded, and with these texts in contents."""
+    """The conversation, also padded, and if it is short with these texts in contents."""
     yield messages
     yield conversation([message["role"] for message in messages], PADDING)
+    if len(messages) > PROBE:
+        return
     for text, roles in product(texts, (("user",), ("assistant",), ROLES)):
         yield replaced(messages, f"x{text}y", roles)
 
