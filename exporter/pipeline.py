@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import DoesNotFit
+from edge.format.chat_pattern import PATTERN
+from edge.format.chat_template import TEMPLATE
 from edge.format.writer import EdgeWriter
 
-from . import report
+from . import chat, report
 from .architectures import Lowered, lower
 from .destination import check_disk, check_not_source, check_place
 from .recipe import Recipe, parse
@@ -46,8 +48,8 @@ def export(
         source = open_source(source)
     model, tokenizer = lower(source), source.tokenizer()
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
-    with EdgeWriter(output, tensors=len(model.tensors) + 2) as writer:
-        _add_tokenizer(writer, tokenizer)
+    with EdgeWriter(output, tensors=len(model.tensors) + 3) as writer:
+        chatting = _add_tokenizer(writer, tokenizer)
         _add_tensors(Store(writer, source, recipe, force), model, progress)
         writer.document = _document(source, model, recipe, tokenizer)
     return ExportReport(
@@ -57,16 +59,22 @@ def export(
         recipe=str(recipe),
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
-        notes=model.notes + report.notes(recipe, writer.infos),
+        chat=chatting.kind,
+        notes=model.notes + report.notes(recipe, writer.infos) + chatting.notes,
     )
 
 
-def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> None:
+def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat.Found:
     if tokenizer is None:
-        return
+        return chat.NOTHING
     writer.add_bytes("tokenizer.json", tokenizer.json)
-    if tokenizer.chat_template:
-        writer.add_bytes("chat_template.jinja", tokenizer.chat_template.encode())
+    if not tokenizer.chat_template:
+        return chat.NOTHING
+    writer.add_bytes(TEMPLATE, tokenizer.chat_template.encode())
+    found = chat.find(tokenizer)
+    if found.pattern is not None:
+        writer.add_bytes(PATTERN, found.pattern.to_json())
+    return found
 
 
 def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:

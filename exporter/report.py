@@ -20,6 +20,7 @@ class ExportReport:
     recipe: str
     seconds: float
     tensors: tuple[TensorInfo, ...]
+    chat: str = "plain"  # "pattern", or "jinja2" if a chat needs that; "plain" has no template
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -30,6 +31,7 @@ class ExportReport:
             "bits_per_weight": round(self.bits_per_weight, 4),
             "recipe": self.recipe,
             "seconds": round(self.seconds, 3),
+            "chat": self.chat,
             "tensors": [_tensor(info) for info in self.tensors],
         }
 

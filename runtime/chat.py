@@ -5,54 +5,44 @@ one: before rendering, MARK goes behind the first character of every special tok
 spells out, so that the rendered text has only the template's own; encoding leaves the marks out.
 What is not special to the tokenizer (Qwen's "<think>") passes: it is text to the model as well.
 
-Templates come with models and are programs, so they run in Jinja's sandbox, as in transformers:
-no files, no imports, no attributes that begin with an underscore, bounded source and output.
+A template is a program and needs jinja2.  Where that is not installed, the pattern that `edge export`
+has found in the template (edge/format/chat_pattern.py) writes the same.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from edge.errors import EdgeError, FormatError
+from edge.format.chat_pattern import NEEDS_JINJA, PATTERN, ChatPattern
+from edge.format.chat_template import MARK, TEMPLATE, ChatTemplate, Message
 from edge.format.reader import EdgeFile
 
 from .tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    import jinja2
+__all__ = ["ChatFormat", "Message"]
 
-TEMPLATE = "chat_template.jinja"
-MARK = "\U000f0edc"  # a private use character: no text means anything by it
 ROLE = re.compile(r"[\w-]{1,64}")  # a word: templates build special tokens from it
-MAX_SOURCE, MAX_OUTPUT = 2**18, 2**24  # characters
 PLAIN_STOPS = ("\nUser:",)
-
-Message = Mapping[str, Any]  # {"role": ..., "content": ...}
 
 
 class ChatFormat:
     """Messages -> token ids.  `stops` are strings that end an answer besides the end tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, template: str | None = None):
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | ChatPattern | None = None):
         self._tokenizer = tokenizer
-        self._template = _compile(template) if template is not None else None
+        self._template = template
         self.stops = PLAIN_STOPS if template is None else ()
         spelled = "|".join(re.escape(s) for s in tokenizer.special.values() if len(s) > 1)
         self._special = re.compile(f"(?=(?:{spelled}))(.)") if spelled else None
 
     @classmethod
     def of(cls, file: EdgeFile, tokenizer: Tokenizer) -> ChatFormat:
-        """The file's format.  Raises FormatError if its template is broken."""
-        if TEMPLATE not in file:
-            return cls(tokenizer)
-        try:
-            return cls(tokenizer, file.read_bytes(TEMPLATE).decode())
-        except (FormatError, UnicodeDecodeError) as error:
-            raise FormatError(f"{file.path}: {TEMPLATE}: {error}") from None
+        """The file's format.  Raises FormatError if its template is broken, EdgeError if only
+        jinja2 can render it and that is not installed."""
+        return cls(tokenizer, _template(file) if TEMPLATE in file else None)
 
     @property
     def has_template(self) -> bool:
@@ -70,16 +60,10 @@ class ChatFormat:
         """The text of a conversation.  Raises EdgeError if the template refuses the messages."""
         if self._template is None:
             return _plain(messages)
-        spelling = self._tokenizer.spelling
-        pieces = self._template.generate(
-            messages=messages,
-            add_generation_prompt=True,
-            bos_token=spelling(self._tokenizer.bos),
-            eos_token=spelling(next(iter(self._tokenizer.eos), None)),
-            tools=None,
-            documents=None,
-        )
-        return "".join(_guarded(pieces))
+        if isinstance(self._template, ChatPattern):
+            return self._template.render(messages)
+        spelling, eos = self._tokenizer.spelling, next(iter(self._tokenizer.eos), None)
+        return self._template.render(messages, spelling(self._tokenizer.bos), spelling(eos))
 
     def _marked(self, message: Message) -> dict[str, Any]:
         """The message with MARK inside special tokens that its texts spell out."""
@@ -102,72 +86,14 @@ def _plain(messages: Sequence[Message]) -> str:
     return "".join(lines) + "Assistant:"
 
 
-def _compile(source: str) -> jinja2.Template:
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    if len(source) > MAX_SOURCE:
-        raise FormatError(f"template of {len(source)} characters, expected at most {MAX_SOURCE}")
-
-    class Environment(ImmutableSandboxedEnvironment):
-        """Multiplication is looked at first: it can make gigabytes of one character."""
-
-        intercepted_binops = frozenset(["*", "**"])
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            sizes = [len(x) if isinstance(x, str | list | tuple) else abs(x) for x in (left, right)]
-            if operator == "**" or sizes[0] * sizes[1] > MAX_OUTPUT:
-                raise EdgeError(f"the chat template computes something huge ({operator})")
-            return super().call_binop(context, operator, left, right)
-
-    environment = Environment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _refuse
-    environment.globals["strftime_now"] = _now
+def _template(file: EdgeFile) -> ChatTemplate | ChatPattern:
     try:
-        return environment.from_string(source)
-    except (TemplateError, RecursionError, ValueError, ArithmeticError, MemoryError) as error:
-        raise FormatError(f"not a valid Jinja template: {error}") from None
-
-
-def _guarded(pieces: Iterator[str]) -> Iterator[str]:
-    """Pieces of a rendering, up to MAX_OUTPUT; what goes wrong inside becomes an EdgeError."""
-    from jinja2 import TemplateError
-
-    size = 0
-    try:
-        for piece in pieces:
-            size += len(piece)
-            if size > MAX_OUTPUT:
-                raise EdgeError(f"the chat template writes more than {MAX_OUTPUT} characters")
-            yield piece
-    except (*_TEMPLATE_ERRORS, TemplateError) as error:
-        message = str(error) or type(error).__name__
-        raise EdgeError(f"the model's chat template refuses the messages: {message}") from None
-
-
-_TEMPLATE_ERRORS = (  # any of Python's operators can fail in a template
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-
-
-def _to_json(value: Any, **options: Any) -> str:
-    """Without jinja2's own escaping of HTML, as in transformers."""
-    return json.dumps(value, **({"ensure_ascii": False} | options))
-
-
-def _refuse(message: str) -> None:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)
-
-
-def _now(format: str) -> str:
-    return datetime.now().strftime(format)
+        return ChatTemplate(file.read_bytes(TEMPLATE).decode())
+    except ModuleNotFoundError as error:
+        if error.name != "jinja2":
+            raise
+    except (FormatError, UnicodeDecodeError) as error:
+        raise FormatError(f"{file.path}: {TEMPLATE}: {error}") from None
+    if PATTERN in file:
+        return ChatPattern.from_json(file.read_bytes(PATTERN), f"{file.path}: {PATTERN}")
+    raise EdgeError(f"{file.path}: the model's chat template needs jinja2: {NEEDS_JINJA}")

@@ -43,7 +43,12 @@ def tokenizer() -> Tokenizer:
 
 
 def write(
-    path: Path, *, seed: int = 0, template: str | None = TEMPLATE, generation: dict | None = None
+    path: Path,
+    *,
+    seed: int = 0,
+    template: str | None = TEMPLATE,
+    pattern: bytes | None = None,
+    generation: dict | None = None,
 ) -> Path:
     random = np.random.default_rng(seed)
     with EdgeWriter(path, tensors=32) as writer:
@@ -55,6 +60,8 @@ def write(
         writer.add_bytes("tokenizer.json", tokenizer().to_str().encode())
         if template is not None:
             writer.add_bytes("chat_template.jinja", template.encode())
+        if pattern is not None:
+            writer.add_bytes("chat_pattern.json", pattern)
         writer.document = {
             "kind": "decoder",
             "config": CONFIG,

@@ -12,6 +12,12 @@ from . import opening, quantities
 if TYPE_CHECKING:
     from edge.format.reader import EdgeFile
 
+CHATS = {
+    "pattern": "by the file's pattern, without jinja2",
+    "jinja2": "needs jinja2: pip install jinja2",
+    "plain": "in plain words: the model has no template",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     opening.add_model(parser)
@@ -47,8 +53,19 @@ def describe(file: EdgeFile) -> dict[str, Any]:
         "context_length": file.config.context,
         "recipe": file.document["recipe"],
         "source": file.document["source"],
+        "chat": _chat(file),
         "memory": asdict(memory),
     }
+
+
+def _chat(file: EdgeFile) -> str:
+    """What renders a chat: the file's "pattern", "jinja2", or "plain" words without a template."""
+    from edge.format.chat_pattern import PATTERN
+    from edge.format.chat_template import TEMPLATE
+
+    if TEMPLATE not in file:
+        return "plain"
+    return "pattern" if PATTERN in file else "jinja2"
 
 
 def _formats(file: EdgeFile) -> dict[str, int]:
@@ -73,6 +90,7 @@ def _rows(file: EdgeFile, document: dict[str, Any]) -> list[tuple[str, str]]:
         ("size", quantities.size(file.size)),
         ("formats", formats),
         ("recipe", f"{document['recipe']}, from {document['source'].get('name', 'unknown')}"),
+        ("chat", CHATS[document["chat"]]),
         ("memory", _memory_line(memory)),
         ("on this device", _fit(memory, c.context)),
     ]

@@ -24,7 +24,7 @@ class Header:
         self.where = where
         self.data_start = 8 + len(raw)
         self.data_size = size - self.data_start
-        entries = self._object(_parse(raw, where, "header"), "header")
+        entries = self._object(parse(raw, where, "header"), "header")
         self.document = self._edge_document(entries.pop("__metadata__", {}))
         self._check_document()
         self.tensors = self._check_tensors(entries)
@@ -54,7 +54,7 @@ class Header:
             )
         if len(metadata) > 1:
             self._fail(f"__metadata__: expected 'edge' alone, found {sorted(metadata)!r:.60}")
-        return self._object(_parse(text, self.where, "edge document"), "edge document")
+        return self._object(parse(text, self.where, "edge document"), "edge document")
 
     def _check_document(self) -> None:
         document = self.document
@@ -186,7 +186,7 @@ def _are_sizes(values: list[Any]) -> bool:
 # --- strict JSON ----------------------------------------------------------------------------------
 
 
-def _parse(text: bytes | str, where: str, what: str) -> Any:
+def parse(text: bytes | str, where: str, what: str) -> Any:
     """JSON without double keys, infinities, numbers beyond 64 bits, or deep nesting."""
     try:
         text = text.decode() if isinstance(text, bytes) else text

@@ -21,7 +21,8 @@ An .edge file is a safetensors file with stricter rules:
 
 A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" (float32,
 padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape` is without padding.
-`tokenizer.json` and `chat_template.jinja` are tensors of bytes.
+`tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
+chat_pattern.py) are tensors of bytes.
 
 JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source and
 architecture are lines of text, free of control characters.  The limits are below.

@@ -33,7 +33,7 @@ def test_show_has_the_contracts_keys(cli_json, model):
     document = cli_json("show", model)
     assert list(document) == [
         "kind", "architecture", "parameters", "bytes", "bits_per_weight", "formats",
-        "context_length", "recipe", "source", "memory",
+        "context_length", "recipe", "source", "chat", "memory",
     ]  # fmt: skip
     assert list(document["memory"]) == ["weights", "kv_per_token", "arena"]
     assert document["bytes"] == Path(model).stat().st_size
@@ -191,7 +191,7 @@ def test_export_has_the_contracts_keys(cli_json, tmp_path, verb):
     output = tmp_path / "out.edge"
     document = cli_json(verb, GOLDEN / "smollm2", "-o", output, "--quant", "int8")
     assert list(document) == [
-        "output", "bytes", "bits_per_weight", "recipe", "seconds", "tensors",
+        "output", "bytes", "bits_per_weight", "recipe", "seconds", "chat", "tensors",
     ]  # fmt: skip
     assert list(document["tensors"][0]) == ["name", "format", "shape", "bytes", "error"]
     assert document["bytes"] == output.stat().st_size

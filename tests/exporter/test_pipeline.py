@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_model
 
 from edge.errors import DoesNotFit, RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.sources import Generation, TokenizerFiles
+from edge.format.chat_pattern import ChatPattern
 from edge.format.formats import QuantizedTensor, WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
@@ -107,7 +109,8 @@ def test_an_ordinary_model_becomes_ternary_only_by_force(tmp_path):
 
 
 def test_the_header_says_what_the_model_is(tmp_path):
-    tokenizer = TokenizerFiles(b'{"version": "1.0"}', "{{ messages }}", None, (2, 5), False)
+    json = tiny_model.tokenizer().to_str().encode()
+    tokenizer = TokenizerFiles(json, "{{ messages }}", None, (2, 5), False)
     source = golden("smollm2")
     source.tokenizer_files = tokenizer
     source.generation = Generation(temperature=0.7, top_k=20)
@@ -123,6 +126,30 @@ def test_the_header_says_what_the_model_is(tmp_path):
     assert file.read_bytes("chat_template.jinja") == b"{{ messages }}"
 
 
+@pytest.mark.parametrize(
+    "template, chat, note",
+    [
+        (tiny_model.TEMPLATE, "pattern", None),
+        ("{{ messages }}", "jinja2", "needs jinja2 on the device: it changes white space"),
+        ("{% if %}", "jinja2", "needs jinja2 on the device: it is not a valid Jinja template"),
+        (None, "plain", None),
+    ],
+)
+def test_the_report_says_what_a_chat_needs(tmp_path, template, chat, note):
+    source, json = golden("smollm2"), tiny_model.tokenizer().to_str().encode()
+    source.tokenizer_files = TokenizerFiles(json, template, 256, (257,), True)
+    report = export(source, tmp_path / "model.edge", quant="int4", group=64)
+    file = EdgeFile(tmp_path / "model.edge")
+    assert report.chat == report.to_json()["chat"] == chat
+    assert ("chat_pattern.json" in file) == (chat == "pattern")
+    assert [n for n in report.notes if "chat" in n] == [
+        n for n in report.notes if note and note in n
+    ]
+    if chat == "pattern":
+        pattern = ChatPattern.from_json(file.read_bytes("chat_pattern.json"), "model.edge")
+        assert pattern.render([{"role": "user", "content": "hi"}]).startswith("<|begin|><|user|>hi")
+
+
 def test_a_model_without_a_tokenizer_says_so(tmp_path):
     export(tiny_llama(), tmp_path / "model.edge")
     file = EdgeFile(tmp_path / "model.edge")
@@ -134,7 +161,7 @@ def test_the_report_is_the_document_of_the_command(tmp_path):
     output = tmp_path / "model.edge"
     report = export(golden("smollm2"), output, quant="int8")
     document = json.loads(json.dumps(report.to_json()))
-    keys = {"output", "bytes", "bits_per_weight", "recipe", "seconds", "tensors"}
+    keys = {"output", "bytes", "bits_per_weight", "recipe", "seconds", "chat", "tensors"}
     assert document.keys() == keys
     assert document["output"] == str(output)
     assert document["bytes"] == output.stat().st_size
