@@ -1,6 +1,8 @@
 """A float matrix onto the grid of a weight format, and how far that moves it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,33 +16,44 @@ from .scales import scale_method
 
 @dataclass(frozen=True)
 class Method:
-    """How a matrix is stored; float formats have neither scales nor rounding."""
+    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice."""
 
     format: WeightFormat
     scales: str = ""
     rounding: str = "rtn"
+    seed: int = 0
 
 
 def quantize(matrix: np.ndarray, method: Method) -> QuantizedTensor:
-    """float32 [rows, columns] on the method's grid, a block of rows at a time."""
+    """float32 [rows, columns] on the method's grid, blocks of rows side by side on all cores."""
     form = method.format
-    fit, round_ = scale_method(method.scales), rounding_method(method.rounding)
+    fit, round_ = scale_method(method.scales), rounding_method(method.rounding, method.seed)
     rows, columns = matrix.shape
     width = form.group or columns
     codes = np.empty((rows, columns), np.uint8)
     scales = np.empty((rows, -(-columns // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
-    for at in row_blocks(matrix.shape):
-        groups = _grouped(matrix[at], width)
+
+    def block(at: slice) -> None:
+        groups = grouped(matrix[at], width)
         scales[at], fitted = fit(groups, form)
         if offsets is not None:
             offsets[at] = fitted
-        block = round_(groups, scales[at], fitted, form)
-        codes[at] = block.reshape(len(block), -1)[:, :columns]
+        rounded = round_(groups, scales[at], fitted, form)
+        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
+
+    _on_all_cores(block, row_blocks(matrix.shape))
     return QuantizedTensor(form, codes, scales, offsets)
 
 
-def _grouped(block: np.ndarray, width: int) -> np.ndarray:
+def _on_all_cores(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+    """NumPy lets other threads run while it computes."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for _ in pool.map(work, blocks):
+            pass
+
+
+def grouped(block: np.ndarray, width: int) -> np.ndarray:
     """float32 [rows, groups, width]; the last column is repeated to fill the last group."""
     missing = -block.shape[1] % width
     if missing:

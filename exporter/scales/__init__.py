@@ -14,8 +14,14 @@ from edge.format.formats import WeightFormat
 
 from .absmax import absmax
 from .absmean import absmean
+from .aciq import aciq
+from .hqq import hqq
+from .kl import kl
 from .minmax import minmax
+from .mse import mse
+from .percentile import percentile
 from .signed_absmax import signed_absmax
+from .twn import twn
 
 
 class ScaleMethod(Protocol):
@@ -29,6 +35,12 @@ SCALES: dict[str, ScaleMethod] = {
     "absmean": absmean,
     "minmax": minmax,
     "signed_absmax": signed_absmax,
+    "percentile": percentile,
+    "mse": mse,
+    "aciq": aciq,
+    "kl": kl,
+    "hqq": hqq,
+    "twn": twn,
 }
 
 
