@@ -4,14 +4,17 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
 from .rounding import rounding_method
+from .rounding.gptq import gptq
 from .rows import row_blocks, rows_of
 from .scales import scale_method
+from .scales.clip import clip
 
 
 @dataclass(frozen=True)
@@ -23,27 +26,57 @@ class Method:
     rounding: str = "rtn"
     seed: int = 0
 
+    @property
+    def needs_data(self) -> bool:
+        return self.rounding == "gptq" or self.scales == "clip"
 
-def quantize(matrix: np.ndarray, method: Method) -> QuantizedTensor:
-    """float32 [rows, columns] on the method's grid, blocks of rows side by side on all cores."""
-    form = method.format
-    fit, round_ = scale_method(method.scales), rounding_method(method.rounding, method.seed)
-    rows, columns = matrix.shape
-    width = form.group or columns
-    codes = np.empty((rows, columns), np.uint8)
-    scales = np.empty((rows, -(-columns // width)), np.float32)
+
+def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
+    """float32 [rows, columns] on the method's grid, blocks of rows side by side on all cores.
+
+    `h`: second moments of the matrix's input [columns, columns], for methods that need data.
+    """
+    scales, offsets = _scales(matrix, method, h)
+    if method.rounding == "gptq":
+        assert h is not None
+        codes = gptq(matrix, scales, offsets, method.format, h)
+    else:
+        codes = _codes(matrix, scales, offsets, method)
+    return QuantizedTensor(method.format, codes, scales, offsets)
+
+
+def _scales(
+    matrix: np.ndarray, method: Method, h: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    form, width = method.format, method.format.group or matrix.shape[1]
+    fit = partial(clip, h=h) if method.scales == "clip" else scale_method(method.scales)
+    scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
 
     def block(at: slice) -> None:
-        groups = grouped(matrix[at], width)
-        scales[at], fitted = fit(groups, form)
+        scales[at], fitted = fit(grouped(matrix[at], width), form)
         if offsets is not None:
             offsets[at] = fitted
+
+    _on_all_cores(block, row_blocks(matrix.shape))
+    return scales, offsets
+
+
+def _codes(
+    matrix: np.ndarray, scales: np.ndarray, offsets: np.ndarray | None, method: Method
+) -> np.ndarray:
+    form, (rows, columns) = method.format, matrix.shape
+    round_ = rounding_method(method.rounding, method.seed)
+    codes = np.empty((rows, columns), np.uint8)
+
+    def block(at: slice) -> None:
+        groups = grouped(matrix[at], form.group or columns)
+        fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
         codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
     _on_all_cores(block, row_blocks(matrix.shape))
-    return QuantizedTensor(form, codes, scales, offsets)
+    return codes
 
 
 def _on_all_cores(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
