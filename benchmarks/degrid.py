@@ -42,7 +42,9 @@ class Degridded:
         return self._source.shape(name)
 
     def read(self, name: str) -> np.ndarray:
-        return self._weights.read(self._ours[name]) if name in self._ours else self._source.read(name)
+        return (
+            self._weights.read(self._ours[name]) if name in self._ours else self._source.read(name)
+        )
 
     def kept(self, name: str) -> None:
         return None

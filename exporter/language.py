@@ -28,6 +28,36 @@ WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
 
+METHODS = {
+    "awq": "scales channels by what passes through them; needs --calib.",
+    "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
+    "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",
+    "minmax": "scale and offset from the smallest and largest weight: int4's plain way.",
+    "absmax": "scale from the largest magnitude: int8's plain way.",
+    "signed_absmax": "the same, all 16 levels in use (Q4_0).",
+    "percentile": "cuts a row's few largest weights off.",
+    "mse": "the range of least squared error.",
+    "aciq": "the range that is best for a bell or a Laplace curve.",
+    "kl": "the range whose histogram changes least.",
+    "hqq": "an offset that leaves outliers alone (half-quadratic).",
+    "clip": "the range of least output error; needs --calib.",
+    "absmean": "BitNet's scale of ternary weights.",
+    "twn": "the best scale of ternary weights.",
+    "rtn": "rounds to nearest.",
+    "stochastic": "rounds up with the probability of the remainder.",
+    "gptq": "later columns make up for a column's rounding error; needs --calib.",
+}
+
+
+def describe() -> list[str]:
+    """The language and its methods, a line each, for `--quant list`."""
+    head = (
+        "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
+        "int4 that recommends an int8 KV cache. The methods:"
+    )
+    return [head] + [f"{name:17}{text}" for name, text in METHODS.items()]
+
+
 def parse(text: str, group: int | None = None) -> Recipe:
     """The recipe `text` says, "int4" or "int4-g64:hqq"; `group` says the same as -gN.
 
@@ -113,18 +143,23 @@ def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
 def _with(recipe: Recipe, methods: list[str]) -> Recipe:
     if not methods:
         return recipe
+    if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
+        return replace(recipe, inexact=_with_all(recipe.inexact, methods))
     if recipe.keeps or recipe.body.format.is_float:
         raise RecipeError(
             f"recipe {recipe.name!r} leaves weights as they are; {methods[0]!r} cannot help"
         )
     transforms = tuple(m for m in methods if m in TRANSFORMS)
-    body = recipe.body
-    for method in methods:
-        if method in SCALES:
-            body = _with_scales(body, method)
-        elif method in ROUNDING:
-            body = replace(body, rounding=method)
-    return replace(recipe, body=body, transforms=transforms)
+    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+
+
+def _with_all(method: Method, names: list[str]) -> Method:
+    for name in names:
+        if name in SCALES:
+            method = _with_scales(method, name)
+        elif name in ROUNDING:
+            method = replace(method, rounding=name)
+    return method
 
 
 def _with_scales(method: Method, scales: str) -> Method:

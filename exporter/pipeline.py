@@ -59,7 +59,7 @@ def export(
         check_not_source(output, Path(source))
         source = open_source(source)
     model, tokenizer = lower(source), source.tokenizer()
-    _check_rules(recipe, model)
+    check_rules(recipe, model)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
     weights, statistics = Weights(source, model), None
     if recipe.needs_data and calib is not None:
@@ -91,7 +91,8 @@ def _check_data(recipe: Recipe, calib: object) -> None:
         )
 
 
-def _check_rules(recipe: Recipe, model: Lowered) -> None:
+def check_rules(recipe: Recipe, model: Lowered) -> None:
+    """Raises RecipeError for a rule that no matrix fits."""
     names = [t.name.removesuffix(".weight") for t in model.tensors if len(t.shape) == 2]
     for glob, _ in recipe.rules:
         if not fnmatch.filter(names, glob):

@@ -1,7 +1,7 @@
 """A float matrix onto the grid of a weight format, and how far that moves it."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,10 @@ class Method:
     @property
     def needs_data(self) -> bool:
         return self.rounding == "gptq" or self.scales == "clip"
+
+    def without_data(self) -> "Method":
+        """The plain method of the same format."""
+        return Method(self.format, "minmax" if self.format.offset else "absmax")
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
@@ -58,7 +62,7 @@ def _scales(
         if offsets is not None:
             offsets[at] = fitted
 
-    _on_all_cores(block, row_blocks(matrix.shape))
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
     return scales, offsets
 
 
@@ -75,12 +79,15 @@ def _codes(
         rounded = round_(groups, scales[at], fitted, form)
         codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
-    _on_all_cores(block, row_blocks(matrix.shape))
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
     return codes
 
 
-def _on_all_cores(work: Callable[[slice], None], blocks: Iterable[slice]) -> None:
+def _on_all_cores(work: Callable[[slice], None], blocks: list[slice]) -> None:
     """NumPy lets other threads run while it computes."""
+    if len(blocks) == 1:
+        work(blocks[0])
+        return
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for _ in pool.map(work, blocks):
             pass

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
+from .architectures.placement import Placement
 from .quantize import Method
+from .sources import Source
 
 NEED_DATA = {"awq", "smooth"}  # of the transforms
 ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers between them
@@ -43,6 +45,13 @@ class Recipe:
     def rule(self, tensor: str) -> Method | None:
         name = tensor.removesuffix(".weight")
         return next((method for glob, method in self.rules if fnmatchcase(name, glob)), None)
+
+    def kept(self, tensor: Placement, source: Source) -> QuantizedTensor | None:
+        """The tensor on its source's grid, if the recipe keeps such grids."""
+        if not self.keeps or self.rule(tensor.name) is not None:
+            return None
+        kept = tensor.kept(source)
+        return kept if kept is not None and kept.format.kind in self.keeps else None
 
     @property
     def needs_data(self) -> bool:

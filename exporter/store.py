@@ -1,7 +1,7 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,9 +47,8 @@ class Store:
             self.writer.add_matrix(tensor.name, *self._quantized(tensor))
 
     def _kept(self, tensor: Placement) -> QuantizedTensor | None:
-        """The tensor on its source's grid, if the recipe keeps such grids."""
-        kept = tensor.kept(self.weights.source) if self._keeps(tensor) else None
-        if kept is None or kept.format.kind not in self.recipe.keeps:
+        kept = self.recipe.kept(tensor, self.weights.source)
+        if kept is None:
             return None
         for part in (kept.scales, kept.offsets):
             if part is not None and not np.isfinite(part).all():
@@ -74,7 +73,7 @@ class Store:
         factor = self.weights.columns_factor(name)
         h = scaled(self.statistics.fit(name).balanced, factor)
         stored = quantize(matrix, method, h)
-        blind = without_data(method)
+        blind = method.without_data()
         plain = quantize(matrix, blind)
         held_out = scaled(self.statistics.held_out(name).balanced, factor)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
@@ -90,9 +89,6 @@ class Store:
             raise RecipeError(f"tensor {tensor.source!r} has weights beyond {form}; use float32")
         self.writer.add_float_matrix(tensor.name, matrix, form.kind, error)
 
-    def _keeps(self, tensor: Placement) -> bool:
-        return bool(self.recipe.keeps) and self.recipe.rule(tensor.name) is None
-
     def _check_forced(self, tensor: Placement) -> None:
         if not self.force:
             raise RecipeError(
@@ -100,12 +96,6 @@ class Store:
                 f"{self.recipe.body.format}, and rounding it would ruin the model; "
                 "choose int8 or int4 (or --force it)"
             )
-
-
-def without_data(method: Method) -> Method:
-    """The plain method of the same format."""
-    scales = "minmax" if method.format.offset else "absmax"
-    return replace(method, scales=scales, rounding="rtn")
 
 
 def _measured(matrix: np.ndarray, method: Method) -> tuple[QuantizedTensor, float]:

@@ -9,8 +9,8 @@ from ..recipe import Recipe
 from ..weights import Weights
 from .folds import Fold, folds
 
-EXPONENTS = np.linspace(0, 1, 21)
-ROWS = 256  # of a matrix, spread evenly, stand for all: the error is a sum over rows
+EXPONENTS = np.linspace(0, 1, 11)
+ROWS = 128  # of a matrix, spread evenly, stand for all: the error is a sum over rows
 
 
 def awq(weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | None) -> None:
@@ -33,7 +33,7 @@ def _best(
     factor = weights.columns_factor(readers[0])
     h = scaled(moments.balanced, factor).astype(np.float32)
     size = moments.mean_size if factor is None else moments.mean_size / factor
-    matrices = [(_some_rows(weights.read(r)), recipe.method(r)) for r in readers]
+    matrices = [(_some_rows(weights.read(r)), recipe.method(r).without_data()) for r in readers]
     candidates = [_factors(fold.mean(size), alpha) for alpha in EXPONENTS]
     errors = [
         sum(_error(w, fold.spread(s), method, h) for w, method in matrices) for s in candidates
