@@ -13,7 +13,7 @@ from edge.format.formats import QuantizedTensor, WeightFormat
 from .rounding import rounding_method
 from .rounding.gptq import gptq
 from .rows import row_blocks, rows_of
-from .scales import scale_method
+from .scales import ScaleMethod, scale_method
 from .scales.clip import clip
 
 
@@ -53,7 +53,7 @@ def _scales(
     matrix: np.ndarray, method: Method, h: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     form, width = method.format, method.format.group or matrix.shape[1]
-    fit = partial(clip, h=h) if method.scales == "clip" else scale_method(method.scales)
+    fit = _fit(method.scales, h)
     scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
 
@@ -64,6 +64,13 @@ def _scales(
 
     _on_all_cores(block, list(row_blocks(matrix.shape)))
     return scales, offsets
+
+
+def _fit(name: str, h: np.ndarray | None) -> ScaleMethod:
+    if name != "clip":
+        return scale_method(name)
+    assert h is not None
+    return partial(clip, h=h)
 
 
 def _codes(

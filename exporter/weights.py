@@ -68,4 +68,5 @@ class Weights:
 def _product(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     if a is None or b is None:
         return b if a is None else a
-    return a * b
+    product: np.ndarray = a * b
+    return product

@@ -5,6 +5,7 @@ The one place of the exporter that runs a model: through the runtime's float32 p
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,14 @@ def collect(
         return statistics
     hidden = statistics.hidden(first - 1) if first else _embedded(source, model, ids)
     for layer in range(first, layers):
-        done = layer * windows
-        seen = _run(
-            source, model, layer, hidden, lambda n, at=done: progress(at + n, windows * layers)
-        )
+        so_far = partial(_advance, progress, layer * windows, layers * windows)
+        seen = _run(source, model, layer, hidden, so_far)
         statistics.keep(layer, seen, hidden)
     return statistics
+
+
+def _advance(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
 def _embedded(source: Source, model: Lowered, ids: np.ndarray) -> np.ndarray:

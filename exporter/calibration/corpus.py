@@ -72,7 +72,7 @@ def _spread(ids: np.ndarray, tokenizer: TokenizerFiles, most: int, path: Path) -
         )
     count = min(most, available)
     starts = np.arange(count) * (len(ids) - WINDOW) // max(1, count - 1)
-    cut = ids[starts[:, None] + np.arange(WINDOW)]
+    cut: np.ndarray = ids[starts[:, None] + np.arange(WINDOW)]
     if tokenizer.add_bos and tokenizer.bos is not None:
         cut[:, 0] = tokenizer.bos
     return cut

@@ -59,7 +59,8 @@ class Statistics:
 
     def hidden(self, layer: int) -> np.ndarray:
         """float32 [windows, tokens, hidden] that come out of a layer."""
-        return np.load(self.folder / f"hidden-{layer}.npy")
+        states: np.ndarray = np.load(self.folder / f"hidden-{layer}.npy")
+        return states
 
     def keep(
         self, layer: int, groups: dict[tuple[str, ...], dict[str, Moments]], hidden: np.ndarray

@@ -58,12 +58,13 @@ def half_quadratic(
 
 def _shrink(x: np.ndarray, step: np.float32) -> np.ndarray:
     """sign(x) * relu(|x| - step * |x|**(p - 1)), the proximal operator of the norm."""
-    size = np.abs(x)
+    size: np.ndarray = np.abs(x)
     with np.errstate(divide="ignore"):  # 0 ** (p - 1): infinitely small, so 0
         step_sizes = size ** np.float32(P - 1)
     size -= step * step_sizes
     np.maximum(size, 0, out=size)
-    return np.copysign(size, x, out=size)
+    np.copysign(size, x, out=size)
+    return size
 
 
 def _norm(residuals: np.ndarray) -> np.ndarray:

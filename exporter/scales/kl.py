@@ -39,7 +39,7 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     """float32 [rows, 1]: the share of the range with the least divergence; 1 on a tie."""
     rows, codes, _ = counts.shape
     kept = np.arange(PARTS, LEAST - 1, -1)
-    costs = [divergence(counts.reshape(rows, -1), codes, parts) for parts in kept]
+    costs = [divergence(counts.reshape(rows, -1), codes, parts) for parts in kept.tolist()]
     best: np.ndarray = kept[np.argmin(costs, axis=0)] / np.float32(PARTS)
     return best.astype(np.float32)[:, None]
 

@@ -57,4 +57,5 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a / b, 1 where all values are alike."""
-    return np.divide(a, b, out=np.ones_like(a), where=b > 0)
+    ratio: np.ndarray = np.divide(a, b, out=np.ones_like(a), where=b > 0)
+    return ratio

@@ -36,7 +36,8 @@ def residual(groups: np.ndarray, grid: Grid, form: WeightFormat) -> np.ndarray:
     on_grid *= scales
     if offsets is not None:
         on_grid += offsets
-    return np.subtract(groups, on_grid, out=on_grid)
+    np.subtract(groups, on_grid, out=on_grid)
+    return on_grid
 
 
 def squares(residuals: np.ndarray) -> np.ndarray:

@@ -45,7 +45,8 @@ def _factors(size: np.ndarray, alpha: float) -> np.ndarray:
     """float32, around 1; channels that are never used count as the least used one."""
     used = size[size > 0]
     s = np.maximum(size, used.min() if used.size else 1.0) ** alpha
-    return (s / np.sqrt(s.max() * s.min())).astype(np.float32)
+    factors: np.ndarray = (s / np.sqrt(s.max() * s.min())).astype(np.float32)
+    return factors
 
 
 def _error(w: np.ndarray, columns: np.ndarray, method: Method, h: np.ndarray) -> float:

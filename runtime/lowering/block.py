@@ -87,4 +87,4 @@ def _input(product: Op, tokens: int) -> np.ndarray:
 def _view(address: int, rows: int, stride: int) -> np.ndarray:
     """float32 [rows, stride / 4] at an address."""
     memory = (ctypes.c_float * (rows * stride // 4)).from_address(address)
-    return np.frombuffer(memory, np.float32).reshape(rows, -1)
+    return np.ctypeslib.as_array(memory).reshape(rows, -1)
