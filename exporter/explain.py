@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge.format import spec
 
+from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
 from .language import parse
@@ -41,6 +42,8 @@ def explain(source: str | Source, quant: str, group: int | None = None) -> list[
     opened = open_source(source) if isinstance(source, str) else source
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
+    if recipe.bits is not None:
+        recipe = allocate(weights, recipe, None)
     classes: dict[tuple[str, str], list[Placement]] = {}
     for tensor in model.tensors:
         name = re.sub(r"^layers\.\d+\.", "", tensor.name).removesuffix(".weight")

@@ -1,7 +1,8 @@
 """The language of recipes.
 
     recipe = base {":" part} {"," rule}
-    base   = a preset with or without "-g64", or wNaNkvN: bits of weights, activations, KV cache
+    base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
+             mixed:N, N bits a weight of the layers, allocated matrix by matrix
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
 
@@ -72,6 +73,8 @@ def parse(text: str, group: int | None = None) -> Recipe:
 
 def _recipe(text: str, group: int | None) -> Recipe:
     base, *parts = text.split(":")
+    if base == "mixed":
+        return _mixed(text, parts)
     methods, sizes = _split(parts)
     for size in sizes:
         group = _same(text, group, size)
@@ -80,6 +83,17 @@ def _recipe(text: str, group: int | None) -> Recipe:
     shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
     tail = f":{'+'.join(methods)}" if methods else ""
     return replace(_with(recipe, methods), name=shown + tail)
+
+
+def _mixed(text: str, parts: list[str]) -> Recipe:
+    if not parts or not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", parts[0], re.ASCII):
+        raise RecipeError(f"recipe {text!r:.80}, expected the bits a weight, like mixed:5.5")
+    methods, sizes = _split(parts[1:])
+    if sizes:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
+        )
+    return replace(_with(_preset("int4", None), methods), name=text, bits=float(parts[0]))
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -124,7 +138,7 @@ def _preset(base: str, group: int | None) -> Recipe:
     match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?", base, re.ASCII)
     if match is None or match[1] not in PRESETS:
         choices = ", ".join([*PRESETS, *ALIASES])
-        raise RecipeError(f"no recipe {base!r:.60}; choose from {choices}, or w4a8kv8")
+        raise RecipeError(f"no recipe {base!r:.60}; choose from {choices}, mixed:5.5 or w4a8kv8")
     if match[2] is not None:
         group = _same(base, group, int(match[2]))
     return _with_group(match[1], PRESETS[match[1]], group)
@@ -182,7 +196,7 @@ def _rule(text: str) -> tuple[str, Method]:
     if not equals or not glob or not base:
         raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
     recipe = _recipe(base, None)
-    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv:
+    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, float16 or float32"
         )

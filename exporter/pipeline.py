@@ -14,6 +14,7 @@ from edge.errors import DoesNotFit, RecipeError
 from edge.format.writer import EdgeWriter
 
 from . import report
+from .allocation.mixed import allocate
 from .architectures import Lowered, lower
 from .calibration.corpus import windows
 from .calibration.statistics import Statistics
@@ -65,9 +66,10 @@ def export(
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, output, calibrating)
     _transform(weights, recipe, statistics)
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
     with EdgeWriter(output, tensors=len(model.tensors) + 2) as writer:
         _add_tokenizer(writer, tokenizer)
-        store = Store(writer, weights, recipe, force, statistics)
+        store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, model, progress)
         writer.document = _document(source, model, recipe, tokenizer)
     if statistics is not None and statistics is not calib:

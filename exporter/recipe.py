@@ -25,6 +25,7 @@ class Recipe:
     transforms  what is done to the weights before, in order
     rules    (glob, method): the first whose glob is a matrix's name goes before `body` and `ends`
     kv       kind of KV cache that the file recommends, or None
+    bits     a weight of the layers, if formats are to be allocated by what they cost in quality
     """
 
     name: str
@@ -35,6 +36,7 @@ class Recipe:
     transforms: tuple[str, ...] = ()
     rules: tuple[tuple[str, Method], ...] = ()
     kv: str | None = None
+    bits: float | None = None
 
     def __str__(self) -> str:
         return self.name
