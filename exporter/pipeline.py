@@ -1,5 +1,6 @@
 """Source model -> .edge: read, rename, quantize, write, one tensor in memory at a time."""
 
+import fnmatch
 import math
 import time
 from collections.abc import Callable
@@ -7,18 +8,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge.errors import DoesNotFit
+import numpy as np
+
+from edge.errors import DoesNotFit, RecipeError
 from edge.format.chat_pattern import PATTERN
 from edge.format.chat_template import TEMPLATE
 from edge.format.writer import EdgeWriter
 
 from . import chat, report
+from .allocation.mixed import allocate
 from .architectures import Lowered, lower
+from .calibration.corpus import windows
+from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
-from .recipe import Recipe, parse
+from .language import parse
+from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
+from .transforms import transform
+from .weights import Weights
 
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
@@ -29,29 +38,44 @@ def export(
     *,
     quant: str = "keep",
     group: int | None = None,
+    calib: str | Path | np.ndarray | Statistics | None = None,
     force: bool = False,
     progress: Progress = lambda done, total: None,
+    calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
     """Write a model as an .edge file; an old file at `output` is replaced once all is done.
 
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
-    its group size; `force` applies a recipe even where it ruins the model.
+    its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
+    data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], or what
+    edge.exporter.calibration.collect made of them.  An export that was stopped goes on with the
+    layer it was at, from a folder OUTPUT.calibration.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
     """
     started, output = time.monotonic(), Path(output)
     recipe = parse(quant, group)
+    _check_data(recipe, calib)
     check_place(output)
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
         source = open_source(source)
     model, tokenizer = lower(source), source.tokenizer()
+    check_rules(recipe, model)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
+    weights, statistics = Weights(source, model), None
+    if recipe.needs_data and calib is not None:
+        statistics = _statistics(weights, tokenizer, calib, output, calibrating)
+    _transform(weights, recipe, statistics)
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
     with EdgeWriter(output, tensors=len(model.tensors) + 3) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
-        _add_tensors(Store(writer, source, recipe, force), model, progress)
+        store = Store(writer, weights, stored, force, statistics)
+        _add_tensors(store, model, progress)
         writer.document = _document(source, model, recipe, tokenizer)
+    if statistics is not None and statistics is not calib:
+        statistics.remove()
     return ExportReport(
         output=output,
         bytes=output.stat().st_size,
@@ -60,8 +84,46 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=model.notes + report.notes(recipe, writer.infos) + chatting.notes,
+        notes=model.notes + report.notes(recipe, writer.infos, store.worse) + chatting.notes,
     )
+
+
+def _check_data(recipe: Recipe, calib: object) -> None:
+    if recipe.needs_data and calib is None:
+        raise RecipeError(
+            f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
+            "or take int4-search, which needs none"
+        )
+
+
+def check_rules(recipe: Recipe, model: Lowered) -> None:
+    """Raises RecipeError for a rule that no matrix fits."""
+    names = [t.name.removesuffix(".weight") for t in model.tensors if len(t.shape) == 2]
+    for glob, _ in recipe.rules:
+        if not fnmatch.filter(names, glob):
+            raise RecipeError(f"rule for {glob!r:.80} fits no matrix; one is called {names[0]!r}")
+
+
+def _statistics(
+    weights: Weights,
+    tokenizer: TokenizerFiles | None,
+    calib: str | Path | np.ndarray | Statistics,
+    output: Path,
+    progress: Progress,
+) -> Statistics:
+    if isinstance(calib, Statistics):
+        return calib
+    from .calibration.collect import collect  # the runtime, for recipes that want it
+
+    source, model = weights.source, weights.model
+    ids = windows(calib, tokenizer, model.config.vocabulary)
+    return collect(source, model, ids, output.with_name(f"{output.name}.calibration"), progress)
+
+
+def _transform(weights: Weights, recipe: Recipe, statistics: Statistics | None) -> None:
+    for layer in range(weights.model.config.layers if recipe.transforms else 0):
+        for name in recipe.transforms:
+            transform(name)(weights, recipe, layer, statistics)
 
 
 def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat.Found:
@@ -86,7 +148,7 @@ def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
             raise
         except MemoryError:
             raise DoesNotFit(
-                f"{store.source.name}: tensor {tensor.source!r} of shape {list(tensor.shape)} "
+                f"{store.weights.source.name}: tensor {tensor.source!r} of shape {list(tensor.shape)} "
                 "does not fit in memory; export on a machine with more"
             ) from None
         done += math.prod(tensor.shape)
@@ -105,6 +167,7 @@ def _document(
         "kind": "decoder",
         "config": model.config,
         "recipe": str(recipe),
+        "kv": recipe.kv,
         "source": {"name": source.name, "sha256": source.digest()},
         "parameters": model.parameters,
         "tokenizer": ids,

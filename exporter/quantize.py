@@ -1,46 +1,106 @@
 """A float matrix onto the grid of a weight format, and how far that moves it."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
 from .rounding import rounding_method
+from .rounding.gptq import gptq
 from .rows import row_blocks, rows_of
-from .scales import scale_method
+from .scales import ScaleMethod, scale_method
+from .scales.clip import clip
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a matrix is stored; float formats have neither scales nor rounding."""
+    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice."""
 
     format: WeightFormat
     scales: str = ""
     rounding: str = "rtn"
+    seed: int = 0
+
+    @property
+    def needs_data(self) -> bool:
+        return self.rounding == "gptq" or self.scales == "clip"
+
+    def without_data(self) -> "Method":
+        """The plain method of the same format."""
+        return Method(self.format, "minmax" if self.format.offset else "absmax")
 
 
-def quantize(matrix: np.ndarray, method: Method) -> QuantizedTensor:
-    """float32 [rows, columns] on the method's grid, a block of rows at a time."""
-    form = method.format
-    fit, round_ = scale_method(method.scales), rounding_method(method.rounding)
-    rows, columns = matrix.shape
-    width = form.group or columns
-    codes = np.empty((rows, columns), np.uint8)
-    scales = np.empty((rows, -(-columns // width)), np.float32)
+def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
+    """float32 [rows, columns] on the method's grid, blocks of rows side by side on all cores.
+
+    `h`: second moments of the matrix's input [columns, columns], for methods that need data.
+    """
+    scales, offsets = _scales(matrix, method, h)
+    if method.rounding == "gptq":
+        assert h is not None
+        codes = gptq(matrix, scales, offsets, method.format, h)
+    else:
+        codes = _codes(matrix, scales, offsets, method)
+    return QuantizedTensor(method.format, codes, scales, offsets)
+
+
+def _scales(
+    matrix: np.ndarray, method: Method, h: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    form, width = method.format, method.format.group or matrix.shape[1]
+    fit = _fit(method.scales, h)
+    scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
-    for at in row_blocks(matrix.shape):
-        groups = _grouped(matrix[at], width)
-        scales[at], fitted = fit(groups, form)
+
+    def block(at: slice) -> None:
+        scales[at], fitted = fit(grouped(matrix[at], width), form)
         if offsets is not None:
             offsets[at] = fitted
-        block = round_(groups, scales[at], fitted, form)
-        codes[at] = block.reshape(len(block), -1)[:, :columns]
-    return QuantizedTensor(form, codes, scales, offsets)
+
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    return scales, offsets
 
 
-def _grouped(block: np.ndarray, width: int) -> np.ndarray:
+def _fit(name: str, h: np.ndarray | None) -> ScaleMethod:
+    if name != "clip":
+        return scale_method(name)
+    assert h is not None
+    return partial(clip, h=h)
+
+
+def _codes(
+    matrix: np.ndarray, scales: np.ndarray, offsets: np.ndarray | None, method: Method
+) -> np.ndarray:
+    form, (rows, columns) = method.format, matrix.shape
+    round_ = rounding_method(method.rounding, method.seed)
+    codes = np.empty((rows, columns), np.uint8)
+
+    def block(at: slice) -> None:
+        groups = grouped(matrix[at], form.group or columns)
+        fitted = None if offsets is None else offsets[at]
+        rounded = round_(groups, scales[at], fitted, form)
+        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
+
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    return codes
+
+
+def _on_all_cores(work: Callable[[slice], None], blocks: list[slice]) -> None:
+    """NumPy lets other threads run while it computes."""
+    if len(blocks) == 1:
+        work(blocks[0])
+        return
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for _ in pool.map(work, blocks):
+            pass
+
+
+def grouped(block: np.ndarray, width: int) -> np.ndarray:
     """float32 [rows, groups, width]; the last column is repeated to fill the last group."""
     missing = -block.shape[1] % width
     if missing:

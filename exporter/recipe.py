@@ -1,14 +1,16 @@
 """Recipes: what each matrix of a model is stored as."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from edge.errors import RecipeError
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
+from .architectures.placement import Placement
 from .quantize import Method
+from .sources import Source
 
+NEED_DATA = {"awq", "smooth"}  # of the transforms
 ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers between them
 
 
@@ -20,6 +22,10 @@ class Recipe:
     ends     embedding and output matrix
     keeps    kinds of code: a matrix whose source has it on such a grid stays on that grid
     inexact  if given, `body` must hold every matrix exactly; what `force` uses where it does not
+    transforms  what is done to the weights before, in order
+    rules    (glob, method): the first whose glob is a matrix's name goes before `body` and `ends`
+    kv       kind of KV cache that the file recommends, or None
+    bits     a weight of the layers, if formats are to be allocated by what they cost in quality
     """
 
     name: str
@@ -27,12 +33,32 @@ class Recipe:
     ends: Method
     keeps: tuple[str, ...] = ()
     inexact: Method | None = None
+    transforms: tuple[str, ...] = ()
+    rules: tuple[tuple[str, Method], ...] = ()
+    kv: str | None = None
+    bits: float | None = None
 
     def __str__(self) -> str:
         return self.name
 
     def method(self, tensor: str) -> Method:
-        return self.ends if tensor in ENDS else self.body
+        return self.rule(tensor) or (self.ends if tensor in ENDS else self.body)
+
+    def rule(self, tensor: str) -> Method | None:
+        name = tensor.removesuffix(".weight")
+        return next((method for glob, method in self.rules if fnmatchcase(name, glob)), None)
+
+    def kept(self, tensor: Placement, source: Source) -> QuantizedTensor | None:
+        """The tensor on its source's grid, if the recipe keeps such grids."""
+        if not self.keeps or self.rule(tensor.name) is not None:
+            return None
+        kept = tensor.kept(source)
+        return kept if kept is not None and kept.format.kind in self.keeps else None
+
+    @property
+    def needs_data(self) -> bool:
+        methods = [self.body, self.ends, *(method for _, method in self.rules)]
+        return bool(NEED_DATA & {*self.transforms}) or any(m.needs_data for m in methods)
 
 
 @dataclass(frozen=True)
@@ -99,28 +125,20 @@ PRESETS = {
     "float16": Preset("16-bit floats: twice the size of int8.", _floats),
     "float32": Preset("32-bit floats: the reference, to compare with.", _floats),
 }
-RECIPES = {name: preset.description for name, preset in PRESETS.items()}
-
-
-def parse(text: str, group: int | None = None) -> Recipe:
-    """The recipe `text` names, "int4" or "int4-g64"; `group` says the same as the suffix.
-
-    Raises RecipeError if there is none, or none with such groups.
-    """
-    match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?", text, re.ASCII)
-    if match is None or match[1] not in PRESETS:
-        raise RecipeError(f"no recipe {text!r:.60}; choose from {', '.join(PRESETS)}")
-    suffix = None if match[2] is None else int(match[2])
-    if None not in (suffix, group) and suffix != group:
-        raise RecipeError(f"recipe {text!r} and a group of {group}: say one of them")
-    return _with_group(match[1], PRESETS[match[1]], suffix if group is None else group)
-
-
-def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
-    if group is None or (preset.groups and group == preset.groups[0]):
-        return preset.build(name, preset.groups[0] if preset.groups else 0)
-    if group not in preset.groups:
-        sizes = ", ".join(map(str, preset.groups))
-        choice = f"choose a group of {sizes}" if sizes else "it has no groups to choose"
-        raise RecipeError(f"recipe {name!r} with a group of {group}: {choice}")
-    return preset.build(f"{name}-g{group}", group)
+ALIASES = {
+    "int4-search": (
+        "int4:mse",
+        "int4 with the scale and offset of least squared error: the best without a text.",
+    ),
+    "int4-attention8": (
+        "int4:mse,*.attention.*=int8",
+        "int8 attention and int4 feed-forward, without a text.",
+    ),
+    "int4-calibrated": (
+        "int4:awq+clip+gptq,*.value=int8",
+        "AWQ, clipping and GPTQ on a text (--calib), the value projection in int8: the best int4.",
+    ),
+}
+RECIPES = {name: preset.description for name, preset in PRESETS.items()} | {
+    name: f"{description} Short for {text}." for name, (text, description) in ALIASES.items()
+}

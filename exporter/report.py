@@ -50,8 +50,15 @@ def bits_per_weight(infos: Iterable[TensorInfo], parameters: int) -> float:
     return 8 * sum(i.nbytes for i in infos if i.format != "bytes") / parameters
 
 
-def notes(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:
-    """What a user may not expect of the recipe."""
+def notes(
+    recipe: Recipe, infos: Iterable[TensorInfo], worse: list[tuple[str, str]]
+) -> tuple[str, ...]:
+    """What a user may not expect of the recipe; `worse` as Store has it."""
+    fallen = tuple(f"{name}: {method} did better on held-out tokens" for name, method in worse)
+    return fallen + _of_grids(recipe, infos)
+
+
+def _of_grids(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:
     matrices = [i for i in infos if len(i.shape) == 2]
     moved = sum(bool(i.error) for i in matrices)
     if recipe.name == "keep" and moved:

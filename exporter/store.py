@@ -1,37 +1,42 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from edge.errors import RecipeError, SourceError
+from edge.errors import RecipeError
 from edge.format import spec
 from edge.format.formats import QuantizedTensor
 from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
+from .calibration.statistics import Statistics
+from .layer_error import output_error, scaled
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
-from .rows import row_blocks
-from .sources import Source
-
-LARGEST_WEIGHT = 1e30  # beyond it, sums of squares and spans of groups overflow
+from .weights import Weights
 
 
-@dataclass(frozen=True)
+@dataclass
 class Store:
-    """Writes tensors of one source by one recipe; `force` applies it even where it ruins them."""
+    """Writes a model's tensors by one recipe; `force` applies it even where it ruins them.
+
+    statistics  what matrices read, where the recipe needs data
+    worse       (matrix, what its method was left for) where data-aware methods lost
+    """
 
     writer: EdgeWriter
-    source: Source
+    weights: Weights
     recipe: Recipe
     force: bool
+    statistics: Statistics | None = None
+    worse: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
         if len(tensor.shape) == 1:
-            self.writer.add_vector(tensor.name, self._read(tensor))
+            self.writer.add_vector(tensor.name, self.weights.read(tensor.name))
             return
         kept = self._kept(tensor)
         if kept is not None:
@@ -42,43 +47,47 @@ class Store:
             self.writer.add_matrix(tensor.name, *self._quantized(tensor))
 
     def _kept(self, tensor: Placement) -> QuantizedTensor | None:
-        """The tensor on its source's grid, if the recipe keeps such grids."""
-        kept = tensor.kept(self.source) if self.recipe.keeps else None
-        if kept is None or kept.format.kind not in self.recipe.keeps:
+        kept = self.recipe.kept(tensor, self.weights.source)
+        if kept is None:
             return None
         for part in (kept.scales, kept.offsets):
             if part is not None and not np.isfinite(part).all():
-                raise self._not_finite(tensor)
+                raise self.weights.not_finite(tensor)
         return kept
 
     def _quantized(self, tensor: Placement) -> tuple[QuantizedTensor, float]:
-        matrix, method = self._read(tensor), self.recipe.method(tensor.name)
+        matrix, method = self.weights.read(tensor.name), self.recipe.method(tensor.name)
+        if method.needs_data:
+            return self._judged(tensor.name, matrix, method)
         stored, error = _measured(matrix, method)
         if error and method == self.recipe.body and self.recipe.inexact is not None:
             self._check_forced(tensor)
             return _measured(matrix, self.recipe.inexact)
         return stored, error
 
+    def _judged(
+        self, name: str, matrix: np.ndarray, method: Method
+    ) -> tuple[QuantizedTensor, float]:
+        """By data, unless on tokens that were held out the same without data does better."""
+        assert self.statistics is not None
+        factor = self.weights.columns_factor(name)
+        h = scaled(self.statistics.fit(name).balanced, factor)
+        stored = quantize(matrix, method, h)
+        blind = method.without_data()
+        plain = quantize(matrix, blind)
+        held_out = scaled(self.statistics.held_out(name).balanced, factor)
+        errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
+        if errors[1] < errors[0]:
+            stored = plain
+            self.worse.append((name, f"{blind.scales} and {blind.rounding}"))
+        return stored, quantization_error(matrix, stored)
+
     def _add_floats(self, tensor: Placement) -> None:
-        matrix, form = self._read(tensor), self.recipe.method(tensor.name).format
+        matrix, form = self.weights.read(tensor.name), self.recipe.method(tensor.name).format
         error = float_error(matrix, form)
         if not math.isfinite(error):
             raise RecipeError(f"tensor {tensor.source!r} has weights beyond {form}; use float32")
         self.writer.add_float_matrix(tensor.name, matrix, form.kind, error)
-
-    def _read(self, tensor: Placement) -> np.ndarray:
-        """float32, all finite."""
-        values = tensor.read(self.source)
-        for at in row_blocks(values.shape):
-            if not np.abs(values[at]).max() < LARGEST_WEIGHT:  # also where it is NaN
-                raise self._not_finite(tensor)
-        return values
-
-    def _not_finite(self, tensor: Placement) -> SourceError:
-        return SourceError(
-            f"{self.source.name}: tensor {tensor.source!r} holds NaN or numbers beyond "
-            f"{LARGEST_WEIGHT:g}: the file is broken"
-        )
 
     def _check_forced(self, tensor: Placement) -> None:
         if not self.force:

@@ -35,8 +35,8 @@ class Model:
 
     threads   defaults to the cores this process may use
     context   tokens the cache has room for; defaults to the model's own, at most 4096
-    kv        kind of cache: float16 (the default), int8, int4, or float32 (the default of a
-              model in float32: the reference mode)
+    kv        kind of cache: float16, int8, int4 or float32; defaults to what the file recommends,
+              else float32 for a model in float32 (the reference mode), else float16
     batch     tokens of one prefill step
     outputs   most tokens of a step whose logits are wanted (evaluation wants many)
 
@@ -149,6 +149,9 @@ class Model:
 
 
 def _default_kv(file: EdgeFile) -> str:
+    wanted = file.document.get("kv")
+    if wanted is not None:  # by the recipe; cache_shape refuses what there is not
+        return str(wanted)
     reference = all(i.format in ("float32", "vector", "bytes") for i in file.tensors.values())
     return "float32" if reference else "float16"
 

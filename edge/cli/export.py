@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import quantities
@@ -14,6 +15,7 @@ from .usage import UsageError, whole
 
 if TYPE_CHECKING:
     from edge.exporter import ExportReport
+    from edge.exporter.explain import ClassPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", metavar="OUT.edge", help="the file to write")
     add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
     add("--group", type=whole(0), metavar="N", help="weights that share a scale")
+    add("--calib", metavar="PATH", help="a text, a folder of them or a .npy of token ids to read")
+    add("--explain", action="store_true", help="what the recipe would do; writes nothing")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -30,19 +34,27 @@ def command(args: argparse.Namespace) -> int:
     if args.quant == "list":
         print(_recipes(args.json))
         return 0
+    if args.explain and args.source is not None:
+        print(_explanation(args))
+        return 0
     if args.source is None or args.output is None:
         missing = "SRC" if args.source is None else "-o OUT.edge"
         raise UsageError(f"{missing} is missing; see edge export --help")
     from edge.exporter import export
 
-    with Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress:
+    with (
+        Progress("calibrating", lambda n: f"{n} windows of a layer") as calibrating,
+        Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress,
+    ):
         report = export(
             args.source,
             args.output,
             quant=args.quant,
             group=args.group,
+            calib=args.calib,
             force=args.force,
             progress=progress,
+            calibrating=calibrating,
         )
     print(json.dumps(report.to_json()) if args.json else _summary(report))
     for text in report.notes:
@@ -57,10 +69,30 @@ def _summary(report: ExportReport) -> str:
     )
 
 
+def _explanation(args: argparse.Namespace) -> str:
+    from edge.exporter.explain import explain
+
+    plans = explain(args.source, args.quant, args.group)
+    if args.json:
+        return json.dumps([asdict(plan) for plan in plans])
+    size, weights = sum(p.bytes for p in plans), sum(p.weights for p in plans)
+    lines = [_class(plan) for plan in plans]
+    total = f"{quantities.size(size)}, {8 * size / weights:.2f} bits a weight"
+    return "\n".join([*lines, f"{args.quant}: {total}; nothing is written"])
+
+
+def _class(plan: ClassPlan) -> str:
+    error = "" if plan.error is None else f"error {plan.error:.2%}"
+    size = quantities.size(plan.bytes)
+    return f"{plan.name:24} {plan.tensors:4} x {plan.format:18} {size:>10}  {error}".rstrip()
+
+
 def _recipes(as_json: bool) -> str:
+    from edge.exporter import language
     from edge.exporter.recipe import RECIPES
 
     if as_json:
         return json.dumps(RECIPES)
-    fill = textwrap.TextWrapper(width=100, subsequent_indent=" " * 10)
-    return "\n".join(fill.fill(f"{name:10}{text}") for name, text in RECIPES.items())
+    fill = textwrap.TextWrapper(width=100, subsequent_indent=" " * 17)
+    lines = [fill.fill(f"{name:17}{text}") for name, text in RECIPES.items()]
+    return "\n".join([*lines, "", *map(fill.fill, language.describe())])

@@ -3,6 +3,7 @@
 Shapes are those of edge.exporter.scales; codes are uint8, shaped as the groups.
 """
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from edge.errors import RecipeError
 from edge.format.formats import WeightFormat
 
 from .rtn import rtn
+from .stochastic import stochastic
 
 
 class RoundingMethod(Protocol):
@@ -23,10 +25,13 @@ class RoundingMethod(Protocol):
     ) -> np.ndarray: ...
 
 
-ROUNDING: dict[str, RoundingMethod] = {"rtn": rtn}
+ROUNDING: dict[str, RoundingMethod] = {"rtn": rtn, "stochastic": stochastic}
 
 
-def rounding_method(name: str) -> RoundingMethod:
+def rounding_method(name: str, seed: int = 0) -> RoundingMethod:
+    """`seed` is for the methods that throw dice."""
+    if name == "stochastic":
+        return partial(stochastic, seed=seed)
     try:
         return ROUNDING[name]
     except KeyError:

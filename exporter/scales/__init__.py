@@ -14,9 +14,15 @@ from edge.format.formats import WeightFormat
 
 from .absmax import absmax
 from .absmean import absmean
+from .aciq import aciq
+from .hqq import hqq
+from .kl import kl
 from .least_squares import least_squares
 from .minmax import minmax
+from .mse import mse
+from .percentile import percentile
 from .signed_absmax import signed_absmax
+from .twn import twn
 
 
 class ScaleMethod(Protocol):
@@ -31,6 +37,12 @@ SCALES: dict[str, ScaleMethod] = {
     "least_squares": least_squares,
     "minmax": minmax,
     "signed_absmax": signed_absmax,
+    "percentile": percentile,
+    "mse": mse,
+    "aciq": aciq,
+    "kl": kl,
+    "hqq": hqq,
+    "twn": twn,
 }
 
 

@@ -105,7 +105,7 @@ def lower(
     file: EdgeFile, cache: KvCache, library: Library, threads: int, tokens: int, outputs: int
 ) -> Program:
     """A program for steps of up to `tokens` tokens, `outputs` of them with logits."""
-    return _Lowering(file, cache, threads, tokens, outputs).program(library)
+    return Lowering(file, cache, threads, tokens, outputs).program(library)
 
 
 def scratch_bytes(context: int) -> int:
@@ -118,7 +118,9 @@ def _row_bytes(context: int) -> int:
     return 4 * round_up(context + 16, 16)
 
 
-class _Lowering:
+class Lowering:
+    """Ops and buffers of a decoder, as they are lowered one after the other."""
+
     def __init__(self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int):
         self.threads = threads
         self.c: DecoderConfig = file.config
@@ -147,8 +149,7 @@ class _Lowering:
     def program(self, library: Library) -> Program:
         self._embedding()
         for i in range(self.c.layers):
-            self._attention(i)
-            self._feed_forward(i)
+            self.layer(i)
         self._output()
         return Program(
             plan=Plan(self.ops, library),
@@ -158,6 +159,10 @@ class _Lowering:
             ropes=self.ropes,
             logits=self.logit_rows[:, : self.c.vocabulary],
         )
+
+    def layer(self, i: int) -> None:
+        self._attention(i)
+        self._feed_forward(i)
 
     # --- stages -------------------------------------------------------------------------------
 

@@ -21,6 +21,18 @@ METHODS = [
     Method(WeightFormat("ternary"), "absmean"),
 ]
 ON_GRID = [method for method in METHODS if method.scales != "absmean"]
+SEARCHED = [
+    Method(form, scales)
+    for scales in ("percentile", "mse", "aciq", "kl", "hqq", "twn")
+    for form in (
+        WeightFormat("int8", 0),
+        WeightFormat("int4", 32),
+        WeightFormat("int4", 64, True),
+        WeightFormat("ternary"),
+    )
+    if form.offset or scales != "hqq"
+    if form.kind == "ternary" or scales != "twn"
+]
 SHAPES = [(1, 32), (3, 33), (17, 100), (5, 300)]
 
 
@@ -34,7 +46,7 @@ def steps(tensor: QuantizedTensor) -> np.ndarray:
     return np.repeat(np.abs(tensor.scales), width, axis=1)[:, : tensor.shape[1]]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.format}-{m.scales}")
+@pytest.mark.parametrize("method", METHODS + SEARCHED, ids=lambda m: f"{m.format}-{m.scales}")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_codes_and_scales_are_those_of_the_format(method, shape):
     tensor = quantize(normal(shape), method)
@@ -62,7 +74,7 @@ def test_no_weight_moves_by_more_than_half_a_step(method, shape, spread):
     assert (moved <= half * steps(tensor) * (1 + 1e-5) + slack).all()
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.format}-{m.scales}")
+@pytest.mark.parametrize("method", METHODS + SEARCHED, ids=lambda m: f"{m.format}-{m.scales}")
 def test_zeros_stay_zeros(method):
     matrix = np.zeros((17, 96), np.float32)
     tensor = quantize(matrix, method)
@@ -162,7 +174,7 @@ def test_absmean_is_the_rounding_of_bitnet():
 @pytest.mark.parametrize("group", [32, 128])
 def test_scales_beyond_float16_saturate(group):
     matrix = np.full((2, 128), 1e12, np.float32)
-    for method in METHODS:
+    for method in METHODS + SEARCHED:
         if method.format.group == group:
             assert np.isfinite(quantize(matrix, method).dequantize()).all()
 
@@ -188,9 +200,9 @@ def test_float16_knows_what_it_cannot_hold():
 
 
 def test_registries_are_complete_and_name_their_entries():
-    assert {method.scales for method in METHODS} == SCALES.keys()
+    assert {method.scales for method in METHODS + SEARCHED} == SCALES.keys()
     with pytest.raises(RecipeError, match="'median'; choose from absmax"):
         scale_method("median")
     with pytest.raises(RecipeError, match="'gptq'; choose from rtn"):
         rounding_method("gptq")
-    assert list(ROUNDING) == ["rtn"]
+    assert list(ROUNDING) == ["rtn", "stochastic"]

@@ -3,7 +3,8 @@
 import pytest
 
 from edge.errors import RecipeError
-from edge.exporter.recipe import PRESETS, RECIPES, parse
+from edge.exporter.language import parse
+from edge.exporter.recipe import ALIASES, PRESETS, RECIPES
 
 BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
 
@@ -68,5 +69,5 @@ def test_a_group_that_there_is_not_is_refused(text, group, message):
 
 def test_every_recipe_is_described_in_a_sentence():
     named = ["keep", "int8", "int4", "ternary", "ternary-dense", "float16", "float32"]
-    assert list(RECIPES) == named
+    assert list(RECIPES) == [*named, *ALIASES]
     assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())

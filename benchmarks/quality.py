@@ -1,0 +1,150 @@
+"""What each recipe costs in quality: KL divergence from the float model, and llama.cpp beside it.
+
+    python benchmarks/quality.py MODEL.gguf FOLDER --text FILE [--recipes FILE] [--llama BIN]
+
+MODEL is taken off the 4-bit grid it may lie on (degrid.py), and exported as float32: the reference.
+Recipes that need data read the documentation of Python's language (pydoc_data.topics), which every
+Python carries; --text should be of another domain.  FOLDER keeps what was measured, a line a recipe
+in results.jsonl: a second run measures only what is missing.  Writes benchmarks/QUALITY.md.
+"""
+
+import argparse
+import json
+import pydoc_data.topics
+import time
+from pathlib import Path
+
+import llama_quality
+import numpy as np
+from degrid import Degridded
+from quality_table import RECIPES, write
+
+from edge.exporter import pipeline
+from edge.exporter.architectures import lower
+from edge.exporter.calibration.collect import collect
+from edge.exporter.calibration.corpus import windows
+from edge.exporter.sources import open_source
+from edge.format.reader import EdgeFile
+from edge.runtime.model import Model
+from edge.runtime.perplexity import log_softmax
+from edge.runtime.tokenizer import Tokenizer
+
+CTX = 512
+
+
+class Bench:
+    def __init__(self, model: Path, folder: Path, text: Path, chunks: int, calibration: int):
+        folder.mkdir(exist_ok=True)
+        self.model, self.folder, self.text, self.chunks = model, folder, text, chunks
+        self.calibration = calibration
+        self.source = Degridded(open_source(model))
+        self.results = folder / "results.jsonl"
+
+    def known(self) -> dict[str, dict]:
+        lines = self.results.read_text().splitlines() if self.results.exists() else []
+        return {row["name"]: row for row in map(json.loads, lines)}
+
+    def add(self, row: dict) -> None:
+        with open(self.results, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    def reference(self) -> Path:
+        path = self.folder / "float32.edge"
+        if not path.exists():
+            pipeline.export(self.source, path, quant="float32")
+        return path
+
+    def statistics(self):
+        source = self.source
+        topics = pydoc_data.topics.topics
+        text = self.folder / "calibration.txt"
+        text.write_text("\n".join(topics[key] for key in sorted(topics)))
+        model = lower(source)
+        ids = windows(text, source.tokenizer(), model.config.vocabulary, self.calibration)
+        return collect(source, model, ids, self.folder / "calibration")
+
+    def reference_scores(self) -> np.ndarray:
+        """float32 [scored positions, vocabulary]: log-probabilities of the float model."""
+        path = self.folder / f"reference-{self.chunks}.npy"
+        if not path.exists():
+            np.save(path, np.concatenate(list(self._scores(self.reference(), None))))
+        return np.load(path, mmap_mode="r")
+
+    def measure(self, recipe: str, kv: str | None = None) -> None:
+        """Export, evaluate, note down."""
+        path, started = self.folder / "candidate.edge", time.monotonic()
+        calib = self.statistics() if pipeline.parse(recipe).needs_data else None
+        report = pipeline.export(self.source, path, quant=recipe, calib=calib, force=True)
+        seconds = time.monotonic() - started
+        row = {"name": recipe, "bits": report.bits_per_weight, "bytes": report.bytes}
+        row |= {"seconds": seconds, "fallbacks": sum("held-out" in n for n in report.notes)}
+        self.add(row | self.compare(path, kv))
+        path.unlink()
+
+    def compare(self, path: Path, kv: str | None) -> dict[str, float]:
+        reference = self.reference_scores()
+        targets = self._targets()
+        losses, base_losses, divergences, agreements, at = [], [], [], [], 0
+        for scores in self._scores(path, kv):
+            base = reference[at : at + len(scores)]
+            wanted = targets[at : at + len(scores)]
+            at += len(scores)
+            rows = np.arange(len(scores))
+            losses.append(-scores[rows, wanted])
+            base_losses.append(-base[rows, wanted])
+            divergences.append((np.exp(base) * (base - scores)).sum(axis=1, dtype=np.float64))
+            agreements.append(scores.argmax(axis=1) == base.argmax(axis=1))
+        difference = np.concatenate(losses) - np.concatenate(base_losses)
+        divergence = np.concatenate(divergences)
+        error = 1 / np.sqrt(len(divergence))
+        return {
+            "perplexity_ratio": float(np.exp(difference.mean(dtype=np.float64))),
+            "perplexity_ratio_se": float(difference.std() * error),
+            "kl": float(divergence.mean()),
+            "kl_se": float(divergence.std() * error),
+            "top1": float(np.concatenate(agreements).mean()),
+        }
+
+    def _tokens(self) -> np.ndarray:
+        ids = Tokenizer.of(EdgeFile(self.reference())).encode(self.text.read_text(), bos=True)
+        return np.array(ids[: self.chunks * CTX]).reshape(self.chunks, CTX)
+
+    def _targets(self) -> np.ndarray:
+        return self._tokens()[:, CTX // 2 + 1 :].ravel()
+
+    def _scores(self, path: Path, kv: str | None):
+        """Log-probabilities at the second half of every window, as `edge eval` takes them."""
+        model = Model(EdgeFile(path), context=CTX, kv=kv, outputs=85)
+        for window in self._tokens():
+            model.rewind(0)
+            model.forward(window[: CTX // 2])
+            for start in range(CTX // 2, CTX - 1, 85):
+                part = window[start : min(start + 85, CTX - 1)]
+                yield log_softmax(model.forward(part, outputs=len(part)).copy())
+        model.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--chunks", type=int, default=6)
+    parser.add_argument("--calibration", type=int, default=24, metavar="WINDOWS")
+    parser.add_argument("--recipes", nargs="*", default=RECIPES)
+    parser.add_argument(
+        "--llama", type=Path, help="folder of llama-quantize, -imatrix, -perplexity"
+    )
+    args = parser.parse_args()
+    bench = Bench(args.model, args.folder, args.text, args.chunks, args.calibration)
+    for recipe in args.recipes:
+        if recipe not in bench.known():
+            bench.measure(recipe)
+    if args.llama:
+        llama_quality.measure(bench, args.llama)
+    write(bench.known(), Path(__file__).with_name("QUALITY.md"), args)
+
+
+if __name__ == "__main__":
+    main()

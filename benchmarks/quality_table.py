@@ -1,0 +1,60 @@
+"""QUALITY.md: what quality.py measured, as a table."""
+
+from pathlib import Path
+
+RECIPES = [
+    "int8-g0",
+    "int8",
+    "int4-g64",
+    "int4-g64:hqq",
+    "int4-g64:mse",
+    "int4-g64:aciq",
+    "int4-g64:awq",
+    "int4-g64:awq+clip",
+    "int4-g64:gptq",
+    "int4-g64:awq+gptq",
+    "int4-g64:awq+clip+gptq",
+    "int4-g128:awq+clip+gptq",
+    "int4:hqq",
+    "int4:mse",
+    "int4:awq+gptq",
+    "int4:awq+clip+gptq",
+    "int4-attention8",
+    "int4-calibrated",
+    "int4:awq+clip+gptq,*.attention.*=int8",
+    "int4:awq+clip+gptq,*.value=int8,*.down=int8",
+    "w4a8kv8:awq+clip+gptq,*.value=int8",
+]
+HEAD = """# Quality of the recipes
+
+`python benchmarks/quality.py {model} FOLDER --text TEXT --chunks {chunks} --calibration {calibration}`
+
+{scored} tokens scored in windows of 512 (second halves), against the float32 export of the same
+weights. KL divergence in nats a token, with its standard error. Calibration: {calibration} windows
+of Python's documentation; the text scored is of another domain ({text}). Seconds include calibration
+only where it was not there yet; the machine was shared, so they say little. Bits a weight are of the
+whole file, embedding and padding included.
+
+| recipe | bits a weight | KL | perplexity | same top token | seconds | fell back |
+|---|---|---|---|---|---|---|
+"""
+
+
+def write(rows: dict[str, dict], path: Path, args) -> None:
+    head = HEAD.format(
+        model=args.model.name,
+        chunks=args.chunks,
+        calibration=args.calibration,
+        scored=args.chunks * 255,
+        text=args.text.name,
+    )
+    path.write_text(head + "".join(_line(row) for row in rows.values()))
+
+
+def _line(row: dict) -> str:
+    seconds = f"{row['seconds']:.0f}" if row.get("seconds") else ""
+    return (
+        f"| {row['name']} | {row['bits']:.2f} | {row['kl']:.4f} ± {row['kl_se']:.4f} "
+        f"| x {row['perplexity_ratio']:.3f} | {row['top1']:.1%} | {seconds} "
+        f"| {row.get('fallbacks') or ''} |\n"
+    )

@@ -1,0 +1,1 @@
+"""Which matrix gets how many bits, under a budget."""

@@ -1,0 +1,80 @@
+"""Bits where they matter: every matrix of the layers in one of a few formats."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from edge.errors import RecipeError
+from edge.format import spec
+from edge.format.formats import WeightFormat
+
+from ..architectures.placement import Placement
+from ..calibration.statistics import Statistics
+from ..layer_error import output_error, scaled
+from ..quantize import Method, quantize
+from ..recipe import Recipe
+from ..weights import Weights
+from .knapsack import choose
+
+FORMATS = (
+    *(WeightFormat("int4", group, offset=True) for group in (128, 64, 32)),
+    *(WeightFormat("int8", group) for group in (128, 32)),
+)
+ROWS = 128  # of a matrix stand for all
+
+
+def allocate(weights: Weights, recipe: Recipe, statistics: Statistics | None) -> Recipe:
+    """The recipe with a rule for each matrix of the layers that had none: `recipe.bits` a weight.
+
+    What is summed is the share of each output's energy that is lost, by second moments of the
+    input where there are statistics, else of the weights.  Padding counts.  Raises RecipeError if
+    the budget is too small.
+    """
+    matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
+    errors = np.array([list(_errors(weights, t, recipe, statistics)) for t in matrices])
+    costs = np.array([[spec.nbytes(str(f), t.stored_shape) for f in FORMATS] for t in matrices])
+    size = sum(math.prod(t.shape) for t in matrices)
+    assert recipe.bits is not None
+    chosen = choose(errors, costs.astype(float), recipe.bits / 8 * size)
+    if chosen is None:
+        least = 8 * costs.min(axis=1).sum() / size
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: no formats fit into {recipe.bits} bits a weight; this model "
+            f"takes {math.ceil(100 * least) / 100} at least"
+        )
+    rules = [
+        (t.name.removesuffix(".weight"), _method(recipe, FORMATS[i]))
+        for t, i in zip(matrices, chosen, strict=True)
+    ]
+    return replace(recipe, rules=(*recipe.rules, *rules))
+
+
+def _is_free(tensor: Placement, recipe: Recipe) -> bool:
+    is_body = len(tensor.shape) == 2 and tensor.name.startswith("layers.")
+    return is_body and recipe.rule(tensor.name) is None
+
+
+def _method(recipe: Recipe, form: WeightFormat) -> Method:
+    """int8 is near enough without a search; rounding by data serves both."""
+    if form.kind == "int8":
+        return Method(form, "absmax")
+    return replace(recipe.body, format=form)
+
+
+def _errors(
+    weights: Weights, tensor: Placement, recipe: Recipe, statistics: Statistics | None
+) -> Iterator[float]:
+    """The share of the output's energy lost in each format, rounded to nearest."""
+    matrix = weights.read(tensor.name)
+    matrix = matrix[:: max(1, len(matrix) // ROWS)]
+    h = np.eye(matrix.shape[1])
+    if statistics is not None:
+        factor = weights.columns_factor(tensor.name)
+        h = scaled(statistics.fit(tensor.name).balanced, factor)
+    energy = output_error(matrix, h) or 1.0
+    for form in FORMATS:
+        method = _method(recipe, form)
+        blind = method.without_data() if method.needs_data else method
+        yield output_error(quantize(matrix, blind).dequantize() - matrix, h) / energy

@@ -1,0 +1,125 @@
+"""Run a source model over windows of tokens, a layer at a time, and keep what its matrices read.
+
+The one place of the exporter that runs a model: through the runtime's float32 plan.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edge.format import tiles
+from edge.format.formats import ALIGNMENT
+from edge.format.spec import TensorInfo
+from edge.runtime.libraries.choice import library
+from edge.runtime.lowering.block import Block
+from edge.runtime.model import usable_cores
+
+from ..architectures import Lowered
+from ..sources import Source
+from .moments import Moments
+from .statistics import HELD_OUT, Statistics, identity
+
+Progress = Callable[[int, int], None]  # windows done, windows of all layers
+
+
+def collect(
+    source: Source,
+    model: Lowered,
+    ids: np.ndarray,
+    folder: Path,
+    progress: Progress = lambda done, total: None,
+) -> Statistics:
+    """Statistics of all layers for windows of ids, int64 [windows, tokens], in `folder`.
+
+    Layers that `folder` has already are not run again.  Memory: a layer in float32, its second
+    moments, and the windows' hidden states.
+    """
+    statistics = Statistics(folder)
+    windows, layers = len(ids), model.config.layers
+    first = statistics.begin(identity(source.digest(), ids))
+    if first == layers:
+        return statistics
+    hidden = statistics.hidden(first - 1) if first else _embedded(source, model, ids)
+    for layer in range(first, layers):
+        so_far = partial(_advance, progress, layer * windows, layers * windows)
+        seen = _run(source, model, layer, hidden, so_far)
+        statistics.keep(layer, seen, hidden)
+    return statistics
+
+
+def _advance(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
+
+
+def _embedded(source: Source, model: Lowered, ids: np.ndarray) -> np.ndarray:
+    """float32 [windows, tokens, hidden]."""
+    table = next(t for t in model.tensors if t.name == "embedding.weight").read(source)
+    return np.ascontiguousarray(table[ids]) * np.float32(model.config.embedding_scale)
+
+
+def _run(
+    source: Source,
+    model: Lowered,
+    layer: int,
+    hidden: np.ndarray,
+    progress: Callable[[int], None],
+) -> dict[tuple[str, ...], dict[str, Moments]]:
+    """One layer over all windows, in place; moments of what matrices read, by their names."""
+    found: dict[tuple[str, ...], dict[str, Moments]] = {}
+    block = Block(_Layer(source, model, layer), library(), usable_cores(), hidden.shape[1])  # type: ignore[arg-type]
+    for i, window in enumerate(hidden):
+        part = "held" if i % HELD_OUT == HELD_OUT - 1 else "fit"
+
+        def seen(names: tuple[str, ...], x: np.ndarray, part: str = part) -> None:
+            names = tuple(name.replace("layers.0.", f"layers.{layer}.", 1) for name in names)
+            parts = found.setdefault(names, {p: Moments.empty(x.shape[1]) for p in ("fit", "held")})
+            parts[part].update(x)
+
+        block.run(window, seen)
+        progress(i + 1)
+    block.close()
+    return found
+
+
+class _Layer:
+    """A layer of a source as the runtime reads it from a file: packed in float32, as layer 0."""
+
+    def __init__(self, source: Source, model: Lowered, layer: int):
+        c = model.config
+        self.path = source.name
+        self.config = replace(
+            c,
+            layers=1,
+            layer_rope=(c.layer_rope[layer],),
+            layer_window=(c.layer_window[layer],),
+            vocabulary=1,
+        )
+        self.tensors: dict[str, TensorInfo] = {}
+        self._payloads: dict[str, np.ndarray] = {}
+        prefix = f"layers.{layer}."
+        for tensor in model.tensors:
+            if tensor.name.startswith(prefix):
+                self._add(f"layers.0.{tensor.name.removeprefix(prefix)}", tensor.read(source))
+
+    def _add(self, name: str, values: np.ndarray) -> None:
+        is_matrix = values.ndim == 2
+        packed = tiles.pack_floats(values, "float32") if is_matrix else values.astype("<f4")
+        raw = packed.reshape(-1).view(np.uint8)
+        aligned = np.zeros(len(raw) + 5 * ALIGNMENT, np.uint8)  # kernels read whole vectors
+        start = -aligned.ctypes.data % ALIGNMENT
+        self._payloads[name] = aligned[start:]
+        self._payloads[name][: len(raw)] = raw
+        form = "float32" if is_matrix else "vector"
+        self.tensors[name] = TensorInfo(name, form, values.shape, 0, len(raw), "", None)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.tensors
+
+    def info(self, name: str) -> TensorInfo:
+        return self.tensors[name]
+
+    def address(self, name: str) -> int:
+        return int(self._payloads[name].ctypes.data)

@@ -1,0 +1,111 @@
+"""A folder of statistics: a file a layer, so that work goes on where it stopped."""
+
+import json
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.errors import SourceError
+
+from . import moments
+from .moments import Moments
+
+HELD_OUT = 8  # every 8th window is kept to judge by
+
+
+class Statistics:
+    """What a model's matrices read, of tensors by our names.
+
+    `fit` is to choose by, `held_out` to judge by; matrices that read the same share an entry.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._layer = -1
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def fit(self, tensor: str) -> Moments:
+        return self._of(tensor, "fit")
+
+    def held_out(self, tensor: str) -> Moments:
+        return self._of(tensor, "held")
+
+    def _of(self, tensor: str, part: str) -> Moments:
+        layer, name = split(tensor)
+        if layer != self._layer:
+            with np.load(self.folder / f"layer-{layer}.npz") as file:
+                self._arrays = dict(file)
+            self._layer = layer
+        shared = str(self._arrays[name])
+        return moments.load(self._arrays, f"{shared}.{part}")
+
+    # --- written while layers pass ----------------------------------------------------------------
+
+    def begin(self, identity: dict[str, Any]) -> int:
+        """Layers that are there already, of this model and these tokens."""
+        self.folder.mkdir(exist_ok=True)
+        note = self.folder / "calibration.json"
+        if note.exists() and json.loads(note.read_text()) != identity:
+            for file in self.folder.iterdir():
+                if re.fullmatch(r"layer-\d+\.npz|hidden-\d+\.npy", file.name):
+                    file.unlink()
+        _replace(note, lambda path: path.write_text(json.dumps(identity)))
+        states = [int(f.stem.split("-")[1]) for f in self.folder.glob("hidden-*.npy")]
+        return max(states, default=-1) + 1
+
+    def hidden(self, layer: int) -> np.ndarray:
+        """float32 [windows, tokens, hidden] that come out of a layer."""
+        states: np.ndarray = np.load(self.folder / f"hidden-{layer}.npy")
+        return states
+
+    def keep(
+        self, layer: int, groups: dict[tuple[str, ...], dict[str, Moments]], hidden: np.ndarray
+    ) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        for names, parts in groups.items():
+            arrays |= {split(name)[1]: np.array(split(names[0])[1]) for name in names}
+            for part, values in parts.items():
+                arrays |= moments.save(values, f"{split(names[0])[1]}.{part}")
+        _replace(self.folder / f"layer-{layer}.npz", lambda path: _savez(path, arrays))
+        _replace(self.folder / f"hidden-{layer}.npy", lambda path: _save(path, hidden))
+        (self.folder / f"hidden-{layer - 1}.npy").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        for file in [*self.folder.glob("layer-*.npz"), *self.folder.glob("hidden-*.npy")]:
+            file.unlink()
+        (self.folder / "calibration.json").unlink(missing_ok=True)
+        self.folder.rmdir()
+
+
+def identity(digest: str, ids: np.ndarray) -> dict[str, Any]:
+    """Which model and tokens statistics are of."""
+    return {"source": digest, "windows": list(ids.shape), "ids": zlib.crc32(ids.tobytes())}
+
+
+def split(tensor: str) -> tuple[int, str]:
+    """Layer and name in it: "layers.3.attention.query.weight" -> 3, "attention.query"."""
+    match = re.fullmatch(r"layers\.(\d+)\.(.+)\.weight", tensor)
+    if match is None:
+        raise SourceError(f"tensor {tensor!r} belongs to no layer; it has no statistics")
+    return int(match[1]), match[2]
+
+
+def _replace(path: Path, write: Any) -> None:
+    """All of a file or nothing."""
+    temporary = path.with_name(f".{path.name}")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        np.save(file, array)
+
+
+def _savez(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,203 @@
+"""The language of recipes.
+
+    recipe = base {":" part} {"," rule}
+    base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
+             mixed:N, N bits a weight of the layers, allocated matrix by matrix
+    part   = method {"+" method}, or gN: the group size
+    rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
+
+int4-g64:hqq    w4a8kv8:awq+gptq:g32    int4:awq+gptq,*.value=int8,layers.0.*=int8
+"""
+
+import re
+from dataclasses import replace
+
+from edge.errors import RecipeError
+from edge.format.formats import CODES, WeightFormat
+
+from .quantize import Method
+from .recipe import ALIASES, PRESETS, Preset, Recipe
+
+WITH_OFFSET = ("minmax", "hqq")
+WITHOUT_OFFSET = ("absmax", "signed_absmax")
+RANGES = ("percentile", "mse", "aciq", "kl", "clip")  # of int8 and int4, with or without offset
+OF_TERNARY = ("absmax", "absmean", "twn", "mse")
+SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES, "absmean", "twn")
+ROUNDING = ("rtn", "stochastic", "gptq")
+TRANSFORMS = ("awq", "smooth", "equalize")
+WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
+KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
+
+
+METHODS = {
+    "awq": "scales channels by what passes through them; needs --calib.",
+    "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
+    "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",
+    "minmax": "scale and offset from the smallest and largest weight: int4's plain way.",
+    "absmax": "scale from the largest magnitude: int8's plain way.",
+    "signed_absmax": "the same, all 16 levels in use (Q4_0).",
+    "percentile": "cuts a row's few largest weights off.",
+    "mse": "the range of least squared error.",
+    "aciq": "the range that is best for a bell or a Laplace curve.",
+    "kl": "the range whose histogram changes least.",
+    "hqq": "an offset that leaves outliers alone (half-quadratic).",
+    "clip": "the range of least output error; needs --calib.",
+    "absmean": "BitNet's scale of ternary weights.",
+    "twn": "the best scale of ternary weights.",
+    "rtn": "rounds to nearest.",
+    "stochastic": "rounds up with the probability of the remainder.",
+    "gptq": "later columns make up for a column's rounding error; needs --calib.",
+}
+
+
+def describe() -> list[str]:
+    """The language and its methods, a line each, for `--quant list`."""
+    head = (
+        "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
+        "int4 that recommends an int8 KV cache. The methods:"
+    )
+    return [head] + [f"{name:17}{text}" for name, text in METHODS.items()]
+
+
+def parse(text: str, group: int | None = None) -> Recipe:
+    """The recipe `text` says, "int4" or "int4-g64:hqq"; `group` says the same as -gN.
+
+    Raises RecipeError naming the part that cannot be read, and the choices.
+    """
+    head, *rules = ALIASES[text][0].split(",") if text in ALIASES else text.split(",")
+    recipe = _recipe(head, group)
+    parsed = tuple(_rule(rule) for rule in rules)
+    name = text if text in ALIASES else ",".join([recipe.name, *rules])
+    return replace(recipe, rules=parsed, name=name)
+
+
+def _recipe(text: str, group: int | None) -> Recipe:
+    base, *parts = text.split(":")
+    if base == "mixed":
+        return _mixed(text, parts)
+    methods, sizes = _split(parts)
+    for size in sizes:
+        group = _same(text, group, size)
+    name, kv = _bits(base)
+    recipe = replace(_preset(base if name is None else name, group), kv=kv)
+    shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
+    tail = f":{'+'.join(methods)}" if methods else ""
+    return replace(_with(recipe, methods), name=shown + tail)
+
+
+def _mixed(text: str, parts: list[str]) -> Recipe:
+    if not parts or not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", parts[0], re.ASCII):
+        raise RecipeError(f"recipe {text!r:.80}, expected the bits a weight, like mixed:5.5")
+    methods, sizes = _split(parts[1:])
+    if sizes:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
+        )
+    return replace(_with(_preset("int4", None), methods), name=text, bits=float(parts[0]))
+
+
+def _split(parts: list[str]) -> tuple[list[str], list[int]]:
+    methods: list[str] = []
+    sizes = []
+    for part in parts:
+        if match := re.fullmatch(r"g([0-9]{1,4})", part, re.ASCII):
+            sizes.append(int(match[1]))
+        else:
+            methods += part.split("+")
+    known = (*TRANSFORMS, *SCALES, *ROUNDING)
+    for method in methods:
+        if method not in known:
+            raise RecipeError(f"no method {method!r:.60}; choose from {', '.join(known)}, or gN")
+    return methods, sizes
+
+
+def _same(text: str, group: int | None, size: int) -> int:
+    if group not in (None, size):
+        raise RecipeError(f"recipe {text!r} and a group of {group}: say one of them")
+    return size
+
+
+def _bits(base: str) -> tuple[str | None, str | None]:
+    """The preset and the kind of KV cache of wNaNkvN; None for another kind of base."""
+    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+))?(?:kv([0-9]+))?", base, re.ASCII)
+    if match is None:
+        return None, None
+    weights, activations, kv = match.groups()
+    if weights not in WEIGHT_BITS:
+        raise RecipeError(f"{base!r}: weights of {weights} bits; choose w4, w8, w16 or w32")
+    floats = int(weights) > 8
+    if activations is not None and (activations != "8" or floats):
+        computes = "32-bit floats: leave it out" if floats else "8-bit activations: say a8"
+        raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
+    if kv is not None and kv not in KV_BITS:
+        raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")
+    return WEIGHT_BITS[weights], KV_BITS[kv] if kv else None
+
+
+def _preset(base: str, group: int | None) -> Recipe:
+    match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?", base, re.ASCII)
+    if match is None or match[1] not in PRESETS:
+        choices = ", ".join([*PRESETS, *ALIASES])
+        raise RecipeError(f"no recipe {base!r:.60}; choose from {choices}, mixed:5.5 or w4a8kv8")
+    if match[2] is not None:
+        group = _same(base, group, int(match[2]))
+    return _with_group(match[1], PRESETS[match[1]], group)
+
+
+def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
+    if group is None or (preset.groups and group == preset.groups[0]):
+        return preset.build(name, preset.groups[0] if preset.groups else 0)
+    if group not in preset.groups:
+        sizes = ", ".join(map(str, preset.groups))
+        choice = f"choose a group of {sizes}" if sizes else "it has no groups to choose"
+        raise RecipeError(f"recipe {name!r} with a group of {group}: {choice}")
+    return preset.build(f"{name}-g{group}", group)
+
+
+def _with(recipe: Recipe, methods: list[str]) -> Recipe:
+    if not methods:
+        return recipe
+    if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
+        return replace(recipe, inexact=_with_all(recipe.inexact, methods))
+    if recipe.keeps or recipe.body.format.is_float:
+        raise RecipeError(
+            f"recipe {recipe.name!r} leaves weights as they are; {methods[0]!r} cannot help"
+        )
+    transforms = tuple(m for m in methods if m in TRANSFORMS)
+    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+
+
+def _with_all(method: Method, names: list[str]) -> Method:
+    for name in names:
+        if name in SCALES:
+            method = _with_scales(method, name)
+        elif name in ROUNDING:
+            method = replace(method, rounding=name)
+    return method
+
+
+def _with_scales(method: Method, scales: str) -> Method:
+    form = method.format
+    if CODES[form.kind].levels == 3:
+        allowed: tuple[str, ...] = OF_TERNARY
+    elif CODES[form.kind].has_offset:
+        allowed = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES)
+    else:
+        allowed = ("absmax", *RANGES)
+    if scales not in allowed:
+        raise RecipeError(f"no scales {scales!r} for {form.kind}; choose from {', '.join(allowed)}")
+    if scales in WITHOUT_OFFSET:
+        form = WeightFormat(form.kind, form.group)
+    return replace(method, format=form, scales=scales)
+
+
+def _rule(text: str) -> tuple[str, Method]:
+    glob, equals, base = text.partition("=")
+    if not equals or not glob or not base:
+        raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
+    recipe = _recipe(base, None)
+    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+        raise RecipeError(
+            f"rule {text!r:.80}: a matrix is stored as int8, int4, float16 or float32"
+        )
+    return glob, recipe.body

@@ -1,0 +1,90 @@
+"""One layer of a decoder by itself, for whoever wants to see what its matrices read."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+
+import numpy as np
+
+from edge.format.reader import EdgeFile
+
+from ..kv_cache import KvCache, cache_shape
+from ..libraries.library import Library
+from ..plan import Op, Plan
+from ..team import Team
+from .decoder import POSITION, TOKENS, Lowering, scratch_bytes
+
+Seen = Callable[[tuple[str, ...], np.ndarray], None]
+STEPS, X, X_STRIDE = 6, 7, 8  # arguments of a product (kernels/matmul.py)
+
+
+class Block:
+    """Layer 0 of `file`, all of whose matrices are float32; `tokens` a window at most.
+
+    The plan is a decoder's, cut before each matrix that reads something new.
+    """
+
+    def __init__(self, file: EdgeFile, library: Library, threads: int, tokens: int):
+        shape = cache_shape(file.config, "float32", tokens)
+        self._program = Lowering(file, KvCache(shape), threads, tokens, 1)
+        self._program.layer(0)
+        self._stages = [(Plan(ops, library), read) for ops, read in _stages(self._program.ops)]
+        self._names = {file.address(name): name for name in file.tensors}
+        self._team = Team(library, threads, scratch_bytes(tokens))
+        self._team.keep(file, self._program, self._stages)
+        self._x = _view(self._program.x.address, tokens, self._program.x.stride)
+
+    def run(self, x: np.ndarray, seen: Seen) -> None:
+        """Replace x, float32 [tokens, hidden], with the layer's output for these positions.
+
+        `seen` gets names of matrices and what they are about to read, float32 [tokens, columns].
+        """
+        tokens, hidden = x.shape
+        program = self._program
+        program.registers[TOKENS], program.registers[POSITION] = tokens, 0
+        for table in program.ropes:
+            table.fill(0, tokens)
+        self._x[:tokens, :hidden] = x
+        for plan, readers in self._stages:
+            self._team.run(plan, tokens, 0)
+            if readers:
+                names = tuple(self._names[op.weights[0]] for op in readers)
+                seen(names, _input(readers[0], tokens))
+        x[:] = self._x[:tokens, :hidden]
+
+    def close(self) -> None:
+        self._team.close()
+
+
+def _stages(ops: list[Op]) -> Iterator[tuple[list[Op], list[Op]]]:
+    """Ops to run, and the products after them that then all read the same."""
+    stage: list[Op] = []
+    source = 0
+    for i, op in enumerate(ops):
+        if _is_product(op) and op.arguments[X] != source:
+            source = op.arguments[X]
+            yield stage, list(takewhile(lambda o: _reads(o, source), ops[i:]))  # noqa: B023
+            stage = []
+        elif not _is_product(op):
+            source = 0
+        stage.append(op)
+    yield stage, []
+
+
+def _is_product(op: Op) -> bool:
+    return op.weights != (0, 0)
+
+
+def _reads(op: Op, source: int) -> bool:
+    return _is_product(op) and op.arguments[X] == source
+
+
+def _input(product: Op, tokens: int) -> np.ndarray:
+    stride, columns = product.arguments[X_STRIDE], product.arguments[STEPS]
+    return _view(product.arguments[X], tokens, stride)[:, :columns]
+
+
+def _view(address: int, rows: int, stride: int) -> np.ndarray:
+    """float32 [rows, stride / 4] at an address."""
+    memory = (ctypes.c_float * (rows * stride // 4)).from_address(address)
+    return np.ctypeslib.as_array(memory).reshape(rows, -1)

@@ -1,0 +1,103 @@
+"""The language of recipes: what they compose, and what they refuse."""
+
+import pytest
+
+from edge.errors import RecipeError
+from edge.exporter.language import METHODS, ROUNDING, SCALES, TRANSFORMS, parse
+from edge.exporter.recipe import ALIASES
+
+QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weight"
+
+
+@pytest.mark.parametrize(
+    "text, form, scales, rounding, transforms",
+    [
+        ("int4:hqq", "int4-g32-offset", "hqq", "rtn", ()),
+        ("int4-g64:hqq", "int4-g64-offset", "hqq", "rtn", ()),
+        ("int4:g64:hqq", "int4-g64-offset", "hqq", "rtn", ()),
+        ("int4:signed_absmax", "int4-g32", "signed_absmax", "rtn", ()),
+        ("int4:stochastic", "int4-g32-offset", "minmax", "stochastic", ()),
+        ("int8:mse", "int8-g32", "mse", "rtn", ()),
+        ("w4a8kv8:awq+gptq:g32", "int4-g32-offset", "minmax", "gptq", ("awq",)),
+        ("w8", "int8-g32", "absmax", "rtn", ()),
+        ("int4:equalize+awq+clip+gptq", "int4-g32-offset", "clip", "gptq", ("equalize", "awq")),
+    ],
+)
+def test_a_recipe_composes_its_parts(text, form, scales, rounding, transforms):
+    recipe = parse(text)
+    body = recipe.method(QUERY)
+    assert (str(body.format), body.scales, body.rounding) == (form, scales, rounding)
+    assert recipe.transforms == transforms
+
+
+def test_methods_of_a_ternary_recipe_are_for_matrices_that_are_not_ternary():
+    recipe = parse("ternary:twn")
+    assert recipe.inexact.scales == "twn" and recipe.method(QUERY).scales == "absmax"
+
+
+def test_bits_of_the_cache_are_what_the_file_recommends():
+    assert parse("w4a8kv8").kv == "int8" and parse("w4kv4").kv == "int4"
+    assert parse("w4").kv is None and parse("int4").kv is None
+
+
+@pytest.mark.parametrize(
+    "text", ["int4-g64:awq+gptq", "w4a8kv8:hqq", "int4,*.value=int8", *ALIASES]
+)
+def test_a_recipe_can_be_parsed_again_from_its_name(text):
+    assert str(parse(text)) == text
+    assert parse(str(parse(text))) == parse(text)
+
+
+def test_the_first_rule_that_fits_goes_before_the_rest():
+    recipe = parse("int4:gptq,*.value=int8-g64,layers.0.*=float16,embedding=int4:hqq")
+    assert str(recipe.method(VALUE).format) == "int8-g64"
+    assert str(recipe.method(QUERY).format) == "float16"
+    assert str(recipe.method("layers.1.attention.query.weight").format) == "int4-g32-offset"
+    assert recipe.method("embedding.weight").scales == "hqq"
+
+
+@pytest.mark.parametrize(
+    "text, needs",
+    [
+        ("int4:mse", False),
+        ("int4:equalize", False),
+        ("int4:awq", True),
+        ("int4:gptq", True),
+        ("int4:clip", True),
+        ("int8,*.down=int4:gptq", True),
+    ],
+)
+def test_it_is_known_which_recipes_need_data(text, needs):
+    assert parse(text).needs_data is needs
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize, minmax"),
+        ("int4:", "no method ''; choose from awq"),
+        ("int8:hqq", "no scales 'hqq' for int8; choose from absmax, percentile"),
+        ("int4:twn", "no scales 'twn' for int4; choose from minmax, hqq"),
+        ("ternary:kl", "no scales 'kl' for ternary; choose from absmax, absmean, twn"),
+        ("keep:hqq", "'keep' leaves weights as they are"),
+        ("float16:mse", "'float16' leaves weights as they are"),
+        ("w5a8", "weights of 5 bits; choose w4, w8"),
+        ("w4a4", "a4, but w4 computes with 8-bit activations"),
+        ("w16a8", "w16 computes with 32-bit floats"),
+        ("w4kv3", "KV cache of 3 bits; choose kv4"),
+        ("int4,value", "rule 'value', expected NAME=RECIPE"),
+        ("int4,*.value=int9", "no recipe 'int9'"),
+        ("int4,*.value=keep", "rule '[*].value=keep': a matrix is stored as"),
+        ("int4-g64:g32", "say one of them"),
+        ("int4:g48", "choose a group of 32, 64, 128"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(text, message):
+    with pytest.raises(RecipeError, match=message) as error:
+        parse(text)
+    assert "\n" not in str(error.value)
+
+
+def test_every_method_is_described():
+    assert METHODS.keys() == {*SCALES, *ROUNDING, *TRANSFORMS}
+    assert all(text.endswith(".") for text in METHODS.values())
