@@ -45,6 +45,7 @@ def main() -> None:
             f"a sample: median {statistics.median(costs):.1f} us, "
             f"of 100 the slowest {statistics.quantiles(costs, n=100)[-1]:.1f} us"
         )
+        _processor_time(sensors, device.profile)
         if arguments.model:
             _decode(arguments.model, sensors, device.profile)
 
@@ -53,6 +54,23 @@ def _cost(sensors: Sensors) -> float:
     started = time.perf_counter()
     sensors.sample(time.monotonic())
     return 1e6 * (time.perf_counter() - started)
+
+
+def _processor_time(sensors: Sensors, profile: Profile, rounds: int = 400) -> None:
+    """Of this thread, which a busy machine does not change as it changes the clock on the wall."""
+    monitor, governor = Monitor(sensors=sensors), Governor(profile, 4)
+    samples = steps = 0
+    for _ in range(rounds):
+        started = time.thread_time_ns()
+        governor.observe(monitor.sample())
+        between = time.thread_time_ns()
+        governor.before_step()
+        governor.after_step(1, 0.1)
+        samples, steps = samples + between - started, steps + time.thread_time_ns() - between
+    share = 2 * samples / rounds / 1e9
+    print(
+        f"monitor and governor at 2 Hz: {share:.3%} of one core, {steps / rounds / 1e3:.1f} us a token"
+    )
 
 
 def _decode(path: Path, sensors: Sensors, profile: Profile) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from pathlib import Path
@@ -23,7 +22,7 @@ class Root:
 
     def open(self, path: str) -> int:
         """A file descriptor for reading.  Raises OSError."""
-        return os.open(self.folder / path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(self.folder / path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def read(self, descriptor: int) -> bytes:
         """The file from its beginning: sysfs measures anew.  Raises OSError."""
@@ -31,6 +30,8 @@ class Root:
 
     def ioctl(self, descriptor: int, request: int, buffer: bytearray) -> None:
         """The buffer goes to the driver and comes back.  Raises OSError."""
+        import fcntl  # not on Windows, which has no mailbox either
+
         fcntl.ioctl(descriptor, request, buffer, True)
 
     def names(self, folder: str) -> list[str]:
