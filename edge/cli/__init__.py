@@ -83,7 +83,7 @@ def _command(arguments: list[str]) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     note(f"edge: {message}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .progress import Progress
 from .quantities import size
@@ -42,7 +42,7 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _build(target: Target, folder: Path | None) -> dict[str, str | int]:
+def _build(target: Target, folder: Path | None) -> dict[str, Any]:
     from edge.exporter.aot.library import build
     from edge.runtime.libraries import cache
 
