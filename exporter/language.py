@@ -34,7 +34,8 @@ METHODS = {
     "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
     "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",
     "minmax": "scale and offset from the smallest and largest weight: int4's plain way.",
-    "absmax": "scale from the largest magnitude: int8's plain way.",
+    "absmax": "scale from the largest magnitude.",
+    "least_squares": "the best of a few scales near it: int8's own way.",
     "signed_absmax": "the same, all 16 levels in use (Q4_0).",
     "percentile": "cuts a row's few largest weights off.",
     "mse": "the range of least squared error.",
@@ -183,7 +184,7 @@ def _with_scales(method: Method, scales: str) -> Method:
     elif CODES[form.kind].has_offset:
         allowed = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES)
     else:
-        allowed = ("absmax", *RANGES)
+        allowed = ("absmax", "least_squares", *RANGES)
     if scales not in allowed:
         raise RecipeError(f"no scales {scales!r} for {form.kind}; choose from {', '.join(allowed)}")
     if scales in WITHOUT_OFFSET:

@@ -19,7 +19,7 @@ QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weig
         ("int4:stochastic", "int4-g32-offset", "minmax", "stochastic", ()),
         ("int8:mse", "int8-g32", "mse", "rtn", ()),
         ("w4a8kv8:awq+gptq:g32", "int4-g32-offset", "minmax", "gptq", ("awq",)),
-        ("w8", "int8-g32", "absmax", "rtn", ()),
+        ("w8", "int8-g32", "least_squares", "rtn", ()),
         ("int4:equalize+awq+clip+gptq", "int4-g32-offset", "clip", "gptq", ("equalize", "awq")),
     ],
 )
