@@ -25,6 +25,7 @@ OF_TERNARY = ("absmax", "absmean", "twn", "mse")
 SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES, "absmean", "twn")
 ROUNDING = ("rtn", "stochastic", "gptq")
 TRANSFORMS = ("awq", "smooth", "equalize")
+LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
@@ -65,6 +66,10 @@ def parse(text: str, group: int | None = None) -> Recipe:
 
     Raises RecipeError naming the part that cannot be read, and the choices.
     """
+    if len(text) > LONGEST or not text.isprintable():
+        raise RecipeError(
+            f"a recipe is a line of at most {LONGEST} characters, not {text!r:.40}..."
+        )
     head, *rules = ALIASES[text][0].split(",") if text in ALIASES else text.split(",")
     recipe = _recipe(head, group)
     parsed = tuple(_rule(rule) for rule in rules)

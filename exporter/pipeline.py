@@ -18,7 +18,7 @@ from edge.format.writer import EdgeWriter
 from . import chat, report
 from .allocation.mixed import allocate
 from .architectures import Lowered, lower
-from .calibration.corpus import windows
+from .calibration.corpus import WINDOW, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .language import parse
@@ -29,6 +29,7 @@ from .store import Store, least_bytes
 from .transforms import transform
 from .weights import Weights
 
+SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -47,7 +48,8 @@ def export(
 
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
-    data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], or what
+    data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self" (what the
+    model writes), or what
     edge.exporter.calibration.collect made of them.  An export that was stopped goes on with the
     layer it was at, from a folder OUTPUT.calibration.
 
@@ -91,7 +93,8 @@ def export(
 def _check_data(recipe: Recipe, calib: object) -> None:
     if recipe.needs_data and calib is None:
         raise RecipeError(
-            f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
+            f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), let it "
+            "write one (--calib self), "
             "or take int4-search, which needs none"
         )
 
@@ -113,10 +116,13 @@ def _statistics(
 ) -> Statistics:
     if isinstance(calib, Statistics):
         return calib
-    from .calibration.collect import collect  # the runtime, for recipes that want it
+    from .calibration.collect import collect, written_by_itself  # the runtime: only if needed
 
     source, model = weights.source, weights.model
-    ids = windows(calib, tokenizer, model.config.vocabulary)
+    if isinstance(calib, str) and calib == SELF:
+        ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
+    else:
+        ids = windows(calib, tokenizer, model.config.vocabulary)
     return collect(source, model, ids, output.with_name(f"{output.name}.calibration"), progress)
 
 

@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", metavar="OUT.edge", help="the file to write")
     add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
     add("--group", type=whole(0), metavar="N", help="weights that share a scale")
-    add("--calib", metavar="PATH", help="a text, a folder of them or a .npy of token ids to read")
+    add(
+        "--calib",
+        metavar="PATH",
+        help="what to read: a text, a folder of them, a .npy of ids, or self",
+    )
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")

@@ -3,6 +3,7 @@
 The one place of the exporter that runs a model: through the runtime's float32 plan.
 """
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,10 +13,11 @@ import numpy as np
 
 from edge.format import tiles
 from edge.format.formats import ALIGNMENT
+from edge.format.reader import EdgeFile
 from edge.format.spec import TensorInfo
 from edge.runtime.libraries.choice import library
 from edge.runtime.lowering.block import Block
-from edge.runtime.model import usable_cores
+from edge.runtime.model import Model, usable_cores
 
 from ..architectures import Lowered
 from ..sources import Source
@@ -82,6 +84,33 @@ def _run(
         progress(i + 1)
     block.close()
     return found
+
+
+def written_by_itself(source: Source, windows: int, tokens: int, seed: int = 0) -> np.ndarray:
+    """int64 [windows, tokens] that the model (as int8) writes from random first tokens.
+
+    LLM-QAT's data without data (Liu et al. 2023, arXiv:2305.17888): sampled as it predicts.
+    """
+    from ..pipeline import export
+
+    random = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        export(source, path := Path(folder, "int8.edge"), quant="int8")
+        model = Model(EdgeFile(path), context=tokens)
+        first = random.integers(0, model.config.vocabulary, windows)
+        texts = [_written(model, int(token), tokens, random) for token in first]
+        model.close()
+    return np.array(texts, np.int64)
+
+
+def _written(model: Model, first: int, tokens: int, random: np.random.Generator) -> list[int]:
+    model.rewind(0)
+    ids = [first]
+    while len(ids) < tokens:
+        scores = model.forward(ids[-1:])[0].astype(np.float64)
+        # The largest of log-probabilities plus Gumbel noise is a sample (and needs no sums).
+        ids.append(int((scores + random.gumbel(size=len(scores))).argmax()))
+    return ids
 
 
 class _Layer:

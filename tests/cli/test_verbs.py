@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_model
 
@@ -184,6 +185,26 @@ def test_unknown_memory_is_none(tmp_path):
 def test_export_lists_its_recipes(cli):
     code, out, _ = cli("export", "--quant", "list")
     assert code == 0 and all(name in out for name in RECIPES)
+
+
+def test_a_recipe_is_explained_and_nothing_written(cli, cli_json, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = "export", GOLDEN / "smollm2", "--explain", "--quant", "int4:mse,*.value=int8"
+    code, out, _ = cli(*arguments)
+    assert code == 0 and "attention.value" in out and "nothing is written" in out
+    plans = {plan["name"]: plan for plan in cli_json(*arguments)}
+    assert plans["attention.value"]["format"] == "int8-g32"
+    assert 0 < plans["attention.value"]["error"] < plans["attention.query"]["error"] < 0.2
+    assert plans["output_norm"]["error"] is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_may_be_calibrated(cli_json, tmp_path):
+    np.save(tmp_path / "ids.npy", np.random.default_rng(0).integers(0, 100, (8, 16)))
+    arguments = GOLDEN / "smollm2", "-o", tmp_path / "out.edge", "--quant", "int4:awq+gptq"
+    report = cli_json("export", *arguments, "--calib", tmp_path / "ids.npy")
+    assert report["recipe"] == "int4:awq+gptq"
+    assert "int4-g32-offset" in {t["format"] for t in report["tensors"]}
 
 
 @pytest.mark.parametrize("verb", ["export", "convert", "quantize"])

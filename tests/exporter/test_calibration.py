@@ -9,7 +9,7 @@ from edge.errors import RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration import collect as collecting
-from edge.exporter.calibration.collect import collect
+from edge.exporter.calibration.collect import collect, written_by_itself
 from edge.exporter.calibration.corpus import WINDOW, windows
 from edge.exporter.calibration.moments import Moments
 from edge.exporter.calibration.statistics import Statistics
@@ -176,7 +176,7 @@ def test_text_without_a_tokenizer_is_refused(tmp_path):
 
 
 def test_a_recipe_that_needs_data_says_what_needs_none(tmp_path):
-    with pytest.raises(RecipeError, match="give a text .* or take int4-search"):
+    with pytest.raises(RecipeError, match="give a text .* let it write one .* or take int4-search"):
         export(tiny_llama(), tmp_path / "x.edge", quant="int4:gptq")
     assert not list(tmp_path.iterdir())
 
@@ -194,3 +194,11 @@ def test_statistics_may_serve_several_exports(tmp_path):
     for quant in ("int4:gptq", "int4:awq+clip"):
         export(source, tmp_path / "x.edge", quant=quant, calib=statistics)
     assert isinstance(statistics, Statistics) and (tmp_path / "stats" / "layer-0.npz").exists()
+
+
+def test_a_model_may_write_its_own_text(tmp_path):
+    report = export(golden("smollm2"), tmp_path / "x.edge", quant="int4:gptq", calib="self")
+    assert report.recipe == "int4:gptq"
+    first, again, other = (written_by_itself(tiny_llama(), 2, 10, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (2, 10) and (first != other).any() and first.max() < 40
