@@ -22,7 +22,8 @@ WITH_OFFSET = ("minmax", "hqq")
 WITHOUT_OFFSET = ("absmax", "signed_absmax")
 RANGES = ("percentile", "mse", "aciq", "kl", "clip")  # of int8 and int4, with or without offset
 OF_TERNARY = ("absmax", "absmean", "twn", "mse")
-SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES, "absmean", "twn")
+OF_INT8 = ("absmax", "least_squares", *RANGES)
+SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, "least_squares", *RANGES, "absmean", "twn")
 ROUNDING = ("rtn", "stochastic", "gptq")
 TRANSFORMS = ("awq", "smooth", "equalize")
 LONGEST = 1000  # characters that a file keeps of it
@@ -189,7 +190,7 @@ def _with_scales(method: Method, scales: str) -> Method:
     elif CODES[form.kind].has_offset:
         allowed = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES)
     else:
-        allowed = ("absmax", "least_squares", *RANGES)
+        allowed = OF_INT8
     if scales not in allowed:
         raise RecipeError(f"no scales {scales!r} for {form.kind}; choose from {', '.join(allowed)}")
     if scales in WITHOUT_OFFSET:
