@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,17 @@ def test_the_wheel_holds_the_tables_that_modules_read(wheel):
 def test_the_wheel_holds_nothing_that_was_compiled_or_tested(wheel):
     odd = [name for name in files(wheel) if "__pycache__" in name or "/tests/" in name]
     assert odd == []
+
+
+def test_a_device_needs_numpy_and_tokenizers_alone(site):
+    (info,) = site.glob("*.dist-info")
+    required = metadata.PathDistribution(info).requires
+    always = sorted(r for r in required if "extra ==" not in r)
+    assert always == ["numpy", "tokenizers; sys_platform != 'android'"]
+
+
+def test_the_wheel_is_for_every_machine(wheel):
+    assert wheel.name.endswith("-py3-none-any.whl")
 
 
 def test_the_wheel_brings_the_command_and_its_licence(site):
