@@ -17,32 +17,41 @@ export EDGE_TEST_DATA=$(dirname "$model") OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTEC
   hypothesis sortedcontainers safetensors
 python3 -m zipfile -e "$wheel" "$work/site"
 
-cd "$checkout"
-# CPU, the library that it shall choose
-for pair in cortex-a72:aarch64 cortex-a76:aarch64-dotprod max:aarch64-i8mm; do
-  cpu=${pair%%:*} target=${pair#*:}
+# on CPU TARGET: what shall hold on an emulated CPU, and the library that it shall choose
+on() (
+  cpu=$1 target=$2
   echo "== $cpu: $target"
   # As a user has it: the wheel from elsewhere, an empty cache, no Numba.
-  (
-    cd "$work"
-    export EDGE_CACHE=$work/cache-$cpu PYTHONPATH=$work/site
-    "$root/python" --cpu "$cpu" -P -m edge doctor --json >doctor.json
-    python3 - "$target" <<'CHECK'
+  cd "$work"
+  export EDGE_CACHE=$work/cache-$cpu PYTHONPATH=$work/site
+  "$root/python" --cpu "$cpu" -P -m edge doctor --json >"doctor-$cpu.json"
+  python3 - "$target" "doctor-$cpu.json" <<'CHECK'
 import json, sys
-kernels = json.load(open("doctor.json"))["kernels"]
+kernels = json.load(open(sys.argv[2]))["kernels"]
 assert kernels["source"] == "prebuilt" and kernels["target"] == sys.argv[1], kernels
 assert kernels["self_test"]["passed"] and not kernels["not_used"], kernels
 print(kernels["self_test"]["kernels"], "kernels pass their self-test")
 CHECK
-    "$root/python" --cpu "$cpu" -P -m edge run "$model" "The capital of France is" \
-      --raw -n 5 --temp 0
-  )
+  "$root/python" --cpu "$cpu" -P -m edge run "$model" "The capital of France is" --raw -n 5 --temp 0
   # The libraries for this CPU only: what slower CPUs run is tested there.
-  export EDGE_TARGET=$target EDGE_CACHE=$work/cache
+  unset PYTHONPATH
+  export EDGE_TARGET=$target
   mkdir -p -m 700 "$EDGE_CACHE/tests"
-  cp runtime/libraries/lib/*.so "$EDGE_CACHE/tests/"
+  cp "$checkout"/runtime/libraries/lib/*.so "$EDGE_CACHE/tests/"
+  cd "$checkout"
   "$root/python" --cpu "$cpu" -m pytest -q -p no:cacheprovider tests/runtime/kernels \
     tests/format tests/models/test_same_text.py tests/runtime/test_team.py \
     --deselect tests/runtime/test_team.py::test_no_wake_up_is_lost_when_the_counts_of_two_steps_are_alike
-  unset EDGE_TARGET
+)
+
+started=()
+for pair in cortex-a72:aarch64 cortex-a76:aarch64-dotprod max:aarch64-i8mm; do
+  on "${pair%%:*}" "${pair#*:}" >"$work/${pair%%:*}.log" 2>&1 &
+  started+=("$!:$work/${pair%%:*}.log")
 done
+failed=0
+for one in "${started[@]}"; do
+  wait "${one%%:*}" || failed=1
+  cat "${one#*:}"
+done
+exit $failed
