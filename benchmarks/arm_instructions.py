@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     emulator = Emulator(work)
-    for gguf in arguments.models or make_models(work):
+    for gguf in [path.resolve() for path in arguments.models] or make_models(work):
         for cpu in arguments.cpu:
             target, architecture = CPUS[cpu]
             theirs = run_llama(emulator, cpu, peer.build(work, architecture), gguf)

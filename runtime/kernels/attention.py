@@ -2,8 +2,8 @@
 
 Scores of 16 positions at a time from the cache's blocks, softmax over the row, weighted sum of
 the values.  A chunk is (block of tokens, a few heads of one group).  Rows that are worked on
-together share every key and value that is loaded: eight tokens of a head in prefill, the chunk's
-heads of one token in decode.  Scores live in the thread's scratch memory.
+together share every key and value that is loaded: eight tokens of a head in prefill (on ARM twice
+four), the chunk's heads of one token in decode.  Scores live in the thread's scratch memory.
 """
 
 from . import simd
@@ -26,6 +26,7 @@ from .matmul import arg
 def kernel(kind: str, heads: int) -> Kernel:
     """Attention with `heads` query heads a chunk; they must belong to one key-value head."""
     tokens, single = _rows(kind, TOKENS, 1), _rows(kind, heads, 0)
+    half = _rows(kind, TOKENS // 2, 1)
 
     def attention(args, chunk, scratch):
         part = chunk % arg(args, PARTS)
@@ -34,7 +35,11 @@ def kernel(kind: str, heads: int) -> Kernel:
         end = min(token + TOKENS, simd.load_i64(arg(args, END)))
         if token + TOKENS == end:
             for head in range(part * heads, (part + 1) * heads):
-                tokens(args, group, head, token, scratch)
+                if simd.few_registers():
+                    for t in range(token, end, TOKENS // 2):
+                        half(args, group, head, t, scratch)
+                else:
+                    tokens(args, group, head, token, scratch)
         else:
             for t in range(token, end):
                 single(args, group, part * heads, t, scratch)

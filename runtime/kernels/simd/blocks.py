@@ -11,6 +11,12 @@ def _floats_block(tokens):
     return types.UniTuple(Floats, tokens.literal_value)
 
 
+@block_op(lambda: types.boolean())
+def few_registers(isa, builder, values, args):
+    """Whether 8 vectors leave no register free: known when compiling, so a branch costs nothing."""
+    return ir.Constant(ir.IntType(1), isa in ("neon", "dotprod", "i8mm"))
+
+
 @block_op(lambda tokens: _floats_block(tokens)(tokens))
 def zero_floats(isa, builder, values, args):
     return emit.pack(builder, [emit.constant(Floats.ir, 0.0)] * args[0].literal_value)
