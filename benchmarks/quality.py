@@ -10,6 +10,7 @@ in results.jsonl: a second run measures only what is missing.  Writes benchmarks
 
 import argparse
 import json
+import os
 import pydoc_data.topics
 import time
 from pathlib import Path
@@ -73,7 +74,7 @@ class Bench:
 
     def measure(self, recipe: str, kv: str | None = None) -> None:
         """Export, evaluate, note down."""
-        path, started = self.folder / "candidate.edge", time.monotonic()
+        path, started = self.folder / f"candidate-{os.getpid()}.edge", time.monotonic()
         calib = self.statistics() if pipeline.parse(recipe).needs_data else None
         report = pipeline.export(self.source, path, quant=recipe, calib=calib, force=True)
         seconds = time.monotonic() - started

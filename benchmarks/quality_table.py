@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pareto import chart
+
 RECIPES = [
     "int8-g0",
     "int8",
@@ -25,6 +27,7 @@ RECIPES = [
     "int4:awq+clip+gptq,*.value=int8,*.down=int8",
     "w4a8kv8:awq+clip+gptq,*.value=int8",
 ]
+CHART = "quality.svg"
 HEAD = """# Quality of the recipes
 
 `python benchmarks/quality.py {model} FOLDER --text TEXT --chunks {chunks} --calibration {calibration}`
@@ -48,7 +51,9 @@ def write(rows: dict[str, dict], path: Path, args) -> None:
         scored=args.chunks * 255,
         text=args.text.name,
     )
-    path.write_text(head + "".join(_line(row) for row in rows.values()))
+    ordered = sorted(rows.values(), key=lambda row: (row["name"].startswith("llama"), -row["kl"]))
+    path.write_text(head + "".join(map(_line, ordered)) + f"\n![Chart]({CHART})\n")
+    path.with_name(CHART).write_text(chart(ordered))
 
 
 def _line(row: dict) -> str:

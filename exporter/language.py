@@ -74,7 +74,7 @@ def parse(text: str, group: int | None = None) -> Recipe:
     head, *rules = ALIASES[text][0].split(",") if text in ALIASES else text.split(",")
     recipe = _recipe(head, group)
     parsed = tuple(_rule(rule) for rule in rules)
-    name = text if text in ALIASES else ",".join([recipe.name, *rules])
+    name = text if text in ALIASES and group is None else ",".join([recipe.name, *rules])
     return replace(recipe, rules=parsed, name=name)
 
 

@@ -48,10 +48,9 @@ def export(
 
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
-    data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self" (what the
-    model writes), or what
-    edge.exporter.calibration.collect made of them.  An export that was stopped goes on with the
-    layer it was at, from a folder OUTPUT.calibration.
+    data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
+    (what the model writes), or what edge.exporter.calibration.collect made of them.  An export that
+    was stopped goes on with the layer it was at, from a folder OUTPUT.calibration.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
@@ -69,7 +68,7 @@ def export(
     weights, statistics = Weights(source, model), None
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, output, calibrating)
-    _transform(weights, recipe, statistics)
+    _transform(weights, recipe, statistics, calibrating)
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
     with EdgeWriter(output, tensors=len(model.tensors) + 3) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
@@ -93,9 +92,8 @@ def export(
 def _check_data(recipe: Recipe, calib: object) -> None:
     if recipe.needs_data and calib is None:
         raise RecipeError(
-            f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), let it "
-            "write one (--calib self), "
-            "or take int4-search, which needs none"
+            f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
+            "let it write one (--calib self), or take int4-search, which needs none"
         )
 
 
@@ -126,10 +124,14 @@ def _statistics(
     return collect(source, model, ids, output.with_name(f"{output.name}.calibration"), progress)
 
 
-def _transform(weights: Weights, recipe: Recipe, statistics: Statistics | None) -> None:
-    for layer in range(weights.model.config.layers if recipe.transforms else 0):
+def _transform(
+    weights: Weights, recipe: Recipe, statistics: Statistics | None, progress: Progress
+) -> None:
+    layers = weights.model.config.layers if recipe.transforms else 0
+    for layer in range(layers):
         for name in recipe.transforms:
             transform(name)(weights, recipe, layer, statistics)
+        progress(layer + 1, layers)
 
 
 def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat.Found:

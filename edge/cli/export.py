@@ -47,7 +47,7 @@ def command(args: argparse.Namespace) -> int:
     from edge.exporter import export
 
     with (
-        Progress("calibrating", lambda n: f"{n} windows of a layer") as calibrating,
+        Progress("calibrating", lambda n: f"{n} steps") as calibrating,
         Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress,
     ):
         report = export(

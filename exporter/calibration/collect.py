@@ -21,6 +21,7 @@ from edge.runtime.model import Model, usable_cores
 
 from ..architectures import Lowered
 from ..sources import Source
+from ..weights import Weights
 from .moments import Moments
 from .statistics import HELD_OUT, Statistics, identity
 
@@ -58,7 +59,7 @@ def _advance(progress: Progress, before: int, total: int, done: int) -> None:
 
 def _embedded(source: Source, model: Lowered, ids: np.ndarray) -> np.ndarray:
     """float32 [windows, tokens, hidden]."""
-    table = next(t for t in model.tensors if t.name == "embedding.weight").read(source)
+    table = Weights(source, model).read("embedding.weight")
     return np.ascontiguousarray(table[ids]) * np.float32(model.config.embedding_scale)
 
 
@@ -128,10 +129,11 @@ class _Layer:
         )
         self.tensors: dict[str, TensorInfo] = {}
         self._payloads: dict[str, np.ndarray] = {}
-        prefix = f"layers.{layer}."
+        prefix, weights = f"layers.{layer}.", Weights(source, model)
         for tensor in model.tensors:
             if tensor.name.startswith(prefix):
-                self._add(f"layers.0.{tensor.name.removeprefix(prefix)}", tensor.read(source))
+                values = weights.read(tensor.name)
+                self._add(f"layers.0.{tensor.name.removeprefix(prefix)}", values)
 
     def _add(self, name: str, values: np.ndarray) -> None:
         is_matrix = values.ndim == 2

@@ -202,3 +202,10 @@ def test_a_model_may_write_its_own_text(tmp_path):
     first, again, other = (written_by_itself(tiny_llama(), 2, 10, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (2, 10) and (first != other).any() and first.max() < 40
+
+
+def test_broken_weights_are_named_before_they_are_run(tmp_path):
+    source = tiny_llama()
+    source.tensors["model.layers.0.mlp.up_proj.weight"][3, 3] = np.nan
+    with pytest.raises(SourceError, match="'model.layers.0.mlp.up_proj.weight' holds NaN"):
+        collect(source, lower(source), np.zeros((1, 4), int), tmp_path / "stats")

@@ -48,6 +48,16 @@ def test_a_recipe_can_be_parsed_again_from_its_name(text):
     assert parse(str(parse(text))) == parse(text)
 
 
+def test_a_short_name_may_have_a_group():
+    assert str(parse("int4-search", 64)) == "int4-g64:mse"
+
+
+def test_a_recipe_is_a_short_line():
+    for text in ("int4" + ",*.value=int8" * 100, "int4\n"):
+        with pytest.raises(RecipeError, match="a line of at most 1000 characters"):
+            parse(text)
+
+
 def test_the_first_rule_that_fits_goes_before_the_rest():
     recipe = parse("int4:gptq,*.value=int8-g64,layers.0.*=float16,embedding=int4:hqq")
     assert str(recipe.method(VALUE).format) == "int8-g64"
