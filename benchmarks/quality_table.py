@@ -35,10 +35,11 @@ HEAD = """# Quality of the recipes
 
 {scored} tokens scored in windows of 512 (second halves), against the float32 export of the same
 weights. KL divergence in nats a token and its standard error. Data-aware methods and llama.cpp's
-importance matrix read the same {calibration} windows of Python's documentation (calibration domain);
-what is scored is another one. Bits a weight: all tensors of the file, padding and the int8 embedding
-included; llama.cpp's embedding is q8_0. edge computes with 8-bit activations, llama.cpp too. Seconds
-are of a shared machine, with everything that was not there yet.
+importance matrix read {calibration} windows of Python's documentation (the calibration domain): ours
+lie evenly over it, llama.cpp's are its first. What is scored is another domain. Bits a weight: all
+tensors of the file, padding and the int8 embedding included; llama.cpp's embedding is q8_0. edge
+computes with 8-bit activations, llama.cpp too. Seconds are of a shared machine, with everything that
+was not there yet.
 
 The checkpoint was Q4_1 and is taken off that grid by random factors of channels; groups of 32 still
 lie where its blocks lay, which may favour formats of 32, ours and llama.cpp's. A row of 576 weights
