@@ -50,7 +50,7 @@ def export(
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
     (what the model writes), or what edge.exporter.calibration.collect made of them.  An export that
-    was stopped goes on with the layer it was at, from a folder OUTPUT.calibration.
+    was stopped calibrates from the layer it was at, from a folder OUTPUT.calibration.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
