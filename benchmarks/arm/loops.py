@@ -3,7 +3,7 @@
     python benchmarks/arm/loops.py                        instructions per 64 multiply-adds
     python benchmarks/arm/loops.py int4-g32 aarch64-i8mm  that kernel's loops
 
-A loop is a basic block with multiply-adds in it; the one for 8 tokens serves prefill, the one for
+A loop is a basic block with multiply-adds that ends in a branch to itself; the one for 8 tokens serves prefill, the one for
 1 token decode.  Spills are loads and stores of the stack.
 """
 
@@ -28,13 +28,17 @@ def loops(name: str, target: str) -> list[Loop]:
     text = compiler.compile_assembly(
         {catalogue.symbol(kernel): catalogue.build(kernel)}, TARGETS[target]
     )
-    blocks: list[Loop] = [[]]
-    for line in text.splitlines():
-        if re.match(r"\.?\w+:", line):
-            blocks.append([])
-        elif re.match(r"\t[a-z]", line):
-            blocks[-1].append(line.split("//")[0].strip())
-    return [block for block in blocks if multiply_adds(block) >= 256]
+    blocks = re.split(r"^(?=\.L\w+:)", text, flags=re.MULTILINE)
+    return [loop for block in blocks if multiply_adds(loop := _loop(block)) >= 256]
+
+
+def _loop(block: str) -> Loop:
+    """A block's instructions, up to the branch that repeats it."""
+    label, _, body = block.partition(":")
+    lines = [line.split("//")[0].strip() for line in body.splitlines()]
+    lines = [line for line in lines if re.match(r"[a-z]", line)]
+    repeats = [i for i, line in enumerate(lines) if re.search(rf"{re.escape(label)}$", line)]
+    return lines[: repeats[0] + 1] if repeats else lines
 
 
 def multiply_adds(loop: Loop) -> int:

@@ -199,48 +199,6 @@ def _dot_lanes(name):
     return quarter
 
 
-def to_pairs(builder, sums):
-    """[piece][rows 0-1, rows 2-3] from two tokens' [token][piece], as `usmmla` holds them:
-
-    row 0 token 0, row 0 token 1, row 1 token 0, row 1 token 1.
-    """
-    return [_zip(builder, a, b, 4) for a, b in zip(*sums, strict=True)]
-
-
-def from_pairs(builder, pairs):
-    both = [emit.concat(builder, own) for own in pairs]
-    return [[emit.shuffle(builder, own, range(token, 8, 2)) for own in both] for token in (0, 1)]
-
-
-def dot_pairs(builder, sums, codes, x_addresses):
-    """sums + codes[piece] . x over 16 columns, two tokens: usmmla multiplies 2 rows by 2 tokens.
-
-    Its operands are 8 neighbouring columns of two rows and of two tokens.
-    """
-    name = "llvm.aarch64.neon.usmmla.v4i32.v16i8"
-    x = _zip(builder, *(emit.load(builder, address, _N16, 16) for address in x_addresses), 8)
-    results = []
-    for totals, own in zip(sums, codes, strict=True):
-        for columns, pair in enumerate((own[:2], own[2:])):
-            rows = _zip(builder, *pair, 4)
-            totals = [
-                emit.call_intrinsic(builder, name, _S4, total, row, x[columns])
-                for total, row in zip(totals, rows, strict=True)
-            ]
-        results.append(totals)
-    return results
-
-
-def _zip(builder, a, b, width):
-    """Interleave two registers by `width` bytes (or 32-bit lanes): the lower half, the upper."""
-    both = emit.concat(builder, [a, b])
-    count = a.type.count
-    step = width if count == 16 else 1
-    order = [k + side for k in range(0, count, step) for side in (0, count)]
-    lanes = [k + i for k in order for i in range(step)]
-    return [emit.shuffle(builder, both, lanes[:count]), emit.shuffle(builder, both, lanes[count:])]
-
-
 def _smlal(columns_per_sum, largest):
     """16-bit multiply-add of codes up to `largest`; so many products a lane, then widened."""
     pairs_fit = 2 * columns_per_sum * largest * 127 < 2**15

@@ -9,7 +9,7 @@ benchmarks/ARM.md counts what that saves.
 
 from llvmlite import ir
 
-from . import emit, products
+from . import emit, pairs, products
 from .emit import F32, I8, I32, I64, LANES, block_op
 
 _ARM = ("neon", "dotprod", "i8mm")
@@ -37,14 +37,14 @@ class _Block:
     Sums are lists of lists of vectors: [token][piece], or as `enter` turns them.
     """
 
-    def __init__(self, isa, builder, layout, w, x, x_stride, tokens, pairs=True):
+    def __init__(self, isa, builder, layout, w, x, x_stride, tokens, paired=True):
         self.isa, self.builder, self.layout, self.w = isa, builder, layout, w
         self.x = [emit.offset(builder, x, x_stride, t) if t else x for t in range(tokens)]
         self.lanes = 4 if isa in _ARM else LANES
         pieces = list(range(LANES // self.lanes))
         self.parts = [pieces[:2], pieces[2:]] if isa in _ARM and tokens > 1 else [pieces]
-        self.pairs = pairs and isa == "i8mm" and tokens > 1
-        together = (2 if self.pairs else 1) if isa in _ARM else tokens
+        self.paired = paired and isa == "i8mm" and tokens > 1
+        together = (2 if self.paired else 1) if isa in _ARM else tokens
         self.groups = [range(t, t + together) for t in range(0, tokens, together)]
 
     def pieces(self, vector):
@@ -78,16 +78,16 @@ class _Block:
 
     def enter(self, sums):
         """A group's sums as `dot` wants them."""
-        return products.to_pairs(self.builder, sums) if self.pairs else sums
+        return pairs.enter(self.builder, sums) if self.paired else sums
 
     def leave(self, sums):
-        return products.from_pairs(self.builder, sums) if self.pairs else sums
+        return pairs.leave(self.builder, sums) if self.paired else sums
 
     def dot(self, sums, codes, tokens, chunk):
         """The group's sums + codes . x over the 16 columns from 16 * chunk."""
         x = [self._at(self.x[t], 16 * chunk) for t in tokens]
-        if self.pairs:
-            return products.dot_pairs(self.builder, sums, codes, x)
+        if self.paired:
+            return pairs.dot(self.builder, sums, codes, x)
         dot = self.layout.products[self.isa]
         if self.isa in _ARM:
             return [dot.quarters(self.builder, sums[0], codes, x[0])]
@@ -153,7 +153,7 @@ def _scaled_run(layout, shifted):
         acc = emit.unpack(builder, values[0])
         x, x_stride, *scales = emit.unpack(builder, values[4])
         # A shift for each token leaves i8mm's pairs too few registers: they would cost more.
-        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), pairs=not shifted)
+        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), paired=not shifted)
         scaling = _Scaling(block, values[2], values[3] if shifted else None, *scales)
         results = [block.pieces(vector) for vector in acc]
         for part in block.parts:
