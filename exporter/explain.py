@@ -65,7 +65,10 @@ def _class(
     error = None
     if form != "vector":
         kept = recipe.kept(tensors[0], weights.source)
-        error = _error(weights, recipe, tensors) if kept is None else 0.0
+        if kept is None:
+            error = _error(weights, recipe, tensors)
+        else:
+            error = weights.kept_error(tensors[0].name, kept)
     return ClassPlan(
         name=name,
         format=form,

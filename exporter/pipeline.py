@@ -85,7 +85,7 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=model.notes + report.notes(recipe, writer.infos, store.worse) + chatting.notes,
+        notes=model.notes + report.notes(recipe, writer.infos, store) + chatting.notes,
     )
 
 

@@ -24,6 +24,7 @@ class Store:
 
     statistics  what matrices read, where the recipe needs data
     worse       (matrix, what its method was left for) where data-aware methods lost
+    rounded     errors of matrices that kept their codes, where float16 rounds scales or offsets
     """
 
     writer: EdgeWriter
@@ -32,6 +33,7 @@ class Store:
     force: bool
     statistics: Statistics | None = None
     worse: list[tuple[str, str]] = field(default_factory=list)
+    rounded: dict[str, float] = field(default_factory=dict)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
@@ -40,11 +42,17 @@ class Store:
             return
         kept = self._kept(tensor)
         if kept is not None:
-            self.writer.add_matrix(tensor.name, kept, error=0.0)
+            self._add_kept(tensor.name, kept)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:
             self.writer.add_matrix(tensor.name, *self._quantized(tensor))
+
+    def _add_kept(self, name: str, kept: QuantizedTensor) -> None:
+        error = self.weights.kept_error(name, kept)
+        if error:
+            self.rounded[name] = error
+        self.writer.add_matrix(name, kept, error)
 
     def _kept(self, tensor: Placement) -> QuantizedTensor | None:
         kept = self.recipe.kept(tensor, self.weights.source)

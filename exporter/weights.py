@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge.errors import SourceError
+from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .quantize import quantization_error
 from .rows import row_blocks
 from .sources import Source
 
@@ -49,6 +51,12 @@ class Weights:
             if not np.abs(values[at]).max() < LARGEST_WEIGHT:  # also where it is NaN
                 raise self.not_finite(tensor)
         return self.factors[name].apply(values) if name in self.factors else values
+
+    def kept_error(self, name: str, kept: QuantizedTensor) -> float:
+        """||W - kept|| / ||W|| of a matrix that stays on its grid: what rounded scales move."""
+        if self.source.grids_are_exact:
+            return 0.0
+        return quantization_error(self.read(name), kept)
 
     def multiply(self, name: str, rows: np.ndarray | None, columns: np.ndarray | None) -> None:
         old = self.factors.get(name, Factors())
