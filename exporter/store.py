@@ -1,7 +1,7 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,8 +23,8 @@ class Store:
     """Writes a model's tensors by one recipe; `force` applies it even where it ruins them.
 
     statistics  what matrices read, where the recipe needs data
-    worse       (matrix, what its method was left for) where data-aware methods lost
-    rounded     errors of matrices that kept their codes, where float16 rounds scales or offsets
+
+    The writer gets a note on each matrix where data-aware methods lost: what they were left for.
     """
 
     writer: EdgeWriter
@@ -32,8 +32,6 @@ class Store:
     recipe: Recipe
     force: bool
     statistics: Statistics | None = None
-    worse: list[tuple[str, str]] = field(default_factory=list)
-    rounded: dict[str, float] = field(default_factory=dict)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
@@ -42,17 +40,12 @@ class Store:
             return
         kept = self._kept(tensor)
         if kept is not None:
-            self._add_kept(tensor.name, kept)
+            error = self.weights.kept_error(tensor.name, kept)
+            self.writer.add_matrix(tensor.name, kept, error)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:
             self.writer.add_matrix(tensor.name, *self._quantized(tensor))
-
-    def _add_kept(self, name: str, kept: QuantizedTensor) -> None:
-        error = self.weights.kept_error(name, kept)
-        if error:
-            self.rounded[name] = error
-        self.writer.add_matrix(name, kept, error)
 
     def _kept(self, tensor: Placement) -> QuantizedTensor | None:
         kept = self.recipe.kept(tensor, self.weights.source)
@@ -87,7 +80,7 @@ class Store:
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
-            self.worse.append((name, f"{blind.scales} and {blind.rounding}"))
+            self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, quantization_error(matrix, stored)
 
     def _add_floats(self, tensor: Placement) -> None:

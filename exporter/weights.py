@@ -62,6 +62,19 @@ class Weights:
         old = self.factors.get(name, Factors())
         self.factors[name] = Factors(_product(old.rows, rows), _product(old.columns, columns))
 
+    def of_layer(self, layer: int) -> dict[str, np.ndarray]:
+        """The factors of a layer's tensors, to keep: "rows NAME" and "columns NAME"."""
+        mine = {n: f for n, f in self.factors.items() if n.startswith(f"layers.{layer}.")}
+        rows = {f"rows {n}": f.rows for n, f in mine.items() if f.rows is not None}
+        columns = {f"columns {n}": f.columns for n, f in mine.items() if f.columns is not None}
+        return rows | columns
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Factors that `of_layer` gave."""
+        for key, factor in kept.items():
+            axis, name = key.split(" ", 1)
+            setattr(self.factors.setdefault(name, Factors()), axis, factor)
+
     def columns_factor(self, name: str) -> np.ndarray | None:
         """What the tensor's input was divided by, float32 [columns]."""
         return self.factors[name].columns if name in self.factors else None
