@@ -16,18 +16,18 @@ import numpy as np
 from edge.errors import UnsupportedModel
 
 from .integer_matrix import IntegerMatrix
-from .packed_matrix import Encoding, PackedIntegers, PackedMatrix, Parts, modules
+from .packed_matrix import FLOATS, Encoding, PackedIntegers, PackedMatrix, Parts, modules
 from .packed_words import unpack
 from .shards import Shards
 
 BITS = 4
 NIBBLE_OF_ROW = (0, 4, 1, 5, 2, 6, 3, 7)
-FLOATS = ("F16", "BF16", "F32")
 
 
 def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
     """Raises SourceError (parts do not fit), UnsupportedModel (another layout)."""
-    layout = str(settings.get("version") or settings.get("format") or "gemm").lower()
+    said = settings.get("version") or settings.get("checkpoint_format") or settings.get("format")
+    layout = str(said or "gemm").lower()
     bits = settings.get("bits", settings.get("w_bit", BITS))
     if layout not in LAYOUTS or bits != BITS or settings.get("backend") == "llm-awq":
         raise UnsupportedModel(

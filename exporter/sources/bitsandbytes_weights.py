@@ -27,11 +27,12 @@ from .packed_matrix import Encoding, PackedIntegers, PackedMatrix, Parts, module
 from .shards import Shards
 
 STATE = "weight.quant_state.bitsandbytes__"
+STORAGE = ("U8", "F16", "BF16", "F32")  # bnb_4bit_quant_storage
 CODE_BOOKS = ("nf4", "fp4")
 OF_BLOCKS = ("weight.absmax", "weight.quant_map")
 NESTED = ("weight.nested_absmax", "weight.nested_quant_map")
 LARGEST_CODE = np.float32(127)
-LARGEST_BLOCK = 1 << 20
+LARGEST_BLOCK, LARGEST_SIDE = 1 << 20, 1 << 31
 
 
 def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
@@ -83,23 +84,26 @@ class CodeBookMatrix:
             return absmax
         book = self.stored.read("weight.nested_quant_map")
         outer = np.repeat(self.stored.read("weight.nested_absmax"), self.nested_block)
-        return book[absmax] * outer[: len(absmax)] + np.float32(self.nested_offset)
+        largest: np.ndarray = book[absmax] * outer[: len(absmax)] + np.float32(self.nested_offset)
+        return largest
 
 
 def _four_bits(parts: Parts, state_name: str) -> CodeBookMatrix:
     state = _state(parts, state_name)
-    shape, block = state.get("shape"), state.get("blocksize")
-    if not _is_shape(shape) or not _is_block(block):
-        raise parts.error(state_name, f"shape {shape!r:.60} in blocks of {block!r:.40}")
-    count = math.prod(shape)
+    sizes = state.get("shape")
+    if not isinstance(sizes, list) or len(sizes) != 2:
+        raise parts.error(state_name, f"a matrix of shape {sizes!r:.60}")
+    rows, columns = (_size(n, LARGEST_SIDE, parts, state_name) for n in sizes)
+    block = _size(state.get("blocksize"), LARGEST_BLOCK, parts, state_name)
+    count = rows * columns
     blocks = -(-count // block)
     nested = "weight.nested_absmax" in parts
     parts.check("weight.quant_map", ("F32",), (16,))
     parts.check("weight.absmax", ("U8",) if nested else ("F32",), (blocks,))
-    if parts.nbytes("weight") != (count + 1) // 2:
-        raise parts.error("weight", f"{parts.nbytes('weight')} bytes for the shape {shape}")
+    if parts.dtype("weight") not in STORAGE or parts.nbytes("weight") != (count + 1) // 2:
+        raise parts.error("weight", f"{parts.nbytes('weight')} bytes for {rows} x {columns} codes")
     outer, offset = _nested(parts, state, state_name, blocks) if nested else (0, 0.0)
-    return CodeBookMatrix(parts, tuple(shape), block, outer, offset)
+    return CodeBookMatrix(parts, (rows, columns), block, outer, offset)
 
 
 def _state(parts: Parts, name: str) -> dict[str, Any]:
@@ -110,28 +114,21 @@ def _state(parts: Parts, name: str) -> dict[str, Any]:
     return json_object(text.tobytes().decode(errors="replace"), where)
 
 
-def _nested(
-    parts: Parts, state: dict[str, Any], state_name: str, blocks: int
-) -> tuple[int, float]:
+def _nested(parts: Parts, state: dict[str, Any], state_name: str, blocks: int) -> tuple[int, float]:
     """(blocks that share an outer scale, what is added)."""
-    block, offset = state.get("nested_blocksize"), state.get("nested_offset")
-    if not _is_block(block) or type(offset) not in (int, float) or NESTED[1] not in parts:
-        raise parts.error(state_name, f"blocks of {block!r:.40}, offset {offset!r:.40}")
+    block = _size(state.get("nested_blocksize"), LARGEST_BLOCK, parts, state_name)
+    offset = state.get("nested_offset")
+    if not isinstance(offset, int | float) or NESTED[1] not in parts:
+        raise parts.error(state_name, f"scales of scales with the offset {offset!r:.40}")
     parts.check("weight.nested_quant_map", ("F32",), (256,))
     parts.check("weight.nested_absmax", ("F32",), (-(-blocks // block),))
     return block, float(offset)
 
 
-def _is_shape(shape: Any) -> bool:
-    return (
-        isinstance(shape, list)
-        and len(shape) == 2
-        and all(type(n) is int and 0 < n < 2**31 for n in shape)
-    )
-
-
-def _is_block(size: Any) -> bool:
-    return type(size) is int and 0 < size <= LARGEST_BLOCK
+def _size(value: Any, most: int, parts: Parts, state_name: str) -> int:
+    if type(value) is not int or not 0 < value <= most:
+        raise parts.error(state_name, f"a size of {value!r:.40}")
+    return value
 
 
 def _eight_bits(parts: Parts) -> PackedIntegers:

@@ -21,7 +21,7 @@ from edge.errors import UnsupportedModel
 from .float8_weights import TYPES as FLOAT8
 from .float8_weights import float8_matrix
 from .integer_matrix import IntegerMatrix, signed_bytes
-from .packed_matrix import Encoding, PackedIntegers, PackedMatrix, Parts, modules, order_of
+from .packed_matrix import FLOATS, Encoding, PackedIntegers, PackedMatrix, Parts, modules, order_of
 from .packed_words import unpack, words_for
 from .shards import Shards
 
@@ -29,7 +29,6 @@ FORMATS = (
     *("pack-quantized", "int-quantized", "float-quantized", "naive-quantized"),
     *("mixed-precision", "dense"),
 )
-FLOATS = ("F16", "BF16", "F32")
 OF_ACTIVATIONS = (
     *("input_scale", "input_zero_point", "output_scale", "output_zero_point"),
     *("q_scale", "k_scale", "v_scale", "k_zero_point", "v_zero_point"),
@@ -38,14 +37,18 @@ OF_ACTIVATIONS = (
 
 def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
     """Raises SourceError (parts do not fit), UnsupportedModel (another layout)."""
-    _check_formats(settings, str(tensors.folder))
+    schemes = _schemes(settings)
+    _check_formats(settings, schemes, str(tensors.folder))
+    scaled: tuple[str, ...] = ("weight_scale",)
+    if schemes and all(scheme["weights"].get("symmetric") is False for scheme in schemes):
+        scaled = ("weight_scale", "weight_zero_point")
+    optional = ("weight_zero_point", "weight_g_idx")
     found: dict[str, PackedMatrix] = {}
-    needed, optional = ("weight_scale", "weight_shape"), ("weight_zero_point", "weight_g_idx")
-    for parts in modules(tensors, "weight_packed", needed, optional):
-        found[f"{parts.module}.weight"] = _packed(parts)
-    for parts in modules(tensors, "weight_scale", (), ("weight", *optional)):
+    for parts in modules(tensors, "weight_packed", (*scaled, "weight_shape"), optional):
+        found[f"{parts.module}.weight"] = _packed(parts, schemes)
+    for parts in modules(tensors, "weight_scale", scaled[1:], ("weight", *optional)):
         if "weight" in parts:
-            found[f"{parts.module}.weight"] = _whole_bytes(parts, _block(settings))
+            found[f"{parts.module}.weight"] = _whole_bytes(parts, schemes)
     return found
 
 
@@ -56,10 +59,15 @@ COMPRESSED_TENSORS = Encoding(
 )
 
 
-def _check_formats(settings: dict[str, Any], where: str) -> None:
+def _schemes(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of layers whose weights are quantized."""
     groups = settings.get("config_groups")
-    groups = list(groups.values()) if isinstance(groups, dict) else []
-    formats = [settings.get("format"), *(g.get("format") for g in groups if isinstance(g, dict))]
+    schemes = list(groups.values()) if isinstance(groups, dict) else []
+    return [s for s in schemes if isinstance(s, dict) and isinstance(s.get("weights"), dict)]
+
+
+def _check_formats(settings: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> None:
+    formats = [settings.get("format"), *(scheme.get("format") for scheme in schemes)]
     sparsity = settings.get("sparsity_config")
     formats.append(sparsity.get("format") if isinstance(sparsity, dict) else None)
     for name in formats:
@@ -73,14 +81,14 @@ def _check_formats(settings: dict[str, Any], where: str) -> None:
         raise UnsupportedModel(f"{where}: compressed-tensors with rotations at run time")
 
 
-def _packed(parts: Parts) -> PackedIntegers:
+def _packed(parts: Parts, schemes: list[dict[str, Any]]) -> PackedIntegers:
     rows, words = parts.matrix_shape("weight_packed", ("I32",))
     columns = _columns(parts, rows)
     widths = [b for b in range(1, 9) if words_for(columns, b) == words]
     if len(widths) != 1:
         raise parts.error("weight_packed", f"{words} words a row for {columns} columns")
     bits = widths[0]
-    group = _group(parts, rows, columns)
+    group = _group(parts, rows, columns, schemes)
     if "weight_zero_point" in parts:
         shape = (words_for(rows, bits), parts.shape("weight_scale")[-1])
         parts.check("weight_zero_point", ("I32",), shape)
@@ -97,12 +105,22 @@ def _columns(parts: Parts, rows: int) -> int:
     return int(columns)
 
 
-def _group(parts: Parts, rows: int, columns: int) -> int:
-    """Columns of a group, by the shape of the scales."""
+def _group(parts: Parts, rows: int, columns: int, schemes: list[dict[str, Any]]) -> int:
+    """Columns of a group, by the shape of the scales; one that a scheme knows."""
+    group = _group_of_scales(parts, rows, columns)
+    stated = [scheme["weights"].get("group_size") for scheme in schemes]
+    if stated and all(type(size) is int and 0 < size != group for size in stated):
+        raise parts.error("weight_scale", f"groups of {group} columns, expected {stated}")
+    return group
+
+
+def _group_of_scales(parts: Parts, rows: int, columns: int) -> int:
     shape = parts.shape("weight_scale")
+    if parts.dtype("weight_scale") not in FLOATS:
+        raise parts.error("weight_scale", f"scales of type {parts.dtype('weight_scale')}")
     if shape in ((), (1,), (1, 1), (rows,), (rows, 1)):
         return columns
-    if parts.dtype("weight_scale") not in FLOATS or len(shape) != 2 or shape[0] != rows:
+    if len(shape) != 2 or shape[0] != rows:
         raise parts.error("weight_scale", f"shape {list(shape)} for {rows} rows")
     if not shape[1] or columns % shape[1]:
         raise parts.error("weight_scale", f"{shape[1]} groups for {columns} columns")
@@ -134,11 +152,11 @@ def _order(parts: Parts, columns: int, group: int) -> np.ndarray | None:
     return order_of(parts, "weight_g_idx", group, columns // group)
 
 
-def _whole_bytes(parts: Parts, block: Any) -> PackedMatrix:
+def _whole_bytes(parts: Parts, schemes: list[dict[str, Any]]) -> PackedMatrix:
     if parts.dtype("weight") in FLOAT8:
-        return float8_matrix(parts, "weight_scale", block)
-    rows, columns = parts.matrix_shape("weight", ("I8", *FLOAT8))
-    group = _group(parts, rows, columns)
+        return float8_matrix(parts, "weight_scale", _block(schemes))
+    rows, columns = parts.matrix_shape("weight", ("I8",))
+    group = _group(parts, rows, columns, schemes)
     if "weight_zero_point" in parts:
         parts.check("weight_zero_point", ("I8",), parts.shape("weight_scale"))
     return PackedIntegers(parts.all, (rows, columns), partial(_decode_bytes, parts, group))
@@ -155,11 +173,7 @@ def _decode_bytes(parts: Parts, group: int) -> IntegerMatrix:
     return replace(signed_bytes(codes, zeros, scales, group), order=order)
 
 
-def _block(settings: dict[str, Any]) -> Any:
-    """[rows, columns] of a block of float8 weights, where the settings say it."""
-    groups = settings.get("config_groups")
-    for group in groups.values() if isinstance(groups, dict) else ():
-        weights = group.get("weights") if isinstance(group, dict) else None
-        if isinstance(weights, dict) and weights.get("block_structure"):
-            return weights["block_structure"]
-    return None
+def _block(schemes: list[dict[str, Any]]) -> Any:
+    """[rows, columns] of a block of float8 weights, where a scheme says it."""
+    stated = [scheme["weights"].get("block_structure") for scheme in schemes]
+    return next((block for block in stated if block), None)

@@ -15,11 +15,10 @@ import numpy as np
 from edge.format.formats import QuantizedTensor
 
 from ..rows import row_blocks
-from .packed_matrix import Encoding, PackedMatrix, Parts, modules
+from .packed_matrix import FLOATS, Encoding, PackedMatrix, Parts, modules
 from .shards import Shards
 
 TYPES = ("F8_E4M3", "F8_E5M2")
-FLOATS = ("F32", "BF16", "F16")
 SCALES = ("weight_scale_inv", "weight_scale")
 
 
@@ -71,17 +70,13 @@ def float8_matrix(parts: Parts, scale: str, block: Any) -> Float8Matrix:
 
 def _block(parts: Parts, scale: str, shape: tuple[int, int], stated: Any) -> tuple[int, int]:
     """Rows and columns that share a scale."""
-    found = parts.shape(scale)
+    found, (rows, columns) = parts.shape(scale), shape
     if found in ((), (1,), (1, 1)):
         return shape
-    if len(found) == 1:
-        found = (*found, 1)
-    if len(found) == 2 and all(found):
-        sizes = [stated] if _is_block(stated) else []
-        sizes.append([-(-n // blocks) for n, blocks in zip(shape, found, strict=True)])
-        for rows, columns in sizes:
-            if (-(-shape[0] // rows), -(-shape[1] // columns)) == found:
-                return rows, columns
+    if found in ((rows,), (rows, 1)):
+        return 1, columns
+    if _is_block(stated) and (-(-rows // stated[0]), -(-columns // stated[1])) == found:
+        return stated[0], stated[1]
     raise parts.error(scale, f"scales of shape {list(found)} for a matrix of {list(shape)}")
 
 

@@ -17,13 +17,12 @@ import numpy as np
 from edge.errors import SourceError, UnsupportedModel
 
 from .integer_matrix import IntegerMatrix
-from .packed_matrix import Encoding, PackedIntegers, PackedMatrix, Parts, modules, order_of
+from .packed_matrix import FLOATS, Encoding, PackedIntegers, PackedMatrix, Parts, modules, order_of
 from .packed_words import unpack
 from .shards import Shards
 
 BITS = (2, 3, 4, 8)
 FORMATS = {"gptq": True, "gptq_v2": False}  # whether zeros are stored less 1
-FLOATS = ("F16", "BF16", "F32")
 
 
 def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
@@ -44,6 +43,8 @@ GPTQ = Encoding(_find, partners=("qweight", "qzeros", "scales", "g_idx"))
 
 def _matrix(parts: Parts, settings: dict[str, Any], less_one: bool) -> PackedIntegers:
     words, rows = parts.matrix_shape("qweight", ("I32",))
+    if settings.get("desc_act") and "g_idx" not in parts:
+        raise parts.error("qweight", "needs g_idx beside it, as config.json says desc_act")
     groups, _ = parts.matrix_shape("scales", FLOATS)
     bits, columns = _bits_and_columns(parts, settings, words)
     parts.check("scales", FLOATS, (groups, rows))

@@ -46,10 +46,10 @@ class IntegerMatrix:
         """
         if self.order is not None:
             return None
-        if self.bits > 4:
-            return self._centred("int8")
-        centred = self._centred("int4")
-        return self._with_offset() if centred is None else centred
+        kept = self._centred("int4")
+        if kept is None and self.bits <= 4:
+            kept = self._with_offset()
+        return self._centred("int8") if kept is None else kept
 
     def _centred(self, kind: str) -> QuantizedTensor | None:
         """codes - zeros as codes around the format's own zero: no offset, nothing rounded."""

@@ -12,6 +12,8 @@ from edge.format.formats import QuantizedTensor
 from .integer_matrix import IntegerMatrix
 from .shards import Shards
 
+FLOATS = ("F16", "BF16", "F32")  # types of weights and scales as they are
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -33,7 +35,8 @@ class Encoding:
         for name in names:
             if name in matrices:
                 raise SourceError(f"{tensors.where(name)} is there a second time, quantized")
-            if _ends(name, self.partners):
+            coded = name.endswith(".weight") and tensors.entry(name).dtype not in FLOATS
+            if _ends(name, self.partners) or (coded and self.partners):
                 raise SourceError(
                     f"{tensors.where(name)} is a part of a quantized matrix whose other parts are "
                     "missing; download the model again"
@@ -93,7 +96,9 @@ class Parts:
 
     def error(self, name: str, problem: str) -> SourceError:
         where = self.tensors.where(f"{self.module}.{name}")
-        return SourceError(f"{where}: {problem}; the file is broken or is not what config.json says")
+        return SourceError(
+            f"{where}: {problem}; the file is broken or is not what config.json says"
+        )
 
     def check(self, name: str, dtypes: tuple[str, ...], shape: tuple[int, ...]) -> None:
         """Raises SourceError if a part is of another type or shape."""
@@ -147,7 +152,7 @@ def modules(
                     f"{tensors.where(name)} needs {f'{module}.{partner}'!r:.200}, which is missing; "
                     "download the model again"
                 )
-        present = [p for p in optional if f"{module}.{p}" in tensors]
+        present = [p for p in optional if p not in needed and f"{module}.{p}" in tensors]
         yield Parts(tensors, module, (main, *needed, *present))
 
 
@@ -158,5 +163,7 @@ def order_of(parts: Parts, name: str, group: int, groups: int) -> np.ndarray | N
     """
     order = parts.stored(name).astype(np.int64)
     if order.min() < 0 or order.max() >= groups:
-        raise parts.error(name, f"groups {order.min()} to {order.max()}, expected 0 to {groups - 1}")
+        raise parts.error(
+            name, f"groups {order.min()} to {order.max()}, expected 0 to {groups - 1}"
+        )
     return None if (order == np.arange(len(order)) // group).all() else order

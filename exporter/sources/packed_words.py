@@ -18,9 +18,9 @@ def unpack(words: np.ndarray, bits: int, count: int) -> np.ndarray:
     """int32 or uint32 [rows, words_for(count, bits)] -> uint8 [rows, count]."""
     rows = len(words)
     periods = -(-count // PERIOD)
-    padded = np.zeros((rows, periods * bits), np.uint32)
-    padded[:, : words.shape[1]] = words.view(np.uint32)
-    padded = padded.reshape(rows, periods, bits)
+    flat = np.zeros((rows, periods * bits), np.uint32)
+    flat[:, : words.shape[1]] = words.view(np.uint32)
+    padded = flat.reshape(rows, periods, bits)
     values = np.empty((rows, periods, PERIOD), np.uint8)
     for i in range(PERIOD):
         word, shift = divmod(i * bits, 32)

@@ -76,8 +76,9 @@ class SafetensorsFile:
             bits = values.astype(np.uint32)
             bits <<= 16
             return bits.view(np.float32)
-        if self.tensors[name].dtype in float8.VALUES:
-            return float8.VALUES[self.tensors[name].dtype][values]
+        table = float8.VALUES.get(self.tensors[name].dtype)
+        if table is not None:
+            return np.take(table, values)
         return values.astype(np.float32)
 
 
