@@ -25,13 +25,14 @@ OF_TERNARY = ("absmax", "absmean", "twn", "mse")
 OF_INT8 = ("absmax", "least_squares", *RANGES)
 SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, "least_squares", *RANGES, "absmean", "twn")
 ROUNDING = ("rtn", "stochastic", "gptq")
-TRANSFORMS = ("awq", "smooth", "equalize")
+TRANSFORMS = ("hadamard", "awq", "smooth", "equalize")
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
 
 METHODS = {
+    "hadamard": "rotates the residual stream and the values: outliers spread over all channels.",
     "awq": "scales channels by what passes through them; needs --calib.",
     "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
     "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",

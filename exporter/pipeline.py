@@ -26,7 +26,7 @@ from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
-from .transforms import transform
+from .transforms import TRANSFORMS, transform, transform_whole
 from .weights import Weights
 
 SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
@@ -64,17 +64,18 @@ def export(
         source = open_source(source)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
-    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
     weights, statistics = Weights(source, model), None
+    transform_whole(weights, recipe)
+    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, output, calibrating)
     _transform(weights, recipe, statistics, calibrating)
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
-    with EdgeWriter(output, tensors=len(model.tensors) + 3) as writer:
+    with EdgeWriter(output, tensors=len(weights.model.tensors) + 3) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
-        _add_tensors(store, model, progress)
-        writer.document = _document(source, model, recipe, tokenizer)
+        _add_tensors(store, progress)
+        writer.document = _document(weights, recipe, model.parameters, tokenizer)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return ExportReport(
@@ -85,7 +86,9 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=model.notes + report.notes(recipe, writer.infos, store.worse) + chatting.notes,
+        notes=weights.model.notes
+        + report.notes(recipe, writer.infos, store.worse)
+        + chatting.notes,
     )
 
 
@@ -127,9 +130,10 @@ def _statistics(
 def _transform(
     weights: Weights, recipe: Recipe, statistics: Statistics | None, progress: Progress
 ) -> None:
-    layers = weights.model.config.layers if recipe.transforms else 0
+    names = [name for name in recipe.transforms if name in TRANSFORMS]
+    layers = weights.model.config.layers if names else 0
     for layer in range(layers):
-        for name in recipe.transforms:
+        for name in names:
             transform(name)(weights, recipe, layer, statistics)
         progress(layer + 1, layers)
 
@@ -147,8 +151,8 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
     return found
 
 
-def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
-    done = 0
+def _add_tensors(store: Store, progress: Progress) -> None:
+    model, done = store.weights.model, 0
     for tensor in model.tensors:
         try:
             store.add(tensor)
@@ -164,20 +168,20 @@ def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
 
 
 def _document(
-    source: Source, model: Lowered, recipe: Recipe, tokenizer: TokenizerFiles | None
+    weights: Weights, recipe: Recipe, parameters: int, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    ids = None
+    source, ids = weights.source, None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
         "kind": "decoder",
-        "config": model.config,
+        "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,
         "source": {"name": source.name, "sha256": source.digest()},
-        "parameters": model.parameters,
+        "parameters": parameters,
         "tokenizer": ids,
         "generation": settings or None,
     }

@@ -1,7 +1,7 @@
-"""Transforms: they move scale between tensors before these are quantized, one method per file.
+"""Transforms: they change tensors before these are quantized, one method per file.
 
-In exact arithmetic the model computes what it did: a reader's columns times s, whatever is before
-it divided by s.
+In exact arithmetic the model computes what it did.  Most move scale, a layer at a time: a reader's
+columns times s, whatever is before it divided by s.  Those of the whole model come first.
 """
 
 from typing import Protocol
@@ -13,6 +13,7 @@ from ..recipe import Recipe
 from ..weights import Weights
 from .awq import awq
 from .equalize import equalize
+from .hadamard import hadamard
 from .smooth import smooth
 
 
@@ -22,7 +23,19 @@ class Transform(Protocol):
     ) -> None: ...
 
 
+class WholeTransform(Protocol):
+    def __call__(self, weights: Weights, recipe: Recipe, /) -> None: ...
+
+
 TRANSFORMS: dict[str, Transform] = {"awq": awq, "smooth": smooth, "equalize": equalize}
+WHOLE: dict[str, WholeTransform] = {"hadamard": hadamard}
+
+
+def transform_whole(weights: Weights, recipe: Recipe) -> None:
+    """Apply those of a recipe's transforms that take the whole model and no data."""
+    for name in recipe.transforms:
+        if name in WHOLE:
+            WHOLE[name](weights, recipe)
 
 
 def transform(name: str) -> Transform:

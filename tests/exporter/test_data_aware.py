@@ -7,7 +7,7 @@ from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.collect import collect
 from edge.exporter.language import parse
-from edge.exporter.layer_error import output_error, scaled
+from edge.exporter.layer_error import output_error
 from edge.exporter.quantize import Method, quantize
 from edge.exporter.rounding.gptq import DAMP
 from edge.exporter.store import Store
@@ -131,6 +131,7 @@ def logits(folder, source, weights: Weights) -> np.ndarray:
         store = Store(writer, weights, parse("float32"), False)
         for tensor in weights.model.tensors:
             store.add(tensor)
+        document |= {"config": weights.model.config}
         writer.document = {k: v for k, v in document.items() if k != "tensors"}
     model = Model(EdgeFile(path), threads=1, outputs=8)
     return model.forward(list(range(1, 9)), outputs=8).copy()
@@ -180,7 +181,7 @@ def test_awq_lowers_the_error_of_every_output(tmp_path):
 
 def reader_error(weights, name, recipe, statistics) -> float:
     w = weights.read(name)
-    h = scaled(statistics.fit(name).balanced, weights.columns_factor(name))
+    h = weights.second_moments(name, statistics.fit(name).balanced)
     return output_error(quantize(w, recipe.method(name)).dequantize() - w, h)
 
 
