@@ -49,10 +49,11 @@ def randomized_hadamard(size: int, seed: int) -> Rotation:
 
 def hadamard(n: int) -> np.ndarray:
     """Sylvester's, float64 [n, n], n a power of two: all elements are +-1 / sqrt(n)."""
-    matrix = np.eye(1)
+    matrix: np.ndarray = np.eye(1)
     while len(matrix) < n:
         matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return matrix / np.sqrt(n)
+    matrix /= np.sqrt(n)
+    return matrix
 
 
 def hartley(n: int) -> np.ndarray:

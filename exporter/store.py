@@ -1,7 +1,7 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,8 @@ class Store:
     """Writes a model's tensors by one recipe; `force` applies it even where it ruins them.
 
     statistics  what matrices read, where the recipe needs data
-    worse       (matrix, what its method was left for) where data-aware methods lost
+
+    The writer gets a note on each matrix where data-aware methods lost: what they were left for.
     """
 
     writer: EdgeWriter
@@ -31,7 +32,6 @@ class Store:
     recipe: Recipe
     force: bool
     statistics: Statistics | None = None
-    worse: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
@@ -78,7 +78,7 @@ class Store:
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
-            self.worse.append((name, f"{blind.scales} and {blind.rounding}"))
+            self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, quantization_error(matrix, stored)
 
     def _add_floats(self, tensor: Placement) -> None:

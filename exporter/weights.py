@@ -120,6 +120,19 @@ class Weights:
         )
         self.__post_init__()
 
+    def of_layer(self, layer: int) -> dict[str, np.ndarray]:
+        """The factors of a layer's tensors, to keep: "rows NAME" and "columns NAME"."""
+        mine = {n: f for n, f in self.factors.items() if n.startswith(f"layers.{layer}.")}
+        rows = {f"rows {n}": f.rows for n, f in mine.items() if f.rows is not None}
+        columns = {f"columns {n}": f.columns for n, f in mine.items() if f.columns is not None}
+        return rows | columns
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Factors that `of_layer` gave."""
+        for key, factor in kept.items():
+            axis, name = key.split(" ", 1)
+            setattr(self.factors.setdefault(name, Factors()), axis, factor)
+
     def not_finite(self, tensor: Placement) -> SourceError:
         return SourceError(
             f"{self.source.name}: tensor {tensor.source!r} holds NaN or numbers beyond "
