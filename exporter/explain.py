@@ -15,7 +15,7 @@ from .pipeline import check_rules
 from .quantize import float_error, quantization_error, quantize
 from .recipe import Recipe
 from .sources import Source, open_source
-from .transforms import transform_whole
+from .transforms import transform_model
 from .weights import Weights
 
 ROWS = 128  # of a class's matrices together: enough for an error to two digits
@@ -43,7 +43,7 @@ def explain(source: str | Source, quant: str, group: int | None = None) -> list[
     opened = open_source(source) if isinstance(source, str) else source
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
-    transform_whole(weights, recipe)
+    transform_model(weights, recipe)
     if recipe.bits is not None:
         recipe = allocate(weights, recipe, None)
     classes: dict[tuple[str, str], list[Placement]] = {}

@@ -28,7 +28,7 @@ from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
-from .transforms import WHOLE, transform, transform_whole
+from .transforms import transform_layer, transform_model
 from .weights import Weights
 
 SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
@@ -68,7 +68,7 @@ def export(
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
     weights, statistics = Weights(source, model), None
-    transform_whole(weights, recipe)
+    transform_model(weights, recipe)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
@@ -148,9 +148,7 @@ def _transform(
 def _transform_layer(
     weights: Weights, recipe: Recipe, statistics: Statistics | None, layer: int
 ) -> None:
-    for name in recipe.transforms:
-        if name not in WHOLE:
-            transform(name)(weights, recipe, layer, statistics)
+    transform_layer(weights, recipe, layer, statistics)
     if statistics is not None:
         statistics.keep_factors(str(recipe), layer, weights.of_layer(layer))
 

@@ -10,7 +10,7 @@ from edge.exporter.explain import explain
 from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
 from edge.exporter.rotation import randomized_hadamard
-from edge.exporter.transforms import transform, transform_whole
+from edge.exporter.transforms import transform_layer, transform_model
 from edge.exporter.weights import Weights
 from edge.format.reader import EdgeFile
 from tests.exporter import decoder_oracle
@@ -25,7 +25,7 @@ IDS = np.arange(1, 9)
 def turned(source):
     """A model's weights, rotated."""
     weights = Weights(source, lower(source))
-    transform_whole(weights, parse("int4:hadamard"))
+    transform_model(weights, parse("int4:hadamard"))
     return weights
 
 
@@ -120,7 +120,7 @@ def test_second_moments_are_rotated_with_the_inputs(tmp_path):
 def test_awq_works_in_the_rotated_basis(tmp_path):
     source = golden("llama3")
     statistics, weights = statistics_of(source, tmp_path), turned(source)
-    transform("awq")(weights, parse("int4:hadamard+awq"), 0, statistics)
+    transform_layer(weights, parse("int4:hadamard+awq"), 0, statistics)
     plain = Weights(source, lower(source))
     before, after = (logits(tmp_path, source, w) for w in (plain, weights))
     np.testing.assert_allclose(after, before, atol=1e-5 * np.abs(before).max())
