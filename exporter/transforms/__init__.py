@@ -6,10 +6,9 @@ it divided by s.
 
 from typing import Protocol
 
-from edge.errors import RecipeError
-
 from ..calibration.statistics import Statistics
 from ..recipe import Recipe
+from ..registry import Entry, find
 from ..weights import Weights
 from .awq import awq
 from .equalize import equalize
@@ -17,16 +16,36 @@ from .smooth import smooth
 
 
 class Transform(Protocol):
+    """Multiplies rows and columns of `weights`, of one layer; layers come in order.
+
+    `statistics` of what matrices read is None unless the entry needs data.
+    """
+
     def __call__(
         self, weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | None, /
     ) -> None: ...
 
 
-TRANSFORMS: dict[str, Transform] = {"awq": awq, "smooth": smooth, "equalize": equalize}
+TRANSFORMS = {
+    "awq": Entry(
+        "transform",
+        awq,
+        "scales channels by what passes through them; needs --calib.",
+        needs_data=True,
+    ),
+    "smooth": Entry(
+        "transform",
+        smooth,
+        "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
+        needs_data=True,
+    ),
+    "equalize": Entry(
+        "transform",
+        equalize,
+        "gives a channel's rows and columns one range (cross-layer equalization).",
+    ),
+}
 
 
 def transform(name: str) -> Transform:
-    try:
-        return TRANSFORMS[name]
-    except KeyError:
-        raise RecipeError(f"no transform {name!r}; choose from {', '.join(TRANSFORMS)}") from None
+    return find(name).call
