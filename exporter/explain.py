@@ -23,6 +23,7 @@ from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS
 from .sources import Source, open_source
+from .transforms import transform_model
 from .weights import Weights
 
 ROWS = 128  # of a class's matrices together: enough for an error to two digits
@@ -87,6 +88,8 @@ def explain(
     opened = open_source(source) if isinstance(source, str) else source
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
+    transform_model(weights, recipe)
+    model = weights.model
     stored = recipe if recipe.bits is None else allocate(weights, recipe, None)
     classes: dict[tuple[str, str], list[Placement]] = {}
     for tensor in model.tensors:

@@ -12,7 +12,7 @@ from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
 from .calibration.statistics import Statistics
-from .layer_error import output_error, scaled
+from .layer_error import output_error
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
 from .weights import Weights
@@ -70,12 +70,11 @@ class Store:
     ) -> tuple[QuantizedTensor, float]:
         """By data, unless on tokens that were held out the same without data does better."""
         assert self.statistics is not None
-        factor = self.weights.columns_factor(name)
-        h = scaled(self.statistics.fit(name).balanced, factor)
+        h = self.weights.second_moments(name, self.statistics.fit(name).balanced)
         stored = quantize(matrix, method, h)
         blind = method.without_data()
         plain = quantize(matrix, blind)
-        held_out = scaled(self.statistics.held_out(name).balanced, factor)
+        held_out = self.weights.second_moments(name, self.statistics.held_out(name).balanced)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain

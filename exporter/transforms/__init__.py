@@ -1,9 +1,10 @@
-"""Transforms: they move scale between tensors before these are quantized, one method per file.
+"""Transforms: they change tensors before these are quantized, one method per file.
 
-In exact arithmetic the model computes what it did: a reader's columns times s, whatever is before
-it divided by s.
+In exact arithmetic the model computes what it did.  Most move scale, a layer at a time: a reader's
+columns times s, whatever is before it divided by s.  Those of the whole model come first.
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from ..calibration.statistics import Statistics
@@ -12,6 +13,7 @@ from ..registry import Entry, find
 from ..weights import Weights
 from .awq import awq
 from .equalize import equalize
+from .hadamard import hadamard
 from .smooth import smooth
 
 
@@ -24,6 +26,12 @@ class Transform(Protocol):
     def __call__(
         self, weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | None, /
     ) -> None: ...
+
+
+class WholeTransform(Protocol):
+    """Rotates or multiplies what it wants of a model's `weights`, before any layer's turn."""
+
+    def __call__(self, weights: Weights, recipe: Recipe, /) -> None: ...
 
 
 TRANSFORMS = {
@@ -44,8 +52,28 @@ TRANSFORMS = {
         equalize,
         "gives a channel's rows and columns one range (cross-layer equalization).",
     ),
+    "hadamard": Entry(
+        "transform",
+        hadamard,
+        "rotates the residual stream and the values: outliers spread over all channels.",
+        stage="model",
+    ),
 }
 
 
-def transform(name: str) -> Transform:
-    return find(name).call
+def transform_model(weights: Weights, recipe: Recipe) -> None:
+    """Apply those of the recipe's transforms that take the whole model."""
+    for entry in _at("model", recipe):
+        entry.call(weights, recipe)
+
+
+def transform_layer(
+    weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | None
+) -> None:
+    """Apply those that take a layer."""
+    for entry in _at("layer", recipe):
+        entry.call(weights, recipe, layer, statistics)
+
+
+def _at(stage: str, recipe: Recipe) -> Iterator[Entry]:
+    return (entry for entry in map(find, recipe.transforms) if entry.stage == stage)
