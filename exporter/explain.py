@@ -14,11 +14,11 @@ from edge.format import spec, tiles
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
-from .calibration.corpus import MOST_WINDOWS, WINDOW, windows
+from .calibration.corpus import MOST_WINDOWS, SELF, WINDOW, windows
 from .cautions import before
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
-from .pipeline import SELF, SELF_WINDOWS, check_rules
+from .pipeline import SELF_WINDOWS, check_rules
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS
