@@ -192,10 +192,15 @@ def test_a_recipe_is_explained_and_nothing_written(cli, cli_json, tmp_path, monk
     arguments = "export", GOLDEN / "smollm2", "--explain", "--quant", "int4:mse,*.value=int8"
     code, out, _ = cli(*arguments)
     assert code == 0 and "attention.value" in out and "nothing is written" in out
-    plans = {plan["name"]: plan for plan in cli_json(*arguments)}
+    document = cli_json(*arguments)
+    plans = {plan["name"]: plan for plan in document["classes"]}
     assert plans["attention.value"]["format"] == "int8-g32"
     assert 0 < plans["attention.value"]["error"] < plans["attention.query"]["error"] < 0.2
     assert plans["output_norm"]["error"] is None
+    assert document["bytes"] == sum(plan["bytes"] for plan in plans.values())
+    assert document["kernels"] == [
+        "matmul-int4-g32-offset", "matmul-int8-g32", "embedding-int8-g32",
+    ]  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 
