@@ -28,7 +28,7 @@ from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
-from .transforms import transform_layer, transform_model
+from .transforms import corrections, transform_layer, transform_model
 from .weights import Weights
 
 SELF_WINDOWS = 24  # of what the model writes
@@ -76,7 +76,7 @@ def export(
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
-    with EdgeWriter(output, len(weights.model.tensors) + 3, unfinished) as writer:
+    with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
@@ -187,6 +187,12 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
         if name not in writer:
             writer.add_bytes(name, content)
     return found
+
+
+def _most_tensors(weights: Weights, recipe: Recipe) -> int:
+    """With the tokenizer's three, and a bias for each that gets one."""
+    tensors = len(weights.model.tensors)
+    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
 
 
 def _add_tensors(store: Store, progress: Progress) -> None:
