@@ -21,7 +21,7 @@ from .language import parse
 from .pipeline import SELF_WINDOWS, check_rules
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
-from .rows import BLOCK_ELEMENTS
+from .rows import BLOCK_ELEMENTS, rows_of
 from .sources import Source, open_source
 from .transforms import transform_model
 from .weights import Weights
@@ -138,16 +138,6 @@ def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
 
 def _plan(key: tuple[str, str], tensors: list[Placement], sample: _Sample | None) -> ClassPlan:
     name, form = key
-<<<<<<< HEAD
-    error = None
-    if form != "vector":
-        kept = recipe.kept(tensors[0], weights.source)
-        if kept is None:
-            error = _error(weights, recipe, tensors)
-        else:
-            error = weights.kept_error(tensors[0].name, kept)
-=======
->>>>>>> main
     return ClassPlan(
         name=name,
         format=form,
@@ -179,7 +169,10 @@ def _of_one(weights: Weights, recipe: Recipe, tensor: Placement) -> _Sample:
     kept = recipe.kept(tensor, weights.source)
     if kept is not None:
         tiles.pack(kept)
-        return _Sample(0.0, 1.0, 0.0, (time.perf_counter() - started) / math.prod(tensor.shape))
+        store = (time.perf_counter() - started) / math.prod(tensor.shape)
+        some = rows_of(kept, slice(0, ROWS)).dequantize()
+        energy = float(np.square(some, dtype=np.float64).mean())
+        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, store)
     matrix = weights.read(tensor.name)
     read = time.perf_counter() - started
     some = matrix[:: max(1, len(matrix) // ROWS)]

@@ -62,7 +62,7 @@ def test_a_matrix_stays_on_its_grid_and_the_report_says_so(folder, tmp_path, kin
 
 
 def test_an_explanation_says_what_would_stay(folder, kind):
-    classes = {plan.name: plan for plan in explain(str(folder), "keep")}
+    classes = {plan.name: plan for plan in explain(str(folder), "keep").classes}
     plan = classes["feed_forward.down"]
     assert plan.format == KINDS[kind][2]
     exact = plan.format in ("int8", "int4-g32")
