@@ -24,7 +24,7 @@ from .libraries.cpu import machine
 from .libraries.library import Library
 from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
-from .lowering.decoder import Matrix
+from .lowering.weights import Matrix
 from .plan import Arena, Op, Plan, float_bits
 from .team import Team
 

@@ -9,7 +9,7 @@ from edge.format import tiles
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.runtime.lowering.buffers import encoding
-from edge.runtime.lowering.decoder import Matrix
+from edge.runtime.lowering.weights import Matrix
 from tests.format.small_file import codebooks, multipliers
 
 GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
