@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.errors import RecipeError
 from edge.format.formats import WeightFormat
 
+from ..registry import CODEBOOK, Entry, find
 from .fp4 import fp4
 from .gobo import gobo
 from .kmeans import kmeans
@@ -27,19 +27,21 @@ class CodebookMethod(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-CODEBOOKS: dict[str, CodebookMethod] = {
-    "nf4": nf4,
-    "fp4": fp4,
-    "pow2": pow2,
-    "kmeans": kmeans,
-    "squeezellm": squeezellm,
-    "gobo": gobo,
+def _entry(call: CodebookMethod, sentence: str, needs_data: bool = False) -> Entry:
+    return Entry("codebook", call, sentence, suits=(CODEBOOK,), needs_data=needs_data)
+
+
+CODEBOOKS = {
+    "kmeans": _entry(kmeans, "16 centroids for every four rows: code4's own way."),
+    "squeezellm": _entry(
+        squeezellm, "the same, where errors count by the input's energy; needs --calib.", True
+    ),
+    "gobo": _entry(gobo, "8 centroids for a whole matrix: 3 bits, with `gaussian`."),
+    "nf4": _entry(nf4, "quantiles of a bell curve (QLoRA)."),
+    "fp4": _entry(fp4, "4-bit floats, E2M1."),
+    "pow2": _entry(pow2, "0 and powers of two (INQ)."),
 }
-NEED_DATA = ("squeezellm",)
 
 
 def codebook_method(name: str) -> CodebookMethod:
-    try:
-        return CODEBOOKS[name]
-    except KeyError:
-        raise RecipeError(f"no codebook {name!r}; choose from {', '.join(CODEBOOKS)}") from None
+    return find(name).call

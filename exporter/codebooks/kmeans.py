@@ -16,7 +16,7 @@ LARGEST = np.float32(127)
 def kmeans(
     groups: np.ndarray, form: WeightFormat, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lloyd's algorithm from quantiles; errors count as they do in the weights.
+    """Lloyd's algorithm; errors count as they do in the weights.
 
     Deep Compression's weight sharing (Han et al. 2015, arXiv:1510.00149) with a scale a group.
     Centroids are rounded to int8, then scales are those of least squares.
@@ -39,7 +39,7 @@ def _centroids(block: np.ndarray, scales: np.ndarray, share: np.ndarray) -> np.n
     steps = np.where(scales == 0, np.float32(1), scales)[:, :, None]
     masses = np.square(scales)[:, :, None] * share
     sets = Sets(_by_book(block / steps), _by_book(masses))
-    centroids, _ = lloyd(sets, sets.quantiles(LEVELS))
+    centroids, _ = lloyd(sets, sets.spread(LEVELS))
     return np.clip(np.rint(centroids), -LARGEST, LARGEST).astype(np.int8)
 
 

@@ -7,6 +7,7 @@ difference of sums, whatever the number of values (Lloyd 1982, IEEE Trans. Inf. 
 import numpy as np
 
 TURNS = 300
+BINS = 256  # of the histogram that k-means starts from
 
 
 class Sets:
@@ -19,13 +20,24 @@ class Sets:
         self.masses = _running(w)
         w *= self.values
         self.sums = _running(w)
-        w *= self.values
-        self.squares = w.sum(axis=1)
+        self.squares = (w * self.values).sum(axis=1)
 
     def quantiles(self, k: int) -> np.ndarray:
         """[sets, k]: means of k parts of equal mass."""
         share = self.masses[:, -1:] * np.arange(1, k) / k
         return self.means(_count_below(self.masses[:, 1:], share))
+
+    def spread(self, k: int) -> np.ndarray:
+        """[sets, k]: as dense as the cube root of the mass (Panter and Dite 1951): near the best.
+
+        From parts of equal mass, k-means stops at centroids that are too few in the tails.
+        """
+        low, high = self.values[:, :1].astype(np.float64), self.values[:, -1:]
+        ends = _count_below(self.values, low + (high - low) * np.arange(1, BINS) / BINS)
+        masses = np.diff(_at(self.masses, ends), axis=1)
+        density = np.cumsum(np.cbrt(np.maximum(masses, 0)), axis=1)
+        share = density[:, -1:] * (np.arange(k) + 0.5) / k
+        return low + (high - low) * (_count_below(density, share) + 0.5) / BINS
 
     def nearest(self, centroids: np.ndarray) -> np.ndarray:
         """int64 [sets, k - 1]: where one centroid's values end and the next one's begin."""
@@ -42,18 +54,17 @@ class Sets:
         """float64 [sets]: sum of weight * (value - nearest centroid)**2."""
         ends = self.nearest(centroids)
         mass, total = (np.diff(_at(a, ends), axis=1) for a in (self.masses, self.sums))
-        error: np.ndarray = self.squares + (centroids * (centroids * mass - 2 * total)).sum(axis=1)
-        return error
+        saved: np.ndarray = (centroids * (2 * total - centroids * mass)).sum(axis=1)
+        return self.squares - saved
 
 
 def lloyd(sets: Sets, centroids: np.ndarray, turns: int = TURNS) -> tuple[np.ndarray, int]:
     """Centroids [sets, k] at rest, ascending, and the iterations that took."""
-    ends = sets.nearest(centroids)
-    for turn in range(1, turns + 1):
+    before, ends, turn = None, sets.nearest(centroids), 0
+    while turn < turns and not np.array_equal(before, ends):
         centroids = sets.means(ends, centroids)
         before, ends = ends, sets.nearest(centroids)
-        if np.array_equal(before, ends):
-            break
+        turn += 1
     return centroids, turn
 
 
