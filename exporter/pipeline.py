@@ -20,7 +20,7 @@ from edge.format.writer import EdgeWriter
 from . import chat, report
 from .allocation.mixed import allocate
 from .architectures import Lowered, lower
-from .calibration.corpus import WINDOW, windows
+from .calibration.corpus import SELF, WINDOW, record, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .language import parse
@@ -28,10 +28,10 @@ from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
-from .transforms import transform_layer, transform_model
+from .transforms import corrections, transform_layer, transform_model
 from .weights import Weights
 
-SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
+SELF_WINDOWS = 24  # of what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -76,11 +76,13 @@ def export(
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
-    with EdgeWriter(output, len(weights.model.tensors) + 3, unfinished) as writer:
+    with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
         writer.document = _document(weights, digest, recipe, tokenizer)
+        if statistics is not None:
+            writer.document["calibration"] = record(calib, statistics.identity)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return ExportReport(
@@ -185,6 +187,12 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
         if name not in writer:
             writer.add_bytes(name, content)
     return found
+
+
+def _most_tensors(weights: Weights, recipe: Recipe) -> int:
+    """With the tokenizer's three, and a bias for each that gets one."""
+    tensors = len(weights.model.tensors)
+    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
 
 
 def _add_tensors(store: Store, progress: Progress) -> None:

@@ -34,7 +34,8 @@ class Entry:
     suits       grids it is for: "offset" (int4), "symmetric" (int8), "ternary", "codebook"
     symmetric   scales without offsets, even where the format can have them
     seeded      takes a `seed`: it throws dice
-    stage       of a transform: "model" (all of it, first) or "layer" (one after the other)
+    stage       of a transform: "model" (all of it, first), "layer" (one after the other), "matrix"
+                (when it is quantized)
     """
 
     kind: str
