@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -66,8 +65,8 @@ def _on_codebooks(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Q
     scales, codebooks = codebook_method(method.scales)(groups, form, weights)
     if find(method.rounding).needs_data:
         assert h is not None
-        gptq = partial(data_rounding(method.rounding), codebooks=codebooks)
-        codes = gptq(matrix, scales, None, form, h)
+        round_ = data_rounding(method.rounding)
+        codes = round_(matrix, scales, None, form, h, codebooks=codebooks)
     else:
         codes = nearest(groups, scales, codebooks)
         codes = codes.reshape(len(codes), -1)[:, : matrix.shape[1]]

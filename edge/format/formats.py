@@ -195,7 +195,8 @@ class QuantizedTensor:
         if self.codebooks is None:
             return self.codes.astype(np.float32) - np.float32(self.format.zero)
         book = np.arange(len(self.codes)) // CODEBOOK_ROWS
-        return self.codebooks[book[:, None], self.codes].astype(np.float32)
+        levels: np.ndarray = self.codebooks.astype(np.float32)[book[:, None], self.codes]
+        return levels
 
 
 def _spread(per_group: np.ndarray, group: int, columns: int) -> np.ndarray:

@@ -35,7 +35,8 @@ def gobo(
 def outliers(values: np.ndarray) -> np.ndarray:
     """bool, as `values`: what a normal distribution with their moments hardly holds."""
     sigma = float(values.std(dtype=np.float64))
-    return np.abs(values - values.mean(dtype=np.float64)) > BEYOND * sigma
+    far: np.ndarray = np.abs(values - values.mean(dtype=np.float64)) > BEYOND * sigma
+    return far
 
 
 def fit(sets: Sets) -> tuple[np.ndarray, int]:
@@ -45,9 +46,9 @@ def fit(sets: Sets) -> tuple[np.ndarray, int]:
     than k-means at rest; three turns more, until a step brings less than 1 %, leave 3 %.
     """
     centroids, turns = sets.quantiles(CENTROIDS), 0
-    error, before = sets.squared_error(centroids), np.inf
-    while error < (1 - ENOUGH) * before:
+    errors = [np.inf, float(sets.squared_error(centroids)[0])]
+    while errors[-1] < (1 - ENOUGH) * errors[-2]:
         centroids = sets.means(sets.nearest(centroids), centroids)
-        before, error = error, sets.squared_error(centroids)
+        errors.append(float(sets.squared_error(centroids)[0]))
         turns += 1
     return centroids[0], turns

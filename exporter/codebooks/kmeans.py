@@ -40,7 +40,8 @@ def _centroids(block: np.ndarray, scales: np.ndarray, share: np.ndarray) -> np.n
     masses = np.square(scales)[:, :, None] * share
     sets = Sets(_by_book(block / steps), _by_book(masses))
     centroids, _ = lloyd(sets, sets.spread(LEVELS))
-    return np.clip(np.rint(centroids), -LARGEST, LARGEST).astype(np.int8)
+    levels: np.ndarray = np.clip(np.rint(centroids), -LARGEST, LARGEST).astype(np.int8)
+    return levels
 
 
 def _by_book(values: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class Sets:
         masses = np.diff(_at(self.masses, ends), axis=1)
         density = np.cumsum(np.cbrt(np.maximum(masses, 0)), axis=1)
         share = density[:, -1:] * (np.arange(k) + 0.5) / k
-        return low + (high - low) * (_count_below(density, share) + 0.5) / BINS
+        centroids: np.ndarray = low + (high - low) * (_count_below(density, share) + 0.5) / BINS
+        return centroids
 
     def nearest(self, centroids: np.ndarray) -> np.ndarray:
         """int64 [sets, k - 1]: where one centroid's values end and the next one's begin."""
@@ -54,18 +55,20 @@ class Sets:
         """float64 [sets]: sum of weight * (value - nearest centroid)**2."""
         ends = self.nearest(centroids)
         mass, total = (np.diff(_at(a, ends), axis=1) for a in (self.masses, self.sums))
-        saved: np.ndarray = (centroids * (2 * total - centroids * mass)).sum(axis=1)
-        return self.squares - saved
+        saved = (centroids * (2 * total - centroids * mass)).sum(axis=1)
+        error: np.ndarray = self.squares - saved
+        return error
 
 
 def lloyd(sets: Sets, centroids: np.ndarray, turns: int = TURNS) -> tuple[np.ndarray, int]:
     """Centroids [sets, k] at rest, ascending, and the iterations that took."""
-    before, ends, turn = None, sets.nearest(centroids), 0
-    while turn < turns and not np.array_equal(before, ends):
-        centroids = sets.means(ends, centroids)
-        before, ends = ends, sets.nearest(centroids)
-        turn += 1
-    return centroids, turn
+    ends = sets.nearest(centroids)
+    for turn in range(1, turns + 1):
+        centroids, before = sets.means(ends, centroids), ends
+        ends = sets.nearest(centroids)
+        if np.array_equal(before, ends):
+            return centroids, turn
+    return centroids, turns
 
 
 def _running(values: np.ndarray) -> np.ndarray:

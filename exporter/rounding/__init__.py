@@ -41,6 +41,7 @@ class DataRounding(Protocol):
         offsets: np.ndarray | None,
         form: WeightFormat,
         h: np.ndarray,
+        **codebooks: np.ndarray,
     ) -> np.ndarray: ...
 
 
