@@ -17,7 +17,7 @@ from . import moments
 from .moments import Moments
 
 NOTE = "calibration.json"
-OURS = re.compile(r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
+OURS = re.compile(r"ids\.npy|layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
 OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
@@ -67,6 +67,14 @@ class Statistics:
         _replace(note, lambda path: path.write_text(json.dumps(identity)))
         states = [int(f.stem.split("-")[1]) for f in self.folder.glob("hidden-*.npy")]
         return max(states, default=-1) + 1
+
+    def keep_ids(self, ids: np.ndarray) -> None:
+        _replace(self.folder / "ids.npy", lambda path: _save(path, ids))
+
+    def ids(self) -> np.ndarray:
+        """int64 [windows, tokens] that these are of."""
+        found: np.ndarray = np.load(self.folder / "ids.npy")
+        return found
 
     def hidden(self, layer: int) -> np.ndarray:
         """float32 [windows, tokens, hidden] that come out of a layer."""
