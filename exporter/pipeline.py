@@ -72,14 +72,14 @@ def export(
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
     with EdgeWriter(output, len(model.tensors) + 3, unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, model, progress)
-        writer.document = _document(source, digest, model, recipe, tokenizer)
+        writer.document = document(source, digest, model, recipe, tokenizer)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return ExportReport(
@@ -202,7 +202,7 @@ def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
         progress(done, model.parameters)
 
 
-def _document(
+def document(
     source: Source, digest: str, model: Lowered, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
