@@ -20,7 +20,7 @@ from edge.format.writer import EdgeWriter
 from . import chat, report
 from .allocation.mixed import allocate
 from .architectures import Lowered, lower
-from .calibration.corpus import WINDOW, windows
+from .calibration.corpus import SELF, WINDOW, record, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .language import parse
@@ -28,10 +28,10 @@ from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source, TokenizerFiles, open_source
 from .store import Store, least_bytes
-from .transforms import transform
+from .transforms import corrections, transform_layer, transform_model
 from .weights import Weights
 
-SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
+SELF_WINDOWS = 24  # of what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -67,19 +67,22 @@ def export(
         source = open_source(source)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
-    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
     weights, statistics = Weights(source, model), None
+    transform_model(weights, recipe)
+    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
-    with EdgeWriter(output, len(model.tensors) + 3, unfinished) as writer:
+    with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
-        _add_tensors(store, model, progress)
-        writer.document = document(source, digest, model, recipe, tokenizer)
+        _add_tensors(store, progress)
+        writer.document = document(weights, digest, recipe, tokenizer)
+        if statistics is not None:
+            writer.document["calibration"] = record(calib, statistics.identity)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return ExportReport(
@@ -90,7 +93,9 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=model.notes + report.notes(recipe, writer.infos, writer.notes) + chatting.notes,
+        notes=weights.model.notes
+        + report.notes(recipe, writer.infos, writer.notes)
+        + chatting.notes,
     )
 
 
@@ -145,8 +150,7 @@ def _transform(
 def _transform_layer(
     weights: Weights, recipe: Recipe, statistics: Statistics | None, layer: int
 ) -> None:
-    for name in recipe.transforms:
-        transform(name)(weights, recipe, layer, statistics)
+    transform_layer(weights, recipe, layer, statistics)
     if statistics is not None:
         statistics.keep_factors(str(recipe), layer, weights.of_layer(layer))
 
@@ -185,9 +189,16 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
     return found
 
 
-def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
-    done = 0
-    for tensor in model.tensors:
+def _most_tensors(weights: Weights, recipe: Recipe) -> int:
+    """With the tokenizer's three, and a bias for each that gets one."""
+    tensors = len(weights.model.tensors)
+    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+
+
+def _add_tensors(store: Store, progress: Progress) -> None:
+    tensors, done = store.weights.model.tensors, 0
+    total = sum(math.prod(tensor.shape) for tensor in tensors)
+    for tensor in tensors:
         try:
             if tensor.name not in store.writer:
                 store.add(tensor)
@@ -199,24 +210,24 @@ def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
                 "does not fit in memory; export on a machine with more"
             ) from None
         done += math.prod(tensor.shape)
-        progress(done, model.parameters)
+        progress(done, total)
 
 
 def document(
-    source: Source, digest: str, model: Lowered, recipe: Recipe, tokenizer: TokenizerFiles | None
+    weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    ids = None
+    source, ids = weights.source, None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
         "kind": "decoder",
-        "config": model.config,
+        "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,
         "source": {"name": source.name, "sha256": digest},
-        "parameters": model.parameters,
+        "parameters": weights.model.parameters,
         "tokenizer": ids,
         "generation": settings or None,
     }

@@ -28,6 +28,8 @@ class Entry:
     suits       grids it is for: "offset" (int4), "symmetric" (int8), "ternary"
     symmetric   scales without offsets, even where the format can have them
     seeded      takes a `seed`: it throws dice
+    stage       of a transform: "model" (all of it, first), "layer" (one after the other), "matrix"
+                (when it is quantized)
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Entry:
     needs_data: bool = False
     symmetric: bool = False
     seeded: bool = False
+    stage: str = "layer"
 
 
 def grid(form: WeightFormat) -> str:

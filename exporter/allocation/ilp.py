@@ -34,6 +34,7 @@ def _solve(errors: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray:
         constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(spent, -np.inf, 1)],
     )
     if found.x is None:  # by a hair: the cheapest are what fits
-        return costs.argmin(axis=1)
+        cheapest: np.ndarray = costs.argmin(axis=1)
+        return cheapest
     choice: np.ndarray = found.x.reshape(matrices, candidates).argmax(axis=1)
     return choice

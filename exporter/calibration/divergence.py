@@ -57,7 +57,7 @@ def _copy(weights: Weights, path: Path) -> None:
         store = Store(writer, weights, recipe, force=True)
         for tensor in model.tensors:
             store.add(tensor)
-        writer.document = document(weights.source, "", model, recipe, None)
+        writer.document = document(weights, "", recipe, None)
 
 
 def _write(file: int, at: int, matrix: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def _mean_divergence(model: Model, windows: np.ndarray, base: list[np.ndarray]) 
 def _predictions(model: Model, window: np.ndarray) -> np.ndarray:
     """float32 [tokens, vocabulary]: log-probabilities after the last tokens of a window."""
     model.rewind(0)
-    return log_softmax(model.forward(window, outputs=min(SCORED, len(window))).copy())
+    return log_softmax(model.forward(window.tolist(), outputs=min(SCORED, len(window))).copy())
 
 
 def _divergence(p: np.ndarray, q: np.ndarray) -> float:

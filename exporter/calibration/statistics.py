@@ -5,6 +5,7 @@ import os
 import re
 import zlib
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ OURS = re.compile(
     r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz"
     r"|divergences-[0-9a-f]{8}\.json"
 )
+OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
 
@@ -129,12 +131,18 @@ class Statistics:
 
 def identity(digest: str, ids: np.ndarray) -> dict[str, Any]:
     """Which model and tokens statistics are of."""
-    return {"source": digest, "windows": list(ids.shape), "ids": zlib.crc32(ids.tobytes())}
+    windows, crc = list(ids.shape), zlib.crc32(ids.tobytes())
+    kinds = [field.name for field in fields(Moments)]  # an older version had fewer
+    return {"source": digest, "windows": windows, "ids": crc, "statistics": kinds}
+
+
+def is_of_layer(tensor: str) -> bool:
+    return OF_LAYER.fullmatch(tensor) is not None
 
 
 def split(tensor: str) -> tuple[int, str]:
     """Layer and name in it: "layers.3.attention.query.weight" -> 3, "attention.query"."""
-    match = re.fullmatch(r"layers\.(\d+)\.(.+)\.weight", tensor)
+    match = OF_LAYER.fullmatch(tensor)
     if match is None:
         raise SourceError(f"tensor {tensor!r} belongs to no layer; it has no statistics")
     return int(match[1]), match[2]
