@@ -19,7 +19,7 @@ from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
-from .rows import BLOCK_ELEMENTS
+from .rows import BLOCK_ELEMENTS, rows_of
 from .rules import check_rules
 from .sources import Source, open_source
 from .transforms import transform_model
@@ -165,7 +165,9 @@ def _of_one(weights: Weights, recipe: Recipe, tensor: Placement) -> _Sample:
     if kept is not None:
         tiles.pack(kept)
         taken = (time.perf_counter() - started) / math.prod(tensor.shape)
-        return _Sample(0.0, 1.0, 0.0, taken, taken)
+        some = rows_of(kept, slice(0, ROWS)).dequantize()
+        energy = float(np.square(some, dtype=np.float64).mean())
+        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, taken, taken)
     matrix = weights.read(tensor.name)
     read = (time.perf_counter() - started) / matrix.size
     some = matrix[:: max(1, len(matrix) // ROWS)]

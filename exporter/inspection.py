@@ -43,7 +43,7 @@ class Inspection:
         statistics: Statistics | None,
     ) -> None:
         """`weights` as they were stored; `statistics` that the recipe chose by.  Raises OSError."""
-        count = None if statistics is None else len(statistics.ids())
+        count = None if statistics is None else len(statistics.tokens())
         quality = self._quality(done.output, statistics)
         found = page.gather(done, recipe, weights, digest, self._plan, fallen, count, quality)
         page.write(self._path, found)
@@ -76,5 +76,5 @@ class Inspection:
         from .calibration.compare import compare
 
         model = lower(self._source)
-        ids, hidden = statistics.ids()[some], statistics.hidden(model.config.layers - 1)[some]
+        ids, hidden = statistics.tokens()[some], statistics.hidden(model.config.layers - 1)[some]
         return compare(output, self._source, model, ids, hidden) if len(ids) else None

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.format.dequantized import matrix
+from edge.format.dequantized import row_blocks
 from edge.format.reader import EdgeFile
 
 from .. import cautions
 from ..explain import Explanation
 from ..recipe import Recipe
 from ..report import ExportReport
-from ..rows import row_blocks
 from ..weights import Weights
 from .quality import Quality
 
@@ -92,18 +91,13 @@ def _histograms(report: ExportReport, weights: Weights) -> Iterable[Histogram]:
     }
     errors = {t.name: t.error or 0.0 for t in moved}
     for name, why in some.items():
-        yield _histogram(name, why, errors[name], weights.read(name), matrix(file, name))
-
-
-def _histogram(
-    name: str, why: str, error: float, before: np.ndarray, after: np.ndarray
-) -> Histogram:
-    ends = _ends(before)
-    counts = [np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)]
-    for at in row_blocks(before.shape):
-        for total, weights in zip(counts, (before, after), strict=True):
-            total += np.histogram(np.clip(weights[at], *ends), BINS, ends)[0]
-    return Histogram(name, why, error, ends, *counts)
+        source = weights.read(name)
+        ends = _ends(source)
+        before, after = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+        for at, stored in row_blocks(file, name):
+            before += np.histogram(np.clip(source[at], *ends), BINS, ends)[0]
+            after += np.histogram(np.clip(stored, *ends), BINS, ends)[0]
+        yield Histogram(name, why, errors[name], ends, before, after)
 
 
 def _ends(matrix: np.ndarray) -> tuple[float, float]:
