@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
+    add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -92,6 +93,7 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             calib=args.calib,
             lora=args.lora,
             force=args.force,
+            report=args.report,
             progress=progress,
             calibrating=calibrating,
         )

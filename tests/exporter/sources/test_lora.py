@@ -124,7 +124,11 @@ def renamed(tensors: dict[str, np.ndarray], old: str, new: str) -> dict[str, np.
 @pytest.mark.parametrize(
     "settings, tensors, message",
     [
-        ({}, renamed(FACTORS, "q_proj", "x_proj"), "x_proj.weight' is for shape .* llama2 has none"),
+        (
+            {},
+            renamed(FACTORS, "q_proj", "x_proj"),
+            "x_proj.weight' is for shape .* llama2 has none",
+        ),
         ({}, renamed(FACTORS, "q_proj", "up_proj"), r"llama2 has none"),
         ({}, renamed(FACTORS, "self_attn.q_proj", "mlp.up_proj"), r"llama2 has \[96, 64\]"),
         ({}, {k: v for k, v in FACTORS.items() if "lora_A" in k}, "one factor of two: lora_A"),

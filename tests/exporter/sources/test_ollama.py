@@ -128,7 +128,9 @@ def test_a_blob_that_is_not_what_its_name_says_leaves_no_file(store, gguf, tmp_p
     assert not (tmp_path / "tiny.edge").exists()
 
 
-@pytest.mark.parametrize("name", ["", "a/b/c/d", "../x", "a:b:c", "x/..", "a b", "/etc/passwd", "a/"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b/c/d", "../x", "a:b:c", "x/..", "a b", "/etc/passwd", "a/"]
+)
 def test_what_is_no_name_is_refused(name, tmp_path):
     with pytest.raises(SourceError, match="is no name of a model"):
         find(name, {"OLLAMA_MODELS": str(tmp_path)})
