@@ -19,6 +19,4 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 
 def rows_of(tensor: QuantizedTensor, at: slice) -> QuantizedTensor:
     """Some rows of a quantized matrix, without copying."""
-    offsets = None if tensor.offsets is None else tensor.offsets[at]
-    multipliers = None if tensor.multipliers is None else tensor.multipliers[at]
-    return QuantizedTensor(tensor.format, tensor.codes[at], tensor.scales[at], offsets, multipliers)
+    return tensor.each(lambda part: part[at])

@@ -1,6 +1,6 @@
 """Where each of our tensors comes from in a checkpoint: renamed, unfused, padded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,10 +88,8 @@ class Placement:
 
 
 def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor:
-    offsets = None if tensor.offsets is None else padding.pad(tensor.offsets)
-    multipliers = None if tensor.multipliers is None else padding.pad(tensor.multipliers)
     codes = padding.pad(tensor.codes, tensor.format.zero)
-    return QuantizedTensor(tensor.format, codes, padding.pad(tensor.scales), offsets, multipliers)
+    return replace(tensor.each(padding.pad), codes=codes)
 
 
 def _padded_columns(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor | None:

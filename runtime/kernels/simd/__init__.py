@@ -25,7 +25,6 @@ Addresses are int64 and byte offsets; nothing here checks them.
 from numba import float32, int32, int64
 
 from .blocks import (
-    add_multiplied,
     add_outer,
     add_products,
     add_rows,
@@ -34,24 +33,25 @@ from .blocks import (
     scale_rows,
     store_rows,
     zero_floats,
-    zero_ints,
 )
 from .products import (
-    crumbs0,
-    crumbs1,
-    crumbs2,
-    crumbs3,
-    dot16_int6,
-    dot16_int8,
     dot16_small,
-    high_nibbles,
-    int6_codes,
     int8_starts,
     load_bytes,
-    low_nibbles,
     small_starts,
 )
-from .runs import add_int4_run, add_int4_shifted_run, add_int8_run, dot64_crumbs, dot64_int8
+from .runs import (
+    add_int3_halves,
+    add_int3_shifted_run,
+    add_int4_run,
+    add_int4_shifted_run,
+    add_int5_run,
+    add_int5_shifted_run,
+    add_int6_halves,
+    add_int8_run,
+    dot64_crumbs,
+    dot64_int8,
+)
 from .threads import (
     call0,
     call_futex,
@@ -100,10 +100,14 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_int3_halves",
+    "add_int3_shifted_run",
     "add_int4_run",
     "add_int4_shifted_run",
+    "add_int5_run",
+    "add_int5_shifted_run",
+    "add_int6_halves",
     "add_int8_run",
-    "add_multiplied",
     "add_outer",
     "add_products",
     "add_rows",
@@ -112,12 +116,6 @@ __all__ = [
     "call_futex",
     "call_kernel",
     "compare_and_swap",
-    "crumbs0",
-    "crumbs1",
-    "crumbs2",
-    "crumbs3",
-    "dot16_int6",
-    "dot16_int8",
     "dot16_small",
     "dot64_crumbs",
     "dot64_int8",
@@ -126,8 +124,6 @@ __all__ = [
     "few_registers",
     "float32",
     "fma",
-    "high_nibbles",
-    "int6_codes",
     "int8_starts",
     "int32",
     "int64",
@@ -144,7 +140,6 @@ __all__ = [
     "load_low_nibbles",
     "load_u8",
     "load_u16",
-    "low_nibbles",
     "max_lanes",
     "maximum",
     "minimum",
@@ -170,5 +165,4 @@ __all__ = [
     "to_floats",
     "trits",
     "zero_floats",
-    "zero_ints",
 ]
