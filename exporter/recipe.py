@@ -99,7 +99,7 @@ def _floats(name: str, group: int) -> Recipe:
 
 PRESETS = {
     "keep": Preset(
-        "Weights that are 4-, 6- or 8-bit or ternary in the source stay as they are, bit for bit; "
+        "Weights that are 3- to 8-bit or ternary in the source stay as they are, bit for bit; "
         "all others become int8 in groups of 32.",
         _keep,
     ),
