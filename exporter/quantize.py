@@ -4,22 +4,25 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
-from .rounding import rounding_method
-from .rounding.gptq import gptq
+from .codebooks import codebook_method
+from .registry import find
+from .rounding import data_rounding, rounding_method
+from .rounding.nearest import nearest
 from .rows import row_blocks, rows_of
-from .scales import ScaleMethod, scale_method
-from .scales.clip import clip
+from .scales import scale_method
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice."""
+    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice.
+
+    scales  a method of scales, of code4 one of codebooks
+    """
 
     format: WeightFormat
     scales: str = ""
@@ -28,10 +31,12 @@ class Method:
 
     @property
     def needs_data(self) -> bool:
-        return self.rounding == "gptq" or self.scales == "clip"
+        return any(find(name).needs_data for name in (self.scales, self.rounding) if name)
 
     def without_data(self) -> "Method":
         """The plain method of the same format."""
+        if self.format.has_codebook:
+            return Method(self.format, "kmeans" if find(self.scales).needs_data else self.scales)
         return Method(self.format, "minmax" if self.format.offset else "absmax")
 
 
@@ -40,20 +45,45 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
 
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
+    if method.format.has_codebook:
+        return _on_codebooks(matrix, method, h)
     scales, offsets = _scales(matrix, method, h)
-    if method.rounding == "gptq":
+    if find(method.rounding).needs_data:
         assert h is not None
-        codes = gptq(matrix, scales, offsets, method.format, h)
+        codes = data_rounding(method.rounding)(matrix, scales, offsets, method.format, h)
     else:
         codes = _codes(matrix, scales, offsets, method)
     return QuantizedTensor(method.format, codes, scales, offsets)
+
+
+def _on_codebooks(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    form, groups = method.format, grouped(matrix, method.format.group)
+    weights = None
+    if find(method.scales).needs_data:
+        assert h is not None
+        weights = _by_group(np.diagonal(h), form.group)
+    scales, codebooks = codebook_method(method.scales)(groups, form, weights)
+    if find(method.rounding).needs_data:
+        assert h is not None
+        round_ = data_rounding(method.rounding)
+        codes = round_(matrix, scales, None, form, h, codebooks=codebooks)
+    else:
+        codes = nearest(groups, scales, codebooks)
+        codes = codes.reshape(len(codes), -1)[:, : matrix.shape[1]]
+    return QuantizedTensor(form, codes, scales, codebooks=codebooks)
+
+
+def _by_group(columns: np.ndarray, width: int) -> np.ndarray:
+    """float32 [groups, width]: 0 behind the last column."""
+    padded = np.pad(columns.astype(np.float32), (0, -len(columns) % width))
+    return padded.reshape(-1, width)
 
 
 def _scales(
     matrix: np.ndarray, method: Method, h: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     form, width = method.format, method.format.group or matrix.shape[1]
-    fit = _fit(method.scales, h)
+    fit = scale_method(method.scales, h)
     scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
 
@@ -64,13 +94,6 @@ def _scales(
 
     _on_all_cores(block, list(row_blocks(matrix.shape)))
     return scales, offsets
-
-
-def _fit(name: str, h: np.ndarray | None) -> ScaleMethod:
-    if name != "clip":
-        return scale_method(name)
-    assert h is not None
-    return partial(clip, h=h)
 
 
 def _codes(

@@ -13,7 +13,8 @@ from edge.format.reader import EdgeFile
 from .kv_cache import KvCache, cache_shape
 from .libraries.choice import library
 from .libraries.library import Library
-from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower, scratch_bytes
+from .lowering.decoder import lower, scratch_bytes
+from .lowering.lowering import FIRST_OUTPUT, POSITION, TOKENS
 from .team import Team
 
 DEFAULT_CONTEXT = 4096

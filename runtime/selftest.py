@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.format import tiles
-from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 
 from .kernels import catalogue
@@ -24,7 +24,7 @@ from .libraries.cpu import machine
 from .libraries.library import Library
 from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
-from .lowering.decoder import Matrix
+from .lowering.weights import Matrix
 from .plan import Arena, Op, Plan, float_bits
 from .team import Team
 
@@ -189,7 +189,8 @@ def _weights(bench: _Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray,
     scales = _halves(bench.random.uniform(0.01, 0.1, (ROWS, groups)))
     offsets = _halves(bench.random.uniform(-1, 0, (ROWS, groups))) if form.offset else None
     factors = [_multipliers(bench, form) for _ in range(1 + form.offset)]
-    tensor = QuantizedTensor(form, codes, scales, offsets, *factors)
+    books = _codebooks(bench, form)
+    tensor = QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
     values, (_, shifts) = tensor.dequantize(), tensor.steps()
     shift = 0 if shifts is None else 2 * np.abs(shifts).max()
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))
@@ -199,6 +200,13 @@ def _multipliers(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.multiplier_columns:
         return None
     return bench.random.integers(-128, 128, (ROWS, form.runs(COLUMNS))).astype(np.int8)
+
+
+def _codebooks(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
+    if not form.has_codebook:
+        return None
+    shape = -(-ROWS // CODEBOOK_ROWS), CODES[form.kind].levels
+    return bench.random.integers(-128, 128, shape).astype(np.int8)
 
 
 def _halves(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ with one scale (and offset) per row and group of columns.  In formats of two lev
 K-quants of ggml are, a run of 16 or 32 columns has int8 multipliers of its group's numbers:
 
     w = scale * m * (code - zero)    or    w = scale * m * code + offset * n
+
+The codes of code4 are no numbers: w = scale * codebook[code], 16 int8 levels for every 4 rows.
 """
 
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 
 TILE_ROWS = 16
+CODEBOOK_ROWS = 4  # that share a codebook: those of a byte shuffle's 16 bytes
 ALIGNMENT = 64
 
 
@@ -38,6 +41,7 @@ class Codes:
     shifted: tuple[int, ...] = ()  # the same of formats with an offset
     runs: int = 0  # columns a multiplier, in groups of 256 that have two levels
     shifted_runs: int = 0
+    has_codebook: bool = False
 
     @property
     def columns(self) -> int:
@@ -55,6 +59,7 @@ CODES = {
     "int6": Codes(64, 32, (4, 2), 64, (GROUP,), runs=16),
     "int5": Codes(32, 16, (4, 1), 64, (32,), (32, GROUP), shifted_runs=32),
     "int4": Codes(16, 8, (4,), 64, (32, 64, 128), (32, 64, 128, GROUP), shifted_runs=32),
+    "code4": Codes(16, 0, (4,), 64, (32, 64, 128), has_codebook=True),
     "int3": Codes(8, 4, (2, 1), 64, (GROUP,), (GROUP,), runs=16, shifted_runs=32),
     "ternary": Codes(3, 1, (2,), 64, (0, GROUP)),
     "ternary-dense": Codes(3, 1, (), 96, (0,)),
@@ -94,7 +99,7 @@ class WeightFormat:
 
     @property
     def zero(self) -> int:
-        """The code that means 0 (codes of a format with an offset have none: 0)."""
+        """The code that means 0; 0 where none does, with an offset or a codebook."""
         return 0 if self.offset else CODES[self.kind].zero
 
     @property
@@ -108,6 +113,15 @@ class WeightFormat:
     def step_columns(self) -> int:
         """Columns in which codes have one step (and offset): a run, a group; 0: a row."""
         return self.multiplier_columns or self.group
+
+    @property
+    def has_codebook(self) -> bool:
+        return not self.is_float and CODES[self.kind].has_codebook
+
+    @property
+    def head_bytes(self) -> int:
+        """Of a tile, before its blocks: its codebooks."""
+        return ALIGNMENT if self.has_codebook else 0
 
     @property
     def scale_type(self) -> np.dtype[np.floating]:
@@ -170,7 +184,8 @@ class WeightFormat:
         if self.is_float:
             return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
         lines = self.blocks(columns) * self.lines
-        return lines * ALIGNMENT + self.code_bytes(self.padded_columns(columns))
+        codes = self.code_bytes(self.padded_columns(columns))
+        return self.head_bytes + lines * ALIGNMENT + codes
 
     def nbytes(self, rows: int, columns: int) -> int:
         return self.tiles(rows) * self.tile_bytes(columns)
@@ -185,6 +200,7 @@ class QuantizedTensor:
     offsets      float32 [rows, groups] or None
     multipliers  int8 [rows, runs of multiplier_columns] or None: of the scales
     offset_multipliers  likewise: of the offsets
+    codebooks    int8 [rows / 4, 16], a last one of fewer rows, or None
     """
 
     format: WeightFormat
@@ -193,6 +209,7 @@ class QuantizedTensor:
     offsets: np.ndarray | None = None
     multipliers: np.ndarray | None = None
     offset_multipliers: np.ndarray | None = None
+    codebooks: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -211,20 +228,27 @@ class QuantizedTensor:
         columns = self.codes.shape[1]
         width = self.format.step_columns or columns
         scales, offsets = self.steps()
-        values = self.codes.astype(np.float32) - np.float32(self.format.zero)
+        values = self.numbers()
         values *= _spread(scales, width, columns)
         if offsets is not None:
             values += _spread(offsets, width, columns)
         return values
 
+    def numbers(self) -> np.ndarray:
+        """float32 [rows, columns]: what scales multiply."""
+        if self.codebooks is None:
+            return self.codes.astype(np.float32) - np.float32(self.format.zero)
+        book = np.arange(len(self.codes)) // CODEBOOK_ROWS
+        levels: np.ndarray = self.codebooks.astype(np.float32)[book[:, None], self.codes]
+        return levels
+
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "QuantizedTensor":
-        """The same change to the rows of every part."""
+        """The same change to every part that has rows; codebooks stay."""
         parts = (
             self.codes, self.scales, self.offsets, self.multipliers, self.offset_multipliers,
         )  # fmt: skip
-        return QuantizedTensor(
-            self.format, *(None if part is None else change(part) for part in parts)
-        )
+        changed = (None if part is None else change(part) for part in parts)
+        return QuantizedTensor(self.format, *changed, self.codebooks)
 
 
 def _multiplied(

@@ -14,6 +14,8 @@ vectors of the first plane, the lowest bits, then those of the second, for as ma
 narrowest plane's vector holds.
 
     int8, int4, ternary   one plane, of 8, 4 or 2 bits
+    code4    as int4, and the tile begins with 64 bytes of codebooks, 16 int8 for every 4 rows: as
+             a byte shuffle of AVX-512 looks up in 4 tables at once
     int6     192 bytes = 16 rows x 16 columns: two vectors of 4 bits, one of the 2 above them
     int5     320 bytes = 16 rows x 32 columns: four vectors of 4 bits, one of the fifth
     int3     192 bytes = 16 rows x 32 columns: two vectors of 2 bits, one of the third
@@ -26,7 +28,16 @@ narrowest plane's vector holds.
 
 import numpy as np
 
-from .formats import ALIGNMENT, CODES, FLOATS, PIECE, TILE_ROWS, QuantizedTensor, WeightFormat
+from .formats import (
+    ALIGNMENT,
+    CODEBOOK_ROWS,
+    CODES,
+    FLOATS,
+    PIECE,
+    TILE_ROWS,
+    QuantizedTensor,
+    WeightFormat,
+)
 
 
 def pack(tensor: QuantizedTensor) -> np.ndarray:
@@ -45,12 +56,17 @@ def pack(tensor: QuantizedTensor) -> np.ndarray:
     if form.multiplier_columns:
         packed = _with_multipliers(packed, tensor, width // PIECE)
     parts.append(packed.reshape(tiles, blocks, -1))
-    return np.concatenate(parts, axis=2).reshape(tiles, -1)[:, : form.tile_bytes(columns)]
+    body = np.concatenate(parts, axis=2).reshape(tiles, -1)
+    if tensor.codebooks is not None:
+        body = np.concatenate([_pack_codebooks(tensor.codebooks, tiles), body], axis=1)
+    return body[:, : form.tile_bytes(columns)]
 
 
 def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> QuantizedTensor:
     """The inverse of `pack`."""
     blocks, size = form.blocks(columns), form.block_bytes(columns)
+    codebooks = _unpack_codebooks(tiles, rows) if form.has_codebook else None
+    tiles = tiles[:, form.head_bytes :]
     whole = np.pad(tiles, ((0, 0), (0, blocks * size - tiles.shape[1])))
     parts = whole.reshape(len(tiles), blocks, size)
     start, each = form.lines * ALIGNMENT, form.lines * ALIGNMENT // (1 + form.offset)
@@ -62,7 +78,8 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
     offsets = None
     if form.offset:
         offsets = _unpack_scales(parts[:, :, each:start], form, rows, columns)
-    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets, *multipliers)
+    codes = codes[:rows, :columns]
+    return QuantizedTensor(form, codes, scales, offsets, *multipliers, codebooks=codebooks)
 
 
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
@@ -198,6 +215,18 @@ def _without_multipliers(
         multipliers.append(np.ascontiguousarray(table[:rows, : form.runs(columns)]))
         start += runs * TILE_ROWS
     return np.ascontiguousarray(pieces[:, :, start:]), multipliers
+
+
+def _pack_codebooks(codebooks: np.ndarray, tiles: int) -> np.ndarray:
+    """uint8 [tiles, 64]."""
+    padded = np.zeros((tiles * TILE_ROWS // CODEBOOK_ROWS, codebooks.shape[1]), np.int8)
+    padded[: len(codebooks)] = codebooks
+    return padded.view(np.uint8).reshape(tiles, ALIGNMENT)
+
+
+def _unpack_codebooks(tiles: np.ndarray, rows: int) -> np.ndarray:
+    line = np.ascontiguousarray(tiles[:, :ALIGNMENT]).view(np.int8)
+    return line.reshape(-1, ALIGNMENT * CODEBOOK_ROWS // TILE_ROWS)[: -(-rows // CODEBOOK_ROWS)]
 
 
 def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:

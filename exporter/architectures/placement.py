@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.format.formats import QuantizedTensor
+from edge.format.formats import CODEBOOK_ROWS, QuantizedTensor
 
 from ..rows import rows_of
 from ..sources import Source
@@ -89,7 +89,11 @@ class Placement:
 
 def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor:
     codes = padding.pad(tensor.codes, tensor.format.zero)
-    return replace(tensor.each(padding.pad), codes=codes)
+    padded, books = replace(tensor.each(padding.pad), codes=codes), tensor.codebooks
+    if books is None:
+        return padded
+    # sources have one for all rows
+    return replace(padded, codebooks=np.tile(books[:1], (-(-len(codes) // CODEBOOK_ROWS), 1)))
 
 
 def _padded_columns(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor | None:

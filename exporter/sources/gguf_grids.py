@@ -6,10 +6,11 @@ them, and then, if it has two levels, multipliers [rows, blocks, runs] of each.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, QuantizedTensor, WeightFormat
 
 from .gguf_blocks import BlockMatrix, i2s_codes, i2s_scale
 
@@ -25,9 +26,11 @@ def kept_grid(matrix: BlockMatrix) -> QuantizedTensor | None:
         return None
     unpack, format_ = GRIDS[matrix.type.name]
     tensor = _unpacked(matrix, unpack, format_)
-    if tensor is None or format_.kind != "ternary":
-        return tensor
-    return _one_scale_a_row(tensor)
+    if tensor is None:
+        return None
+    if format_.has_codebook:
+        return _with_codebooks(tensor, np.array(LEVELS[matrix.type.name], np.int8))
+    return _one_scale_a_row(tensor) if format_.kind == "ternary" else tensor
 
 
 def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> QuantizedTensor | None:
@@ -45,6 +48,14 @@ def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> Qua
     if format_.multiplier_columns:
         names += ["multipliers"] + ["offset_multipliers"] * format_.offset
     return QuantizedTensor(format_, **dict(zip(names, whole, strict=True)))
+
+
+def _with_codebooks(tensor: QuantizedTensor, levels: np.ndarray) -> QuantizedTensor | None:
+    """The same levels for all rows; None if a scale is beyond float16."""
+    if (tensor.scales != tensor.scales.astype(np.float16)).any():
+        return None
+    books = np.tile(levels, (-(-len(tensor.codes) // CODEBOOK_ROWS), 1))
+    return replace(tensor, codebooks=books)
 
 
 def _one_scale_a_row(tensor: QuantizedTensor) -> QuantizedTensor:
@@ -130,6 +141,18 @@ def _six_bits(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scales.view(np.int8), offsets.view(np.int8)
 
 
+def _iq4_nl(blocks: np.ndarray) -> Parts:
+    return _fields(blocks[:, :, 2:], 16, 4), _half(blocks, 0)
+
+
+def _mxfp4(blocks: np.ndarray) -> Parts:
+    """A byte of exponent; where all numbers of a block are 0, it says nothing."""
+    codes = _fields(blocks[:, :, 1:], 16, 4)
+    scales = np.exp2(blocks[:, :, 0].astype(np.float32) - 128)
+    nothing = ~(codes & 7).reshape(*scales.shape, 32).any(axis=2)
+    return codes, np.where(nothing, np.float32(0), scales)
+
+
 def _q6_k(blocks: np.ndarray) -> Parts:
     """Two halves of 128 columns: 64 bytes with a run of 64 low nibbles, then one of high ones;
     32 bytes with four runs of 32 bit pairs above them, lowest bits first."""
@@ -152,9 +175,15 @@ def _tq2_0(blocks: np.ndarray) -> Parts:
     return _fields(blocks[:, :, :64], 32, 2), _half(blocks, 64)
 
 
+LEVELS = {  # of codes; MXFP4's are 4-bit floats, times 2
+    "IQ4_NL": (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113),
+    "MXFP4": (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
+}
 GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
     "Q3_K": (_q3_k, WeightFormat("int3", 256)),
     "Q4_0": (_q4_0, WeightFormat("int4", 32)),
+    "IQ4_NL": (_iq4_nl, WeightFormat("code4", 32)),
+    "MXFP4": (_mxfp4, WeightFormat("code4", 32)),
     "Q4_1": (_q4_1, WeightFormat("int4", 32, offset=True)),
     "Q4_K": (_q4_k, WeightFormat("int4", 256, offset=True)),
     "Q5_0": (_q5_0, WeightFormat("int5", 32)),

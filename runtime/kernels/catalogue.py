@@ -25,6 +25,7 @@ _PRODUCTS = {
         for kind in ("int5", "int4", "int3")
     },
     "int3-g256": ("two_level", "kernel", "int3", False),
+    **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),

@@ -19,7 +19,7 @@ from .matmul import arg
 def kernel(kind: str, group: int, offset: bool) -> Kernel:
     """OUT = FACTOR * W[id] for weights of a format."""
     form = WeightFormat(kind, group, offset)
-    weight = _FLOATS[kind] if form.is_float else _weight(form)
+    weight, head = _FLOATS[kind] if form.is_float else _weight(form), form.head_bytes
 
     def embedding(args, chunk, scratch):
         end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
@@ -30,8 +30,9 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
             tile = arg(args, WEIGHT) + (row // 16) * arg(args, TILE_BYTES)
             out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
             for column in range(arg(args, COLUMNS)):
-                block = tile + column // width * arg(args, BLOCK_BYTES)
-                simd.store_f32(out + 4 * column, weight(block, row % 16, column % width) * factor)
+                block = tile + head + column // width * arg(args, BLOCK_BYTES)
+                value = weight(tile, block, row % 16, column % width)
+                simd.store_f32(out + 4 * column, value * factor)
 
     return embedding
 
@@ -40,30 +41,31 @@ def _weight(form):
     """One weight of a block that is not floats."""
     codes_at, zero, offset = 64 * form.lines, form.zero, form.offset
     code = _in_planes(CODES[form.kind].planes) if CODES[form.kind].planes else _ternary_dense
-    scale, multiplied = _scale(form), form.multiplier_columns > 0
+    scale, booked, run = _scale(form), form.has_codebook, form.multiplier_columns
     shift_at = codes_at // 2  # offsets fill the second half of the lines
-    multiplier_at = 0 if not multiplied else PIECE // form.multiplier_columns * 16
-    code_at, piece_bytes = multiplier_at * (1 + offset), form.code_bytes(PIECE) if multiplied else 0
-    run = form.multiplier_columns
+    factors = PIECE // run * 16 if run else 0  # bytes of a piece's multipliers of scales
+    code_at, piece_bytes = factors * (1 + offset), form.code_bytes(PIECE) if run else 0
 
     @inline
-    def plain(block, lane, column):
+    def plain(tile, block, lane, column):
         value = code(block + codes_at, lane, column)
+        if booked:
+            value = _signed(tile + lane // 4 * 16 + simd.int64(value))
         if offset:
             return scale(block, lane, column) * value + scale(block + shift_at, lane, column)
         return scale(block, lane, column) * (value - simd.float32(zero))
 
     @inline
-    def of_two_levels(block, lane, column):
+    def of_two_levels(tile, block, lane, column):
         piece = block + codes_at + column // PIECE * piece_bytes
         value = code(piece + code_at, lane, column % PIECE)
         m = piece + column % PIECE // run * 16 + lane
-        step = scale(block, lane, column) * _int8(m)
+        step = scale(block, lane, column) * _signed(m)
         if offset:
-            return step * value + scale(block + shift_at, lane, column) * _int8(m + multiplier_at)
+            return step * value + scale(block + shift_at, lane, column) * _signed(m + factors)
         return step * (value - simd.float32(zero))
 
-    return of_two_levels if multiplied else plain
+    return of_two_levels if run else plain
 
 
 def _scale(form):
@@ -79,7 +81,7 @@ def _scale(form):
 
 
 @inline
-def _int8(address):
+def _signed(address):
     byte = simd.load_u8(address)
     return simd.float32(byte) - simd.float32(256 * (byte > 127))
 
@@ -115,12 +117,12 @@ def _ternary_dense(codes, lane, column):
 
 
 @inline
-def _float32(codes, lane, column):
+def _float32(tile, codes, lane, column):
     return simd.load_f32(codes + 64 * column + 4 * lane)
 
 
 @inline
-def _float16(codes, lane, column):
+def _float16(tile, codes, lane, column):
     return simd.load_f16(codes + 32 * column + 2 * lane)
 
 

@@ -8,6 +8,9 @@ from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
 from edge.format.spec import container, nbytes, weight_format
 
 NAMES = [
+    "code4-g128",
+    "code4-g32",
+    "code4-g64",
     "float16",
     "float32",
     "int3-g256",
@@ -49,6 +52,7 @@ def test_a_name_means_its_format(name):
 @pytest.mark.parametrize(
     "name",
     ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
+    + ["code4", "code4-g32-offset", "code4-g256"]
     + ["int6", "int6-g16", "int6-g256-offset", "int4-g256", "int5-g256", "int5-g64", "int3-g32"]
     + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
     + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
@@ -86,6 +90,7 @@ def test_every_tile_is_whole_lines(name, rows, columns):
         ("int4-g32", 4.5),
         ("int4-g32-offset", 5),
         ("int4-g64-offset", 4.5),
+        ("code4-g64", 4.25 + 8 * 64 / 16 / 4096),
         ("ternary", 2 + 32 / 4096),
         ("ternary-g256", 2.125),
         ("float16", 16),
@@ -120,6 +125,7 @@ def test_dense_ternary_takes_three_weights_in_five_bits():
         ("int4-g256-offset", (1, 256), 64 + 4 * (64 + 64 * 8)),
         ("int4-g256-offset", (1, 257), 2 * 64 + 5 * (64 + 64 * 8)),
         ("int3-g256", (17, 576), 2 * (2 * 64 + 9 * (64 + 64 * 6))),
+        ("code4-g32", (17, 65), 2 * (64 + 2 * (64 + 64 * 8))),
     ],
 )
 def test_sizes_by_hand(form, shape, size):
@@ -180,6 +186,15 @@ def test_offsets_have_multipliers_of_their_own():
     tensor = QuantizedTensor(form, codes, scale, offset, *factors)
     assert [part.tolist() for part in tensor.steps()] == [[[2.5, -64]], [[0.75, -0.5]]]
     assert tensor.dequantize().tolist() == [[8.25] * 32 + [-960.5] * 2]
+
+
+def test_a_code_of_a_codebook_is_looked_up_in_that_of_its_four_rows():
+    form = WeightFormat("code4", 32)
+    codebooks = np.zeros((2, 16), np.int8)
+    codebooks[:, 3] = -7, 100
+    codes, scales = np.full((5, 1), 3, np.uint8), np.full((5, 1), 0.5, np.float32)
+    tensor = QuantizedTensor(form, codes, scales, codebooks=codebooks)
+    assert tensor.dequantize().ravel().tolist() == [-3.5] * 4 + [50.0]
 
 
 def test_the_limits_of_a_header_agree_with_each_other():

@@ -8,8 +8,8 @@ A weight tile is 16 rows high, so every vector here has 16 lanes, one a row:
 
 LLVM splits a vector into as many registers as the target needs: one on AVX-512, two on AVX2,
 four on NEON.  Only the integer dot products, because their lane order is part of the tile
-layout, and the look-ups of dense trits (triples.py: vpshufb, tbl) name an instruction; it is
-chosen by the `isa` of the target being compiled for:
+layout, and the look-ups of dense trits and codebooks (triples.py, codebooks.py: vpshufb, tbl)
+name an instruction; it is chosen by the `isa` of the target being compiled for:
 
     avx512vnni, avxvnni   vpdpbusd
     avx2                  vpmaddubsw, vpmaddwd
@@ -34,6 +34,7 @@ from .blocks import (
     store_rows,
     zero_floats,
 )
+from .codebooks import load_codebooks
 from .products import (
     dot16_small,
     int8_starts,
@@ -41,6 +42,7 @@ from .products import (
     small_starts,
 )
 from .runs import (
+    add_code4_run,
     add_int3_halves,
     add_int3_shifted_run,
     add_int4_run,
@@ -100,6 +102,7 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_code4_run",
     "add_int3_halves",
     "add_int3_shifted_run",
     "add_int4_run",
@@ -129,6 +132,7 @@ __all__ = [
     "int64",
     "load_acquire",
     "load_bytes",
+    "load_codebooks",
     "load_f16",
     "load_f32",
     "load_floats",

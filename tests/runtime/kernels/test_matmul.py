@@ -9,14 +9,15 @@ from edge.format import tiles
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.runtime.lowering.buffers import encoding
-from edge.runtime.lowering.decoder import Matrix
-from tests.format.small_file import multipliers
+from edge.runtime.lowering.weights import Matrix
+from tests.format.small_file import codebooks, multipliers
 
 GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
     f"{name}{offset}"
     for name in ("int4-g32", "int4-g64", "int4-g128", "int5-g32")
     for offset in ("", "-offset")
 ]
+GROUPED += [f"code4-g{g}" for g in (32, 64, 128)]
 TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256", "int3-g256-offset"]
 FORMATS = ["int8", *GROUPED, *TWO_LEVEL, "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
@@ -31,7 +32,8 @@ def random_tensor(form: WeightFormat, rows: int, columns: int, rng) -> Quantized
     if form.offset:
         offsets = rng.uniform(-9, 1, (rows, groups)).astype(np.float16).astype(np.float32)
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
-    return QuantizedTensor(form, codes, scales, offsets, *multipliers(form, rows, columns, rng))
+    factors, books = multipliers(form, rows, columns, rng), codebooks(form, rows, rng)
+    return QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
 
 
 class Activations:
@@ -123,7 +125,10 @@ def test_extreme_codes_do_not_saturate(kernels, name, code, x):
         : (1 + form.offset) * (form.multiplier_columns > 0)
     ]
     codes = np.full((rows, columns), value, np.uint8)
-    tensor = QuantizedTensor(form, codes, scales, offsets, *parts)
+    books = codebooks(form, rows, np.random.default_rng(0))
+    if books is not None:
+        books[:, 0], books[:, -1] = -128, 127
+    tensor = QuantizedTensor(form, codes, scales, offsets, *parts, codebooks=books)
     a = Activations(np.full((5, columns), x, np.float64), form)
     assert (product(kernels, tensor, a) == reference(tensor, a)).all()
 
