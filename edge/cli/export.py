@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
+    add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -85,6 +86,7 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             group=args.group,
             calib=args.calib,
             force=args.force,
+            report=args.report,
             progress=progress,
             calibrating=calibrating,
         )
