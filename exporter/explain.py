@@ -15,6 +15,7 @@ from .pipeline import check_rules
 from .quantize import float_error, quantization_error, quantize
 from .recipe import Recipe
 from .sources import Source, open_source
+from .transforms import transform_model
 from .weights import Weights
 
 ROWS = 128  # of a class's matrices together: enough for an error to two digits
@@ -42,10 +43,11 @@ def explain(source: str | Source, quant: str, group: int | None = None) -> list[
     opened = open_source(source) if isinstance(source, str) else source
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
+    transform_model(weights, recipe)
     if recipe.bits is not None:
         recipe = allocate(weights, recipe, None)
     classes: dict[tuple[str, str], list[Placement]] = {}
-    for tensor in model.tensors:
+    for tensor in weights.model.tensors:
         name = re.sub(r"^layers\.\d+\.", "", tensor.name).removesuffix(".weight")
         classes.setdefault((name, _format(weights, recipe, tensor)), []).append(tensor)
     return [_class(weights, recipe, key, tensors) for key, tensors in classes.items()]

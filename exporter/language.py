@@ -10,47 +10,19 @@ int4-g64:hqq    w4a8kv8:awq+gptq:g32    int4:awq+gptq,*.value=int8,layers.0.*=in
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edge.errors import RecipeError
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import WeightFormat
 
+from . import plugins, registry
 from .quantize import Method
 from .recipe import ALIASES, PRESETS, Preset, Recipe
 
-WITH_OFFSET = ("minmax", "hqq")
-WITHOUT_OFFSET = ("absmax", "signed_absmax")
-RANGES = ("percentile", "mse", "aciq", "kl", "clip")  # of int8 and int4, with or without offset
-OF_TERNARY = ("absmax", "absmean", "twn", "mse")
-OF_INT8 = ("absmax", "least_squares", *RANGES)
-SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, "least_squares", *RANGES, "absmean", "twn")
-ROUNDING = ("rtn", "stochastic", "gptq")
-TRANSFORMS = ("awq", "smooth", "equalize")
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
-
-
-METHODS = {
-    "awq": "scales channels by what passes through them; needs --calib.",
-    "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
-    "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",
-    "minmax": "scale and offset from the smallest and largest weight: int4's plain way.",
-    "absmax": "scale from the largest magnitude.",
-    "least_squares": "the best of a few scales near it: int8's own way.",
-    "signed_absmax": "the same, all 16 levels in use (Q4_0).",
-    "percentile": "cuts a row's few largest weights off.",
-    "mse": "the range of least squared error.",
-    "aciq": "the range that is best for a bell or a Laplace curve.",
-    "kl": "the range whose histogram changes least.",
-    "hqq": "an offset that leaves outliers alone (half-quadratic).",
-    "clip": "the range of least output error; needs --calib.",
-    "absmean": "BitNet's scale of ternary weights.",
-    "twn": "the best scale of ternary weights.",
-    "rtn": "rounds to nearest.",
-    "stochastic": "rounds up with the probability of the remainder.",
-    "gptq": "later columns make up for a column's rounding error; needs --calib.",
-}
 
 
 def describe() -> list[str]:
@@ -59,7 +31,9 @@ def describe() -> list[str]:
         "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
         "int4 that recommends an int8 KV cache. The methods:"
     )
-    return [head] + [f"{name:17}{text}" for name, text in METHODS.items()]
+    methods = [(name, entry.sentence) for name, entry in registry.own().items()]
+    methods += plugins.listed({*registry.own()})
+    return [head] + [f"{name:17}{text}" for name, text in methods]
 
 
 def parse(text: str, group: int | None = None) -> Recipe:
@@ -111,10 +85,10 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
-    known = (*TRANSFORMS, *SCALES, *ROUNDING)
-    for method in methods:
-        if method not in known:
-            raise RecipeError(f"no method {method!r:.60}; choose from {', '.join(known)}, or gN")
+    for kind in ("scales", "rounding"):
+        same = [method for method in methods if registry.find(method).kind == kind]
+        if len(same) > 1:
+            raise RecipeError(f"{same[0]!r} and {same[1]!r} both choose the {kind}; name one")
     return methods, sizes
 
 
@@ -164,38 +138,33 @@ def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
 def _with(recipe: Recipe, methods: list[str]) -> Recipe:
     if not methods:
         return recipe
+    entries = {name: registry.find(name) for name in methods}
+    transforms = tuple(name for name, entry in entries.items() if entry.kind == "transform")
     if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
+        _refuse(recipe, [*transforms, *(name for name in methods if entries[name].needs_data)])
         return replace(recipe, inexact=_with_all(recipe.inexact, methods))
     if recipe.keeps or recipe.body.format.is_float:
+        _refuse(recipe, methods)
+    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+
+
+def _refuse(recipe: Recipe, methods: Sequence[str]) -> None:
+    if methods:
         raise RecipeError(
             f"recipe {recipe.name!r} leaves weights as they are; {methods[0]!r} cannot help"
         )
-    transforms = tuple(m for m in methods if m in TRANSFORMS)
-    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
 
 
 def _with_all(method: Method, names: list[str]) -> Method:
     for name in names:
-        if name in SCALES:
-            method = _with_scales(method, name)
-        elif name in ROUNDING:
+        entry = registry.find_for(name, method.format)
+        if entry.kind == "scales":
+            form = method.format
+            form = WeightFormat(form.kind, form.group) if entry.symmetric else form
+            method = replace(method, format=form, scales=name)
+        elif entry.kind == "rounding":
             method = replace(method, rounding=name)
     return method
-
-
-def _with_scales(method: Method, scales: str) -> Method:
-    form = method.format
-    if CODES[form.kind].levels == 3:
-        allowed: tuple[str, ...] = OF_TERNARY
-    elif CODES[form.kind].has_offset:
-        allowed = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES)
-    else:
-        allowed = OF_INT8
-    if scales not in allowed:
-        raise RecipeError(f"no scales {scales!r} for {form.kind}; choose from {', '.join(allowed)}")
-    if scales in WITHOUT_OFFSET:
-        form = WeightFormat(form.kind, form.group)
-    return replace(method, format=form, scales=scales)
 
 
 def _rule(text: str) -> tuple[str, Method]:

@@ -4,17 +4,15 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
-from .rounding import rounding_method
-from .rounding.gptq import gptq
+from .registry import find
+from .rounding import data_rounding, rounding_method
 from .rows import row_blocks, rows_of
-from .scales import ScaleMethod, scale_method
-from .scales.clip import clip
+from .scales import scale_method
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Method:
 
     @property
     def needs_data(self) -> bool:
-        return self.rounding == "gptq" or self.scales == "clip"
+        return any(find(name).needs_data for name in (self.scales, self.rounding) if name)
 
     def without_data(self) -> "Method":
         """The plain method of the same format."""
@@ -41,9 +39,9 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
     scales, offsets = _scales(matrix, method, h)
-    if method.rounding == "gptq":
+    if find(method.rounding).needs_data:
         assert h is not None
-        codes = gptq(matrix, scales, offsets, method.format, h)
+        codes = data_rounding(method.rounding)(matrix, scales, offsets, method.format, h)
     else:
         codes = _codes(matrix, scales, offsets, method)
     return QuantizedTensor(method.format, codes, scales, offsets)
@@ -53,7 +51,7 @@ def _scales(
     matrix: np.ndarray, method: Method, h: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     form, width = method.format, method.format.group or matrix.shape[1]
-    fit = _fit(method.scales, h)
+    fit = scale_method(method.scales, h)
     scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
     offsets = np.empty_like(scales) if form.offset else None
 
@@ -64,13 +62,6 @@ def _scales(
 
     _on_all_cores(block, list(row_blocks(matrix.shape)))
     return scales, offsets
-
-
-def _fit(name: str, h: np.ndarray | None) -> ScaleMethod:
-    if name != "clip":
-        return scale_method(name)
-    assert h is not None
-    return partial(clip, h=h)
 
 
 def _codes(

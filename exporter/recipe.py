@@ -8,9 +8,9 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 from .architectures.placement import Placement
 from .quantize import Method
+from .registry import find
 from .sources import Source
 
-NEED_DATA = {"awq", "smooth"}  # of the transforms
 ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers between them
 
 
@@ -58,7 +58,8 @@ class Recipe:
     @property
     def needs_data(self) -> bool:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
-        return bool(NEED_DATA & {*self.transforms}) or any(m.needs_data for m in methods)
+        transforms = (find(name) for name in self.transforms)
+        return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ def bits_per_weight(infos: Iterable[TensorInfo], parameters: int) -> float:
 
 
 def notes(
-    recipe: Recipe, infos: Iterable[TensorInfo], worse: list[tuple[str, str]]
+    recipe: Recipe, infos: Iterable[TensorInfo], fallen: Iterable[tuple[str, str]]
 ) -> tuple[str, ...]:
-    """What a user may not expect of the recipe; `worse` as Store has it."""
-    fallen = tuple(f"{name}: {method} did better on held-out tokens" for name, method in worse)
-    return fallen + _of_grids(recipe, infos)
+    """What a user may not expect of the recipe; `fallen` as Store notes them."""
+    lost = tuple(f"{name}: {method} did better on held-out tokens" for name, method in fallen)
+    return lost + _of_grids(recipe, infos)
 
 
 def _of_grids(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:

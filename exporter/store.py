@@ -1,7 +1,7 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
 from .calibration.statistics import Statistics
-from .layer_error import output_error, scaled
+from .layer_error import output_error
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
 from .weights import Weights
@@ -23,7 +23,8 @@ class Store:
     """Writes a model's tensors by one recipe; `force` applies it even where it ruins them.
 
     statistics  what matrices read, where the recipe needs data
-    worse       (matrix, what its method was left for) where data-aware methods lost
+
+    The writer gets a note on each matrix where data-aware methods lost: what they were left for.
     """
 
     writer: EdgeWriter
@@ -31,7 +32,6 @@ class Store:
     recipe: Recipe
     force: bool
     statistics: Statistics | None = None
-    worse: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
@@ -70,16 +70,15 @@ class Store:
     ) -> tuple[QuantizedTensor, float]:
         """By data, unless on tokens that were held out the same without data does better."""
         assert self.statistics is not None
-        factor = self.weights.columns_factor(name)
-        h = scaled(self.statistics.fit(name).balanced, factor)
+        h = self.weights.second_moments(name, self.statistics.fit(name).balanced)
         stored = quantize(matrix, method, h)
         blind = method.without_data()
         plain = quantize(matrix, blind)
-        held_out = scaled(self.statistics.held_out(name).balanced, factor)
+        held_out = self.weights.second_moments(name, self.statistics.held_out(name).balanced)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
-            self.worse.append((name, f"{blind.scales} and {blind.rounding}"))
+            self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, quantization_error(matrix, stored)
 
     def _add_floats(self, tensor: Placement) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -44,13 +46,39 @@ def command(args: argparse.Namespace) -> int:
     if args.source is None or args.output is None:
         missing = "SRC" if args.source is None else "-o OUT.edge"
         raise UsageError(f"{missing} is missing; see edge export --help")
+    report = _export(args)
+    print(json.dumps(report.to_json()) if args.json else _summary(report))
+    for text in report.notes:
+        note(f"note: {text}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> ExportReport:
+    _leave_threads_to_edge()
     from edge.exporter import export
 
+    try:
+        return _with_progress(args, export)
+    except KeyboardInterrupt:
+        work = f"{args.output}.unfinished"
+        if os.path.exists(work):
+            note(f"note: what is done lies in {work}; the same command goes on from there")
+        raise
+
+
+def _leave_threads_to_edge() -> None:
+    """Before NumPy is there: rows are quantized side by side on all cores, and as many threads of
+    BLAS for each of them wait for each other, six times as long where the machine is busy."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]) -> ExportReport:
     with (
         Progress("calibrating", lambda n: f"{n} steps") as calibrating,
         Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress,
     ):
-        report = export(
+        return export(
             args.source,
             args.output,
             quant=args.quant,
@@ -60,10 +88,6 @@ def command(args: argparse.Namespace) -> int:
             progress=progress,
             calibrating=calibrating,
         )
-    print(json.dumps(report.to_json()) if args.json else _summary(report))
-    for text in report.notes:
-        note(f"note: {text}")
-    return 0
 
 
 def _summary(report: ExportReport) -> str:

@@ -12,7 +12,7 @@ from edge.format.formats import WeightFormat
 
 from ..architectures.placement import Placement
 from ..calibration.statistics import Statistics
-from ..layer_error import output_error, scaled
+from ..layer_error import output_error
 from ..quantize import Method, quantize
 from ..recipe import Recipe
 from ..weights import Weights
@@ -71,8 +71,7 @@ def _errors(
     matrix = matrix[:: max(1, len(matrix) // ROWS)]
     h = np.eye(matrix.shape[1])
     if statistics is not None:
-        factor = weights.columns_factor(tensor.name)
-        h = scaled(statistics.fit(tensor.name).balanced, factor)
+        h = weights.second_moments(tensor.name, statistics.fit(tensor.name).balanced)
     energy = output_error(matrix, h) or 1.0
     for form in FORMATS:
         method = _method(recipe, form)

@@ -51,7 +51,8 @@ class Lowered:
     @property
     def parameters(self) -> int:
         """Weights of the model: without padding, a tied embedding once."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+        shapes = {(t.source, t.first_row): t.shape for t in self.tensors}
+        return sum(map(math.prod, shapes.values()))
 
 
 def architecture(name: str, where: str) -> Architecture:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from edge.errors import SourceError
 from . import moments
 from .moments import Moments
 
+NOTE = "calibration.json"
+OURS = re.compile(r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
 
@@ -43,15 +46,21 @@ class Statistics:
         shared = str(self._arrays[name])
         return moments.load(self._arrays, f"{shared}.{part}")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which model and tokens these are of."""
+        note: dict[str, Any] = json.loads((self.folder / NOTE).read_text())
+        return note
+
     # --- written while layers pass ----------------------------------------------------------------
 
     def begin(self, identity: dict[str, Any]) -> int:
         """Layers that are there already, of this model and these tokens."""
         self.folder.mkdir(exist_ok=True)
-        note = self.folder / "calibration.json"
+        note = self.folder / NOTE
         if note.exists() and json.loads(note.read_text()) != identity:
             for file in self.folder.iterdir():
-                if re.fullmatch(r"layer-\d+\.npz|hidden-\d+\.npy", file.name):
+                if OURS.fullmatch(file.name):
                     file.unlink()
         _replace(note, lambda path: path.write_text(json.dumps(identity)))
         states = [int(f.stem.split("-")[1]) for f in self.folder.glob("hidden-*.npy")]
@@ -74,11 +83,27 @@ class Statistics:
         _replace(self.folder / f"hidden-{layer}.npy", lambda path: _save(path, hidden))
         (self.folder / f"hidden-{layer - 1}.npy").unlink(missing_ok=True)
 
+    def keep_factors(self, recipe: str, layer: int, factors: dict[str, np.ndarray]) -> None:
+        """What transforms of a recipe have made of a layer, so that a kill does not lose it."""
+        _replace(self._factors(recipe, layer), lambda path: _savez(path, factors))
+
+    def factors(self, recipe: str, layer: int) -> dict[str, np.ndarray] | None:
+        path = self._factors(recipe, layer)
+        if not path.exists():
+            return None
+        with np.load(path) as file:
+            return dict(file)
+
+    def _factors(self, recipe: str, layer: int) -> Path:
+        return self.folder / f"factors-{zlib.crc32(recipe.encode()):08x}-{layer}.npz"
+
     def remove(self) -> None:
-        for file in [*self.folder.glob("layer-*.npz"), *self.folder.glob("hidden-*.npy")]:
-            file.unlink()
-        (self.folder / "calibration.json").unlink(missing_ok=True)
-        self.folder.rmdir()
+        for file in self.folder.iterdir():
+            if OURS.fullmatch(file.name):
+                file.unlink()
+        (self.folder / NOTE).unlink(missing_ok=True)
+        with suppress(OSError):  # other work lies there
+            self.folder.rmdir()
 
 
 def identity(digest: str, ids: np.ndarray) -> dict[str, Any]:

@@ -239,7 +239,7 @@ def test_an_export_that_cannot_be_is_one_line(fails, tmp_path, monkeypatch, argu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_in_an_export_leaves_the_old_file(cli, tmp_path, monkeypatch):
+def test_ctrl_c_in_an_export_leaves_the_old_file_and_what_is_done(cli, tmp_path, monkeypatch):
     output = tmp_path / "out.edge"
     output.write_bytes(b"old")
 
@@ -248,6 +248,10 @@ def test_ctrl_c_in_an_export_leaves_the_old_file(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Progress, "__call__", press)
     code, out, err = cli("export", GOLDEN / "smollm2", "-o", output)
-    assert (code, out, err) == (130, "", "edge: interrupted\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["out.edge"]
+    assert (code, out) == (130, "")
+    assert err == (
+        f"note: what is done lies in {output}.unfinished; the same command goes on from there\n"
+        "edge: interrupted\n"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.edge", "out.edge.unfinished"]
     assert output.read_bytes() == b"old"

@@ -7,11 +7,11 @@ from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.collect import collect
 from edge.exporter.language import parse
-from edge.exporter.layer_error import output_error, scaled
+from edge.exporter.layer_error import output_error
 from edge.exporter.quantize import Method, quantize
 from edge.exporter.rounding.gptq import DAMP
 from edge.exporter.store import Store
-from edge.exporter.transforms import TRANSFORMS, transform
+from edge.exporter.transforms import TRANSFORMS, transform_layer
 from edge.exporter.transforms.folds import folds
 from edge.exporter.weights import Weights
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
@@ -131,19 +131,20 @@ def logits(folder, source, weights: Weights) -> np.ndarray:
         store = Store(writer, weights, parse("float32"), False)
         for tensor in weights.model.tensors:
             store.add(tensor)
+        document |= {"config": weights.model.config}
         writer.document = {k: v for k, v in document.items() if k != "tensors"}
     model = Model(EdgeFile(path), threads=1, outputs=8)
     return model.forward(list(range(1, 9)), outputs=8).copy()
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", [n for n, entry in TRANSFORMS.items() if entry.stage == "layer"])
 def test_a_transform_keeps_the_function(name, tmp_path):
     source = badly_scaled()
     model = lower(source)
     statistics = statistics_of(source, tmp_path)
     weights = Weights(source, model)
     for layer in range(model.config.layers):
-        transform(name)(weights, parse("int4-g32"), layer, statistics)
+        transform_layer(weights, parse(f"int4-g32:{name}"), layer, statistics)
     before, after = (logits(tmp_path, source, w) for w in (Weights(source, model), weights))
     np.testing.assert_allclose(after, before, atol=1e-5 * np.abs(before).max())
 
@@ -166,10 +167,10 @@ def statistics_of(source, folder):
 
 def test_awq_lowers_the_error_of_every_output(tmp_path):
     source = badly_scaled()
-    model, recipe = lower(source), parse("int4")
+    model, recipe = lower(source), parse("int4:awq")
     statistics = statistics_of(source, tmp_path)
     plain, moved = Weights(source, model), Weights(source, model)
-    transform("awq")(moved, recipe, 0, statistics)
+    transform_layer(moved, recipe, 0, statistics)
     for fold in folds(plain, 0):
         errors = [
             sum(reader_error(w, name, recipe, statistics) for name in fold.readers)
@@ -180,14 +181,14 @@ def test_awq_lowers_the_error_of_every_output(tmp_path):
 
 def reader_error(weights, name, recipe, statistics) -> float:
     w = weights.read(name)
-    h = scaled(statistics.fit(name).balanced, weights.columns_factor(name))
+    h = weights.second_moments(name, statistics.fit(name).balanced)
     return output_error(quantize(w, recipe.method(name)).dequantize() - w, h)
 
 
 def test_equalized_channels_have_one_range():
     source = badly_scaled()
     weights = Weights(source, lower(source))
-    transform("equalize")(weights, parse("int4"), 0, None)
+    transform_layer(weights, parse("int4:equalize"), 0, None)
     up = np.abs(weights.read("layers.0.feed_forward.up.weight")).max(axis=1)
     down = np.abs(weights.read("layers.0.feed_forward.down.weight")).max(axis=0)
     np.testing.assert_allclose(up, down, rtol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.errors import RecipeError
-from edge.exporter.language import METHODS, ROUNDING, SCALES, TRANSFORMS, parse
+from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES
 
 QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weight"
@@ -84,7 +84,7 @@ def test_it_is_known_which_recipes_need_data(text, needs):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize, minmax"),
+        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize, hadamard, minmax"),
         ("int4:", "no method ''; choose from awq"),
         ("int8:hqq", "no scales 'hqq' for int8; choose from absmax, least_squares, percentile"),
         ("int4:twn", "no scales 'twn' for int4; choose from minmax, hqq"),
@@ -100,14 +100,13 @@ def test_it_is_known_which_recipes_need_data(text, needs):
         ("int4,*.value=keep", "rule '[*].value=keep': a matrix is stored as"),
         ("int4-g64:g32", "say one of them"),
         ("int4:g48", "choose a group of 32, 64, 128"),
+        ("int4:mse+awq+hqq", "'mse' and 'hqq' both choose the scales; name one"),
+        ("int4:gptq+rtn", "'gptq' and 'rtn' both choose the rounding"),
+        ("ternary:awq", "'ternary' leaves weights as they are; 'awq' cannot help"),
+        ("ternary:gptq", "'ternary' leaves weights as they are; 'gptq' cannot help"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(text, message):
     with pytest.raises(RecipeError, match=message) as error:
         parse(text)
     assert "\n" not in str(error.value)
-
-
-def test_every_method_is_described():
-    assert METHODS.keys() == {*SCALES, *ROUNDING, *TRANSFORMS}
-    assert all(text.endswith(".") for text in METHODS.values())
