@@ -14,6 +14,7 @@ from .bitnet_weights import BitNetWeights
 from .files import read_json_object, sha256_of_files
 from .huggingface_tokenizer import TOKENIZER_FILES, end_token_ids, tokenizer_files
 from .safetensors_file import SafetensorsFile
+from .sentence_transformers import sentence_files, sentence_settings
 
 INDEX = "model.safetensors.index.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -30,6 +31,8 @@ class HuggingFaceSource:
         if not (self.folder / "config.json").is_file():
             raise SourceError(f"{self.folder}: not a model folder: config.json is missing")
         self.config = read_json_object(self.folder / "config.json")
+        if (sentence := sentence_settings(self.folder)) is not None:
+            self.config["sentence"] = sentence
         self._settings = _optional_json(self.folder / "generation_config.json")
         self.generation = _generation(self._settings)
         self._bitnet = _quantization(self.config, str(self.folder))
@@ -39,6 +42,7 @@ class HuggingFaceSource:
     def digest(self) -> str:
         names = {"config.json", "generation_config.json", *TOKENIZER_FILES}
         beside = [self.folder / name for name in names if (self.folder / name).is_file()]
+        beside += sentence_files(self.folder)
         return sha256_of_files([*beside, *(file.path for file in self._files)])
 
     def names(self) -> Iterable[str]:
