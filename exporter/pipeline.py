@@ -126,6 +126,8 @@ def _statistics(
 
     source, model = weights.source, weights.model
     if isinstance(calib, str) and calib == SELF:
+        if model.kind != "decoder":
+            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
         ids = windows(calib, tokenizer, model.config.vocabulary)
