@@ -17,7 +17,7 @@ from .usage import UsageError, whole
 
 if TYPE_CHECKING:
     from edge.exporter import ExportReport
-    from edge.exporter.explain import ClassPlan
+    from edge.exporter.explain import ClassPlan, Explanation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
+    add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -85,6 +86,7 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             group=args.group,
             calib=args.calib,
             force=args.force,
+            report=args.report,
             progress=progress,
             calibrating=calibrating,
         )
@@ -98,15 +100,36 @@ def _summary(report: ExportReport) -> str:
 
 
 def _explanation(args: argparse.Namespace) -> str:
+    _leave_threads_to_edge()
     from edge.exporter.explain import explain
 
-    plans = explain(args.source, args.quant, args.group)
+    plan = explain(args.source, args.quant, args.group, args.calib)
     if args.json:
-        return json.dumps([asdict(plan) for plan in plans])
-    size, weights = sum(p.bytes for p in plans), sum(p.weights for p in plans)
-    lines = [_class(plan) for plan in plans]
-    total = f"{quantities.size(size)}, {8 * size / weights:.2f} bits a weight"
-    return "\n".join([*lines, f"{args.quant}: {total}; nothing is written"])
+        return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
+    size, seconds = quantities.size(plan.bytes), plan.seconds
+    parts = ", ".join(
+        f"{name} {quantities.duration(value)}" for name, value in asdict(seconds).items() if value
+    )
+    bits = f"{plan.bits_per_weight:.2f} bits a weight"
+    lines = [
+        *map(_class, plan.classes),
+        f"{plan.recipe}: {size}, {bits}, error {plan.error:.2%}; nothing is written",
+        f"kernels: {', '.join(_kernels(plan))}",
+        f"time: about {quantities.duration(seconds.total)} ({parts}): an estimate",
+    ]
+    return "\n".join([*lines, *(f"caution: {text}" for text in plan.cautions)])
+
+
+def _kernels(plan: Explanation) -> list[str]:
+    """That would read the weights: products, and rows of an embedding."""
+    from edge.runtime.kernels.catalogue import KERNELS
+
+    named = [
+        f"{'embedding' if c.name == 'embedding' else 'matmul'}-{c.format}" for c in plan.classes
+    ]
+    if "output" not in {c.name for c in plan.classes}:  # the embedding is the output too
+        named += [f"matmul-{c.format}" for c in plan.classes if c.name == "embedding"]
+    return [name for name in dict.fromkeys(named) if name in KERNELS]
 
 
 def _class(plan: ClassPlan) -> str:

@@ -1,20 +1,26 @@
 """Transforms: they change tensors before these are quantized, one method per file.
 
 In exact arithmetic the model computes what it did.  Most move scale, a layer at a time: a reader's
-columns times s, whatever is before it divided by s.  Those of the whole model come first.
+columns times s, whatever is before it divided by s.  Those of the whole model come first; those of
+a matrix come last, when it is quantized, and change its bias.
 """
 
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
+
 from ..calibration.statistics import Statistics
 from ..recipe import Recipe
-from ..registry import Entry, find
+from ..registry import CODEBOOK, OFFSET, SYMMETRIC, Entry, find
 from ..weights import Weights
 from .awq import awq
+from .bias_correct import bias_correct
 from .equalize import equalize
 from .hadamard import hadamard
 from .smooth import smooth
+
+SUITS = (OFFSET, SYMMETRIC, CODEBOOK)
 
 
 class Transform(Protocol):
@@ -34,29 +40,48 @@ class WholeTransform(Protocol):
     def __call__(self, weights: Weights, recipe: Recipe, /) -> None: ...
 
 
+class Correction(Protocol):
+    """The float32 [rows] to add to a bias, or None, for a matrix `moved` by being quantized."""
+
+    def __call__(
+        self, weights: Weights, name: str, moved: np.ndarray, statistics: Statistics, /
+    ) -> np.ndarray | None: ...
+
+
 TRANSFORMS = {
     "awq": Entry(
         "transform",
         awq,
         "scales channels by what passes through them; needs --calib.",
+        suits=SUITS,
         needs_data=True,
     ),
     "smooth": Entry(
         "transform",
         smooth,
         "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
+        suits=SUITS,
         needs_data=True,
     ),
     "equalize": Entry(
         "transform",
         equalize,
         "gives a channel's rows and columns one range (cross-layer equalization).",
+        suits=SUITS,
     ),
     "hadamard": Entry(
         "transform",
         hadamard,
         "rotates the residual stream and the values: outliers spread over all channels.",
+        suits=SUITS,
         stage="model",
+    ),
+    "bias_correct": Entry(
+        "transform",
+        bias_correct,
+        "gives outputs their mean back with a bias; needs --calib.",
+        needs_data=True,
+        stage="matrix",
     ),
 }
 
@@ -73,6 +98,11 @@ def transform_layer(
     """Apply those that take a layer."""
     for entry in _at("layer", recipe):
         entry.call(weights, recipe, layer, statistics)
+
+
+def corrections(recipe: Recipe) -> Iterator[Correction]:
+    """Those that take a matrix once it is quantized."""
+    return (entry.call for entry in _at("matrix", recipe))
 
 
 def _at(stage: str, recipe: Recipe) -> Iterator[Entry]:
