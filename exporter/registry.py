@@ -55,7 +55,7 @@ def grid(form: WeightFormat) -> str:
         return TERNARY
     if codes.has_codebook:
         return CODEBOOK
-    return OFFSET if codes.has_offset else SYMMETRIC
+    return OFFSET if codes.shifted else SYMMETRIC
 
 
 def own() -> dict[str, Entry]:

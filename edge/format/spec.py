@@ -39,7 +39,7 @@ from functools import cache
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
 FORMAT_VERSION = 1
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 KINDS = ("decoder",)
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536
