@@ -22,6 +22,7 @@ from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS, rows_of
 from .rules import check_rules
 from .sources import Source, open_source
+from .sources.lora import LoraSource
 from .transforms import transform_model
 from .weights import Weights
 
@@ -79,13 +80,15 @@ def explain(
     quant: str,
     group: int | None = None,
     calib: str | Path | np.ndarray | None = None,
+    lora: str | Path | None = None,
 ) -> Explanation:
     """Classes of tensors in the order of the file; reads a few rows of each.
 
-    `calib` is only counted, to say how long it would take.
+    `calib` is only counted, to say how long it would take; `lora` as in an export.
     """
     recipe = parse(quant, group)
     opened = open_source(source) if isinstance(source, str) else source
+    opened = opened if lora is None else LoraSource(opened, lora)
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
     transform_model(weights, recipe)

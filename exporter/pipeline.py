@@ -28,6 +28,7 @@ from .recipe import Recipe
 from .report import ExportReport, bits_per_weight, notes
 from .rules import check_rules
 from .sources import Source, TokenizerFiles, open_source
+from .sources.lora import LoraSource
 from .store import Store, least_bytes
 from .transforms import corrections, transform_layer, transform_model
 from .verification import verify
@@ -43,6 +44,7 @@ def export(
     quant: str = "keep",
     group: int | None = None,
     calib: str | Path | np.ndarray | Statistics | None = None,
+    lora: str | Path | None = None,
     force: bool = False,
     report: str | Path | None = None,
     progress: Progress = lambda done, total: None,
@@ -53,9 +55,10 @@ def export(
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
-    (what the model writes), or what edge.exporter.calibration.collect made of them.  An export that
-    was stopped goes on at the layer it was at, from a folder OUTPUT.unfinished.  `report` names an
-    HTML page to write about it; with a text (`calib`) it says how far the file is from the model.
+    (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
+    folder of PEFT's with an adapter to merge into the model.  An export that was stopped goes on at
+    the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about
+    it; with a text (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
@@ -68,6 +71,9 @@ def export(
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
         source = open_source(source)
+    if lora is not None:
+        check_not_source(output, Path(lora))
+        source = LoraSource(source, lora)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
     inspection = None
@@ -128,6 +134,8 @@ def _statistics(
 
     source, model = weights.source, weights.model
     if isinstance(calib, str) and calib == SELF:
+        if model.kind != "decoder":
+            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
         ids = windows(calib, tokenizer, model.config.vocabulary)
@@ -217,12 +225,15 @@ def document(
     weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    source, ids = weights.source, None
+    source = weights.source
+    ids: dict[str, Any] | None = None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
+        if weights.model.kind == "encoder":
+            ids |= {"before": list(tokenizer.before), "after": list(tokenizer.after)}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
-        "kind": "decoder",
+        "kind": weights.model.kind,
         "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,
