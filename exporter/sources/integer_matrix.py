@@ -83,17 +83,13 @@ class IntegerMatrix:
         """The largest of a format's groups that lies within the groups here."""
         if self.scales.shape[1] == 1:
             return 0 if 0 in CODES[kind].groups else max(CODES[kind].groups)
-        fitting = [g for g in CODES[kind].groups if g and self.group % g == 0]
-        return max(fitting, default=None)
+        return largest_group(kind, self.group)
 
     def _spread(self, per_group: np.ndarray, form: WeightFormat) -> np.ndarray | None:
         """float32 [rows, groups of the format], as its scale type holds them."""
-        held = per_group
-        if form.scale_type == np.float16:
-            with np.errstate(over="ignore"):
-                held = per_group.astype(np.float16).astype(np.float32)
-            if not (np.abs(held - per_group) <= HALF_A_STEP * np.abs(per_group)).all():
-                return None
+        held = in_float16(per_group) if form.scale_type == np.float16 else per_group
+        if held is None:
+            return None
         width = form.group or self.codes.shape[1]
         starts = np.arange(0, self.codes.shape[1], width)
         return held[:, np.minimum(starts // self.group, per_group.shape[1] - 1)]
@@ -102,6 +98,20 @@ class IntegerMatrix:
         if self.order is not None:
             return self.order
         return np.arange(self.codes.shape[1]) // self.group
+
+
+def largest_group(kind: str, group: int) -> int | None:
+    """Of a format's groups, the largest that divides one."""
+    fitting = [g for g in CODES[kind].groups if g and group % g == 0]
+    return max(fitting, default=None)
+
+
+def in_float16(values: np.ndarray) -> np.ndarray | None:
+    """The nearest float16, as float32; None where it is beyond its range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        held = values.astype(np.float16).astype(np.float32)
+        close = np.abs(held - values) <= HALF_A_STEP * np.abs(values)
+    return held if close.all() else None
 
 
 def signed_bytes(
