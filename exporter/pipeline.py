@@ -134,6 +134,8 @@ def _statistics(
 
     source, model = weights.source, weights.model
     if isinstance(calib, str) and calib == SELF:
+        if model.kind != "decoder":
+            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
         ids = windows(calib, tokenizer, model.config.vocabulary)
@@ -223,12 +225,15 @@ def document(
     weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    source, ids = weights.source, None
+    source = weights.source
+    ids: dict[str, Any] | None = None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
+        if weights.model.kind == "encoder":
+            ids |= {"before": list(tokenizer.before), "after": list(tokenizer.after)}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
-        "kind": "decoder",
+        "kind": weights.model.kind,
         "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,
