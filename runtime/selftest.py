@@ -26,6 +26,7 @@ from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
 from .lowering.weights import Matrix
 from .plan import Arena, Op, Plan, float_bits
+from .selftest_addends import ADDENDS
 from .team import Team
 
 ROWS, COLUMNS = 40, 320  # neither whole tiles nor whole blocks of every format
@@ -336,6 +337,11 @@ def _norm_add(bench: _Bench, name: str) -> Check:
     return _check(name, out, expected, ROUNDING * (np.abs(expected) + 1))
 
 
+def _addend(bench: _Bench, name: str) -> Check:
+    found, expected, magnitude = ADDENDS[name](bench)
+    return _check(name, found, expected, ROUNDING * (magnitude + 1))
+
+
 def _softcap(bench: _Bench, name: str) -> Check:
     x, cap = bench.normal(TOKENS, COLUMNS), 2.0
     expected = cap * np.tanh(x.astype(np.float64) / cap)
@@ -366,6 +372,8 @@ _CHECKS: dict[str, Callable[[_Bench, str], Check]] = {  # by the first word of a
     "attention": _attention,
     "norm": _norm_add,
     "softcap": _softcap,
+    "take": _addend,
+    "sparse": _addend,
     "read": _read,
     "step": _walk,
     "work": _walk,

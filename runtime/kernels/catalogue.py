@@ -46,6 +46,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "take-out": ("addends", "take_out"),
+    "sparse-add": ("addends", "sparse_add"),
     "softcap": ("activations", "softcap"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
