@@ -73,14 +73,14 @@ def export(
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
     with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
-        writer.document = _document(weights, digest, recipe, tokenizer)
+        writer.document = document(weights, digest, recipe, tokenizer)
         if statistics is not None:
             writer.document["calibration"] = record(calib, statistics.identity)
     if statistics is not None and statistics is not calib:
@@ -213,7 +213,7 @@ def _add_tensors(store: Store, progress: Progress) -> None:
         progress(done, total)
 
 
-def _document(
+def document(
     weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
