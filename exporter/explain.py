@@ -11,15 +11,17 @@ import numpy as np
 
 from edge.format import spec, tiles
 
+from .addends import expected_bytes
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
+from .augmented import augmented
 from .calibration.corpus import MOST_WINDOWS, SELF, WINDOW, windows
 from .cautions import before
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
 from .pipeline import SELF_WINDOWS, check_rules
-from .quantize import Method, float_error, quantization_error, quantize
+from .quantize import Method, float_error
 from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS, rows_of
 from .sources import Source, open_source
@@ -101,7 +103,7 @@ def explain(
         for key, tensors in classes.items()
         if key[1] != "vector"
     }
-    plans = tuple(_plan(key, classes[key], samples.get(key)) for key in classes)
+    plans = tuple(_plan(stored, key, classes[key], samples.get(key)) for key in classes)
     timed = [Sampled(classes[key], s.read, s.store) for key, s in samples.items()]
     size = sum(plan.bytes for plan in plans)
     return Explanation(
@@ -136,14 +138,20 @@ def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
     return str(recipe.method(tensor.name).format if kept is None else kept.format)
 
 
-def _plan(key: tuple[str, str], tensors: list[Placement], sample: _Sample | None) -> ClassPlan:
+def _plan(
+    recipe: Recipe, key: tuple[str, str], tensors: list[Placement], sample: _Sample | None
+) -> ClassPlan:
     name, form = key
+    size = sum(spec.nbytes(form, t.stored_shape) for t in tensors)
+    if len(tensors[0].shape) == 2:
+        beside = ((recipe.method(t.name).addends, t.stored_shape) for t in tensors)
+        size += sum(expected_bytes(names, shape) for names, shape in beside)
     return ClassPlan(
         name=name,
         format=form,
         tensors=len(tensors),
         weights=sum(math.prod(t.shape) for t in tensors),
-        bytes=sum(spec.nbytes(form, t.stored_shape) for t in tensors),
+        bytes=size,
         error=None if sample is None else sample.error,
     )
 
@@ -189,9 +197,9 @@ def _error(some: np.ndarray, method: Method, inexact: Method | None) -> float:
         tiles.pack_floats(some, method.format.kind)
         return float_error(some, method.format)
     if method.needs_data:  # also what it is judged by; its rounding is counted, not timed
-        quantize(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
+        augmented(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
         method = method.without_data()
-    stored = quantize(some, method)
-    tiles.pack(stored)
-    error = quantization_error(some, stored)
+    stored = augmented(some, method)
+    tiles.pack(stored.tensor)
+    error = stored.error(some)
     return error if not error or inexact is None else _error(some, inexact, None)

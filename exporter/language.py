@@ -74,7 +74,13 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
-    return replace(_with(_preset("int4", None), methods), name=text, bits=float(parts[0]))
+    recipe = _with(_preset("int4", None), methods)
+    if recipe.body.addends:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed does not count what {recipe.body.addends[0]!r} takes; "
+            "leave it out"
+        )
+    return replace(recipe, name=text, bits=float(parts[0]))
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -164,6 +170,8 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "addend" and name not in method.addends:
+            method = replace(method, addends=(*method.addends, name))
     return method
 
 

@@ -37,6 +37,12 @@ class Outliers:
     columns: np.ndarray
     weight: np.ndarray
 
+    kind = "outlier"
+
+    @property
+    def pair(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.columns, self.weight
+
 
 @dataclass(frozen=True)
 class Sparse:
@@ -44,6 +50,12 @@ class Sparse:
 
     rows: np.ndarray
     entries: np.ndarray
+
+    kind = "sparse"
+
+    @property
+    def pair(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.rows, self.entries
 
     @classmethod
     def of(cls, matrix: np.ndarray, where: np.ndarray) -> "Sparse":
@@ -74,6 +86,12 @@ class LowRank:
     left: np.ndarray
     right: np.ndarray
 
+    kind = "low_rank"
+
+    @property
+    def pair(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.left, self.right
+
 
 @dataclass(frozen=True)
 class Addends:
@@ -82,6 +100,13 @@ class Addends:
     outliers: Outliers | None = None
     sparse: Sparse | None = None
     low_rank: LowRank | None = None
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """By the last part of their names: int32 [n] indices, float32 matrices."""
+        found: dict[str, np.ndarray] = {}
+        for kind in (self.outliers, self.sparse, self.low_rank):
+            found |= {} if kind is None else dict(zip(PAIRS[kind.kind], kind.pair, strict=True))
+        return found
 
     def add_to(self, values: np.ndarray) -> np.ndarray:
         """float32 [rows, columns]: what a matrix of these values and its addends mean together."""
@@ -153,9 +178,11 @@ def check_columns(indices: np.ndarray, columns: int) -> None:
         raise ValueError(f"columns of outliers, expected to rise within 0..{columns - 1}")
 
 
-def check_entries(rows: np.ndarray, entries: np.ndarray, columns: int) -> None:
-    """Raises ValueError unless rows' entries lie in the entries, and their columns in the matrix."""
-    if rows[0] != 0 or rows[-1] != len(entries) or (np.diff(rows.astype(np.int64)) < 0).any():
+def check_entries(rows: np.ndarray, entries: np.ndarray, shape: tuple[int, int]) -> None:
+    """Raises ValueError unless all entries lie in the matrix, row after row."""
+    real, columns = shape
+    steps = np.diff(rows.astype(np.int64))
+    if rows[0] != 0 or rows[real] != len(entries) or (steps < 0).any() or steps[real:].any():
         raise ValueError(f"rows of sparse entries, expected to rise from 0 to {len(entries)}")
     if (entries & 0xFFFF).max() >= columns:
         raise ValueError(f"columns of sparse entries, expected 0..{columns - 1}")

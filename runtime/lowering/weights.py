@@ -98,7 +98,7 @@ class Weights:
             address=self._file.address(f"{name}.weight"),
             bias=self.vector(bias, rows) if bias in self._file else 0,
             outliers=self._outliers(name, columns),
-            sparse=self._sparse(name, columns),
+            sparse=self._sparse(name, rows, columns),
             low_rank=self._low_rank(name),
         )
 
@@ -112,12 +112,14 @@ class Weights:
             self._taken[key] = Taken(self._placed(indices), len(indices))
         return Outliers(self._taken[key], self._floats(f"{name}.outlier_weight"))
 
-    def _sparse(self, name: str, columns: int) -> Sparse | None:
+    def _sparse(self, name: str, rows: int, columns: int) -> Sparse | None:
         if f"{name}.sparse_rows" not in self._file:
             return None
-        rows, entries = (self._file.read_indices(f"{name}.sparse_{p}") for p in ("rows", "entries"))
-        self._check(name, lambda: check_entries(rows, entries, columns))
-        return Sparse(self._placed(rows), self._placed(entries))
+        begins, entries = (
+            self._file.read_indices(f"{name}.sparse_{part}") for part in ("rows", "entries")
+        )
+        self._check(name, lambda: check_entries(begins, entries, (rows, columns)))
+        return Sparse(self._placed(begins), self._placed(entries))
 
     def _low_rank(self, name: str) -> LowRank | None:
         if f"{name}.low_rank_left" not in self._file:
