@@ -62,7 +62,7 @@ def _apart(
     """bool [columns] and [rows, columns] of what is not to be quantized."""
     columns, places = np.zeros(matrix.shape[1], bool), np.zeros(matrix.shape, bool)
     for part in at_stage(BEFORE, method.addends):
-        chosen = part.call(matrix, inputs)
+        chosen = part.call(np.where(places | columns, np.float32(0), matrix), inputs)
         if chosen.ndim == 1:
             columns |= chosen
         else:
@@ -83,9 +83,9 @@ def _kept(
     columns: np.ndarray,
     places: np.ndarray,
 ) -> Addends:
-    """GPTQ has made up already for what rounding did to the zeros at those places."""
+    """GPTQ and its like have made up already for what rounding did to the zeros at those places."""
     kept = _halves(matrix)
-    by_data = find(method.rounding).needs_data
+    by_data = any(find(n).needs_data for n in (method.rounding, method.refinement) if n)
     entries = kept if by_data else _halves(matrix - tensor.dequantize())
     at = np.flatnonzero(columns).astype(np.int32)
     return Addends(

@@ -1,27 +1,20 @@
 """What the self-test asks of kernels/addends.py: found, expected, and the sum of absolute terms."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from edge.format.addends import Sparse
 
-if TYPE_CHECKING:
-    from .selftest import _Bench
+from .single_ops import COLUMNS, ROWS, TOKENS, Bench, address
 
-ROWS, COLUMNS = 40, 320
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def take_out(bench: _Bench) -> Found:
-    tokens = int(bench.registers[1])
-    x, rest, taken = (bench.normal(tokens, n) for n in (COLUMNS, COLUMNS, 16))
+def take_out(bench: Bench) -> Found:
+    x, rest, taken = (bench.normal(TOKENS, n) for n in (COLUMNS, COLUMNS, 16))
     columns = bench.place(np.array([0, 17, COLUMNS - 1], "<i4")).view("<i4")
     bench.run(
-        "take-out", bench.register(1), _at(x), x.strides[0], _at(rest), rest.strides[0], COLUMNS,
-        _at(columns), len(columns), _at(taken), taken.strides[0], tokens=4,
+        "take-out", bench.register(1), address(x), x.strides[0], address(rest), rest.strides[0],
+        COLUMNS, address(columns), len(columns), address(taken), taken.strides[0], tokens=4,
     )  # fmt: skip
     expected = x.copy()
     expected[:, columns] = 0
@@ -30,8 +23,8 @@ def take_out(bench: _Bench) -> Found:
     return found, expected, np.zeros_like(found)
 
 
-def sparse_add(bench: _Bench) -> Found:
-    matrix, x = bench.normal(ROWS, COLUMNS), bench.normal(int(bench.registers[1]), COLUMNS)
+def sparse_add(bench: Bench) -> Found:
+    matrix, x = bench.normal(ROWS, COLUMNS), bench.normal(TOKENS, COLUMNS)
     sparse = Sparse.of(matrix, bench.random.random(matrix.shape) < 0.1)
     rows, entries = (bench.place(part).view("<i4") for part in (sparse.rows, sparse.entries))
     padded = len(rows) - 1
@@ -39,14 +32,11 @@ def sparse_add(bench: _Bench) -> Found:
     weights = sparse.dense(padded, COLUMNS).astype(np.float64)
     expected = out + x @ weights.T
     bench.run(
-        "sparse-add", bench.register(0), bench.register(1), padded, 16, _at(rows), _at(entries),
-        _at(x), x.strides[0], _at(out), out.strides[0], chunks=padded // 16,
+        "sparse-add", bench.register(0), bench.register(1), padded, 16, address(rows),
+        address(entries), address(x), x.strides[0], address(out), out.strides[0],
+        chunks=padded // 16,
     )  # fmt: skip
     return out, expected, np.abs(x) @ np.abs(weights).T
-
-
-def _at(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
 
 
 ADDENDS = {"take-out": take_out, "sparse-add": sparse_add}

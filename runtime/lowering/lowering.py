@@ -60,7 +60,7 @@ class Lowering:
 
         `norm` is the stem of a norm's tensors, or empty.
         """
-        wanted = list(dict.fromkeys(w.encoding for w in consumers))
+        wanted = list(dict.fromkeys(w.encoding for w in consumers)) or [FLOAT]
         self.buffers.place(wanted)
         first = FLOAT if wanted[0].taken else wanted[0]
         if source != "plain" or norm or first != FLOAT:
