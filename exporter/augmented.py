@@ -1,6 +1,6 @@
 """A matrix on a grid, together with what is kept beside it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,13 +12,11 @@ from .addends import AFTER, BEFORE, at_stage
 from .quantize import Method, quantization_error, quantize, relative_error
 from .registry import find
 
-NONE = Addends()
-
 
 @dataclass(frozen=True)
 class Augmented:
     tensor: QuantizedTensor
-    addends: Addends = NONE
+    addends: Addends = field(default_factory=Addends)
 
     def dequantize(self) -> np.ndarray:
         """float32 [rows, columns]: what both mean together."""
@@ -26,7 +24,7 @@ class Augmented:
 
     def error(self, matrix: np.ndarray) -> float:
         """||W - Q(W)|| / ||W||, Frobenius norms."""
-        if self.addends is NONE:  # a block of rows at a time
+        if not self.addends:  # a block of rows at a time
             return quantization_error(matrix, self.tensor)
         values = self.dequantize()
         return relative_error(matrix, lambda at: values[at])

@@ -66,6 +66,10 @@ class Sparse:
         entries = halves << 16 | np.nonzero(where)[1].astype(np.uint32)
         return cls(np.cumsum(padded, dtype=np.int32), entries.view(np.int32))
 
+    def of_rows(self, at: slice) -> "Sparse":
+        begins = self.rows[at.start : at.stop + 1]
+        return Sparse(begins - begins[0], self.entries[begins[0] : begins[-1]])
+
     def dense(self, rows: int, columns: int) -> np.ndarray:
         """float32 [rows, columns]"""
         matrix = np.zeros((rows, columns), np.float32)
@@ -101,12 +105,24 @@ class Addends:
     sparse: Sparse | None = None
     low_rank: LowRank | None = None
 
+    def __bool__(self) -> bool:
+        return any(part is not None for part in (self.outliers, self.sparse, self.low_rank))
+
     def tensors(self) -> dict[str, np.ndarray]:
         """By the last part of their names: int32 [n] indices, float32 matrices."""
         found: dict[str, np.ndarray] = {}
         for kind in (self.outliers, self.sparse, self.low_rank):
             found |= {} if kind is None else dict(zip(PAIRS[kind.kind], kind.pair, strict=True))
         return found
+
+    def of_rows(self, at: slice) -> "Addends":
+        """Of some rows of the matrix."""
+        outliers, sparse, low_rank = self.outliers, self.sparse, self.low_rank
+        return Addends(
+            outliers and Outliers(outliers.columns, outliers.weight[at]),
+            sparse and sparse.of_rows(at),
+            low_rank and LowRank(low_rank.left[at], low_rank.right),
+        )
 
     def add_to(self, values: np.ndarray) -> np.ndarray:
         """float32 [rows, columns]: what a matrix of these values and its addends mean together."""

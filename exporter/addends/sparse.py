@@ -14,7 +14,9 @@ def sparse(matrix: np.ndarray, inputs: np.ndarray | None) -> np.ndarray:
     size = np.abs(matrix)
     if inputs is None:
         return _largest(size, SHARE)
-    return _largest(size, SHARE - SENSITIVE) | _largest(size * inputs, SENSITIVE)
+    chosen = _largest(size, SHARE - SENSITIVE)
+    chosen |= _largest(size * inputs, SENSITIVE)
+    return chosen
 
 
 def _largest(size: np.ndarray, share: float) -> np.ndarray:

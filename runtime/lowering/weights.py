@@ -1,12 +1,11 @@
 """Tensors of a file as ops name them: addresses, formats and what products ask of these."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge.errors import FormatError
-from edge.format.addends import check_columns, check_entries
+from edge.format import beside
 from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import PAYLOADS, weight_format
@@ -95,29 +94,25 @@ class Weights:
             columns=columns,
             address=self._file.address(f"{name}.weight"),
             bias=self.vector(bias, rows) if bias in self._file else 0,
-            outliers=self._outliers(name, columns),
-            sparse=self._sparse(name, rows, columns),
+            outliers=self._outliers(name),
+            sparse=self._sparse(name),
             low_rank=self._low_rank(name),
         )
 
-    def _outliers(self, name: str, columns: int) -> Outliers | None:
-        if f"{name}.outlier_columns" not in self._file:
+    def _outliers(self, name: str) -> Outliers | None:
+        columns = beside.outlier_columns(self._file, name)
+        if columns is None:
             return None
-        indices = self._file.read_indices(f"{name}.outlier_columns")
-        self._check(name, lambda: check_columns(indices, columns))
-        key = indices.tobytes()
+        key = columns.tobytes()
         if key not in self._taken:  # matrices that read the same share it
-            self._taken[key] = Taken(self._placed(indices), len(indices))
+            self._taken[key] = Taken(self._placed(columns), len(columns))
         return Outliers(self._taken[key], self._floats(f"{name}.outlier_weight"))
 
-    def _sparse(self, name: str, rows: int, columns: int) -> Sparse | None:
-        if f"{name}.sparse_rows" not in self._file:
+    def _sparse(self, name: str) -> Sparse | None:
+        found = beside.sparse(self._file, name)
+        if found is None:
             return None
-        begins, entries = (
-            self._file.read_indices(f"{name}.sparse_{part}") for part in ("rows", "entries")
-        )
-        self._check(name, lambda: check_entries(begins, entries, (rows, columns)))
-        return Sparse(self._placed(begins), self._placed(entries))
+        return Sparse(self._placed(found.rows), self._placed(found.entries))
 
     def _low_rank(self, name: str) -> LowRank | None:
         if f"{name}.low_rank_left" not in self._file:
@@ -128,18 +123,13 @@ class Weights:
     def _floats(self, name: str) -> Matrix:
         """The header has been checked for its format and shape."""
         info = self._file.info(name)
-        return Matrix(name, weight_format(info.format), *info.shape, self._file.address(name))
+        rows, columns = info.shape
+        return Matrix(name, weight_format(info.format), rows, columns, self._file.address(name))
 
     def _placed(self, indices: np.ndarray) -> int:
         copy = self._arena.array(indices.shape, "<i4")
         copy[:] = indices
         return int(copy.ctypes.data)
-
-    def _check(self, name: str, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except ValueError as reason:
-            raise FormatError(f"{self._file.path}: matrix {name!r}: {reason}") from None
 
     def _mismatch(self, name: str, expected: str) -> None:
         info = self._file.info(name)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.format import spec, tiles
-from edge.format.addends import PAIRS, PARTS, Addends, LowRank, Outliers, Sparse
+from edge.format.addends import PARTS
+from edge.format.beside import addends
 from edge.format.config import DecoderConfig, Rope
 from edge.format.reader import EdgeFile
 
@@ -17,21 +18,6 @@ Weights = dict[str, np.ndarray]
 def matrix(file: EdgeFile, name: str) -> np.ndarray:
     """float32 [rows, columns] of a stored matrix, dequantized, with what rides beside it."""
     return addends(file, name.removesuffix(".weight")).add_to(alone(file, name))
-
-
-def addends(file: EdgeFile, stem: str) -> Addends:
-    kinds = (Outliers, Sparse, LowRank)
-    found = {}
-    for (kind, parts), made in zip(PAIRS.items(), kinds, strict=True):
-        if f"{stem}.{parts[0]}" in file:
-            pair = (part_of(file, f"{stem}.{part}") for part in parts)
-            found["outliers" if kind == "outlier" else kind] = made(*pair)
-    return Addends(**found)
-
-
-def part_of(file: EdgeFile, name: str) -> np.ndarray:
-    is_list = file.info(name).format == "indices"
-    return file.read_indices(name) if is_list else alone(file, name)
 
 
 def alone(file: EdgeFile, name: str) -> np.ndarray:
