@@ -72,12 +72,17 @@ class HuggingFaceSource:
         return self._tensors.entry(name).shape
 
     def read(self, name: str) -> np.ndarray:
-        if name in self._packed:
+        """float32; NaN and infinities where scales are no numbers: who reads them refuses them."""
+        if name not in self._packed:
+            return self._tensors.read(name)
+        with np.errstate(over="ignore", invalid="ignore"):
             return self._packed[name].read()
-        return self._tensors.read(name)
 
     def kept(self, name: str) -> QuantizedTensor | None:
-        return self._packed[name].kept() if name in self._packed else None
+        if name not in self._packed:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._packed[name].kept()
 
     def tokenizer(self) -> TokenizerFiles | None:
         ends = [*end_token_ids(self._settings), *end_token_ids(self.config)]

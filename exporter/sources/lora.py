@@ -101,9 +101,10 @@ class LoraSource:
         a, b = self._file.read(pair.a), self._file.read(pair.b)
         if pair.turned:
             a, b = b.T, a.T
-        a = a * np.float32(pair.scale)
-        for at in row_blocks(values.shape):
-            values[at] += b[at] @ a
+        with np.errstate(over="ignore", invalid="ignore"):  # who reads the weights looks for NaN
+            a = a * np.float32(pair.scale)
+            for at in row_blocks(values.shape):
+                values[at] += b[at] @ a
 
     def _product_shape(self, pair: LowRank) -> tuple[int, ...]:
         a, b = self._file.tensors[pair.a].shape, self._file.tensors[pair.b].shape
