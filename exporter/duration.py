@@ -13,6 +13,7 @@ import numpy as np
 
 from .architectures.placement import Placement
 from .recipe import Recipe
+from .refinements.quantease import SWEEPS
 from .registry import find
 from .transforms.awq import EXPONENTS, ROWS
 
@@ -75,7 +76,7 @@ def _moments(body: list[Placement]) -> float:
 
 
 def _by_data(recipe: Recipe, body: list[Placement]) -> Iterator[float]:
-    """Multiply-adds of what is done with second moments: judging twice, GPTQ."""
+    """Multiply-adds of what is done with second moments: judging twice, GPTQ, sweeps."""
     for tensor in body:
         rows, columns = tensor.shape
         method = recipe.method(tensor.name)
@@ -83,6 +84,8 @@ def _by_data(recipe: Recipe, body: list[Placement]) -> Iterator[float]:
             yield 2 * rows * columns**2
         if find(method.rounding).needs_data:
             yield GPTQ * (rows * columns**2 / 2 + columns**3)
+        if method.refinement:
+            yield (SWEEPS + 1) * rows * columns**2
 
 
 def _search(body: list[Placement], samples: list[Sampled], rate: float) -> float:

@@ -1,7 +1,7 @@
 """Matrices a block of rows at a time, so that work on a large one needs little memory."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -29,3 +29,14 @@ def rows_of(tensor: QuantizedTensor, at: slice) -> QuantizedTensor:
     first = (at.start or 0) // CODEBOOK_ROWS
     last = first + -(-len(rows.codes) // CODEBOOK_ROWS)
     return replace(rows, codebooks=tensor.codebooks[first:last])
+
+
+def joined(parts: list[QuantizedTensor]) -> QuantizedTensor:
+    """What `rows_of` cut, put together."""
+    first = parts[0]
+    together = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(first)
+        if f.name != "format" and getattr(first, f.name) is not None
+    }
+    return replace(first, **together)
