@@ -25,7 +25,12 @@ from minilm_table import RECIPES, SPEED_RECIPES, write
 
 from edge.embedder import load
 from edge.exporter import pipeline
+from edge.exporter.architectures import lower
+from edge.exporter.calibration.collect import collect
+from edge.exporter.calibration.corpus import windows_for
+from edge.exporter.calibration.statistics import Statistics
 from edge.exporter.language import parse
+from edge.exporter.sources import open_source
 
 SENTENCES = 640
 LENGTH = range(30, 250)  # characters of a sentence
@@ -53,7 +58,7 @@ class Bench:
     def export(self, recipe: str) -> Path:
         path = self.folder / f"{recipe.replace(':', '_')}.edge"
         if not path.exists():
-            calib = self._calibration() if parse(recipe).needs_data else None
+            calib = self._statistics() if parse(recipe).needs_data else None
             pipeline.export(self.source, path, quant=recipe, calib=calib)
         return path
 
@@ -75,10 +80,14 @@ class Bench:
             }
         )
 
-    def _calibration(self) -> Path:
-        path, topics = self.folder / "calibration.txt", pydoc_data.topics.topics
-        path.write_text("\n".join(topics[key] for key in sorted(topics)))
-        return path
+    def _statistics(self) -> Statistics:
+        """Of Python's documentation, for all recipes."""
+        text, topics = self.folder / "calibration.txt", pydoc_data.topics.topics
+        text.write_text("\n".join(topics[key] for key in sorted(topics)))
+        source = open_source(self.source)
+        model = lower(source)
+        ids = windows_for(model, text, source.tokenizer())
+        return collect(source, model, ids, self.folder / "calibration")
 
 
 def sentences(text: Path) -> list[str]:
