@@ -19,7 +19,7 @@ from edge.format.writer import EdgeWriter
 from . import chat
 from .allocation.mixed import allocate
 from .architectures import lower
-from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows
+from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .inspection import Inspection
@@ -147,7 +147,7 @@ def _statistics(
             raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
-        ids = windows(calib, tokenizer, model.config.vocabulary)
+        ids = windows_for(model, calib, tokenizer)
     return collect(source, model, ids, folder, progress)
 
 
