@@ -1,7 +1,7 @@
 """Recipes: what each matrix of a model is stored as."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -54,7 +54,10 @@ class Recipe:
         return self.name
 
     def method(self, tensor: str) -> Method:
-        return self.rule(tensor) or (self.ends if tensor in ENDS else self.body)
+        method = self.rule(tensor) or (self.ends if tensor in ENDS else self.body)
+        if tensor == "embedding.weight" and method.addends:  # looked up, not multiplied
+            return replace(method, addends=())
+        return method
 
     def rule(self, tensor: str) -> Method | None:
         name = tensor.removesuffix(".weight")
@@ -72,6 +75,13 @@ class Recipe:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
         transforms = (find(name) for name in self.transforms)
         return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether data changes anything: addends and budgets choose by it if it is there."""
+        methods = [self.body, self.ends, *(method for _, method in self.rules)]
+        helps = self.budget is not None or any(method.addends for method in methods)
+        return self.needs_data or helps
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,11 @@ def _int8_everywhere(name: str, group: int) -> Recipe:
 
 def _int4_body(name: str, group: int) -> Recipe:
     return Recipe(name, Method(WeightFormat("int4", group, offset=True), "minmax"), _int8(32))
+
+
+def _searched_body(name: str, group: int, offset: bool = False) -> Recipe:
+    kind = name.partition("-")[0]
+    return Recipe(name, Method(WeightFormat(kind, group, offset), "mse"), _int8(32))
 
 
 def _code4_body(name: str, group: int, codebook: str = "kmeans") -> Recipe:
@@ -126,9 +141,26 @@ PRESETS = {
         (32, 64, 128, 0),
     ),
     "int4": Preset(
-        "4 bits, a scale and an offset for every 32 weights (64, 128), the embedding in int8.",
+        "4 bits, a scale and an offset for every 32 weights (64, 128; 256: of two levels, as good "
+        "as 32 in fewer bytes), the embedding in int8.",
         _int4_body,
-        (32, 64, 128),
+        (32, 64, 128, 256),
+    ),
+    "int3": Preset(
+        "3 bits, scales of two levels for every 16 weights, the embedding in int8: for large models.",
+        _searched_body,
+        (256,),
+    ),
+    "int5": Preset(
+        "5 bits, scales and offsets of two levels for every 32 weights (32: of one), the embedding "
+        "in int8.",
+        partial(_searched_body, offset=True),
+        (256, 32),
+    ),
+    "int6": Preset(
+        "6 bits, scales of two levels for every 16 weights, the embedding in int8.",
+        _searched_body,
+        (256,),
     ),
     "code4": Preset(
         "4 bits that look a level up, of 16 fitted to every four rows, with a scale for every 64 "
@@ -173,6 +205,11 @@ ALIASES = {
         "int4:awq+clip+gptq,*.value=int8",
         "AWQ, clipping and GPTQ on a text (--calib), the value projection in int8: the best int4.",
     ),
+    "squeezellm": (
+        "code4:squeezellm+sparse",
+        "Dense and sparse: weighted k-means, the largest weights apart; needs --calib.",
+    ),
+    "gobo": ("code4-g128:gobo+gaussian", "Eight centroids a matrix, outliers apart."),
 }
 RECIPES = {name: preset.description for name, preset in PRESETS.items()} | {
     name: f"{description} Short for {text}." for name, (text, description) in ALIASES.items()

@@ -20,7 +20,10 @@ from ..weights import Weights
 from .ilp import choose
 
 FORMATS = (
-    *(WeightFormat("int4", group, offset=True) for group in (128, 64, 32)),
+    WeightFormat("int3", 256),
+    *(WeightFormat("int4", group, offset=True) for group in (128, 64, 256)),
+    WeightFormat("int5", 256, offset=True),
+    WeightFormat("int6", 256),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
 TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
@@ -38,14 +41,15 @@ def allocate(
 ) -> Recipe:
     """The recipe with a rule for each matrix of the layers that had none, within its budget.
 
-    `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without statistics, what is summed is the share of each matrix's energy that is lost.  With
-    them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
+    `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
+    statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
+    that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
     the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
     too small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
     errors = np.array([_errors(weights, t, recipe, statistics) for t in matrices])
-    if statistics is not None:
+    if statistics is not None and weights.model.kind == "decoder":
         names = [t.name for t in matrices]
         errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
         errors[:, 1:] /= np.maximum(errors[:, :1], TINY)
@@ -111,9 +115,11 @@ def _is_free(tensor: Placement, recipe: Recipe) -> bool:
 
 
 def _method(recipe: Recipe, form: WeightFormat) -> Method:
-    """int8 is near enough without a search; rounding by data serves both."""
+    """int8 is near enough without a search; 3 and 6 bits have no offset that the body's could be."""
     if form.kind == "int8":
         return Method(form, "absmax")
+    if not form.offset:
+        return replace(recipe.body, format=form, scales="mse")
     return replace(recipe.body, format=form)
 
 

@@ -26,10 +26,7 @@ PRODUCTS = {  # by weight format
         for group in (32, 64, 128)
     },
     "int6-g256": ("two_level", "kernel", "int6", False),
-    **{
-        f"{kind}-g256-offset": ("two_level", "kernel", kind, True)
-        for kind in ("int5", "int4", "int3")
-    },
+    **{f"{kind}-g256-offset": ("two_level", "kernel", kind, True) for kind in ("int5", "int4")},
     "int3-g256": ("two_level", "kernel", "int3", False),
     **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "ternary": ("ternary", "kernel", 0),
@@ -61,6 +58,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "take-out": ("addends", "take_out"),
+    "sparse-add": ("addends", "sparse_add"),
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
