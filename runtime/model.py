@@ -27,7 +27,9 @@ class Pace(Protocol):
         """Threads for the step, seconds to wait before it."""
         ...
 
-    def after_step(self, tokens: int, seconds: float) -> None: ...
+    def after_step(self, tokens: int, seconds: float, cpu_s: float) -> None:
+        """`cpu_s`: how long the calling thread had a core in these seconds."""
+        ...
 
 
 class Model:
@@ -115,9 +117,10 @@ class Model:
         self.team.resize(threads)
         if pause > 0:
             time.sleep(pause)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.thread_time()
         self._run(ids, outputs)
-        self.pace.after_step(len(ids), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.pace.after_step(len(ids), seconds, time.thread_time() - cpu)
 
     def _run(self, ids: np.ndarray, outputs: int) -> None:
         program, n = self._program, len(ids)
