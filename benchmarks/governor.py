@@ -1,6 +1,6 @@
 """Policies against simulated devices: tokens in half an hour, heat, joules a token.
 
-python benchmarks/governor.py [--seeds 200]
+python benchmarks/governor.py [--seeds 200] [--jobs 2]
 
 Writes benchmarks/GOVERNOR.md.  Everything in it is the output of devices/simulator.py, in virtual time:
 no figure was measured on a board.
@@ -11,8 +11,9 @@ import math
 import statistics
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
@@ -101,13 +102,15 @@ power is left below the cliff) the most is {most:.2f}x.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="varied devices of each kind")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    arguments = parser.parse_args()
+    seeds = arguments.seeds
     text = HEAD.format(command=f"python benchmarks/governor.py --seeds {seeds}")
     for name, plant in _rooms():
         for policy, outcome in _policies(plant):
             text += _row(name, policy, outcome)
             print(_row(name, policy, outcome), end="", flush=True)
-    text += CLOSING + _varied(seeds)
+    text += CLOSING + _varied(seeds, arguments.jobs)
     OUTPUT.write_text(text, encoding="utf-8")
 
 
@@ -221,25 +224,30 @@ def _median(gains: list[float]) -> float:
     return statistics.median(gains) if gains else 1.0
 
 
-def _varied(seeds: int) -> str:
-    heat, watts, autos = {}, {}, {}
-    for plant in plants(profiles()):
-        name = plant.profile.name
-        heat[name], watts[name], autos[name] = Tally(), Tally(), Auto()
-        for seed in range(seeds):
-            one = plant.varied(seed)
-            _count_auto(autos[name], one, seed)
-            stuck = seed % 10 == 9
-            one = replace(one, stuck_after_s=200.0) if stuck else one
-            _count_heat(heat[name], one, seed, stuck)
-            _count_watts(watts[name], replace(one, measures_power=True), seed)
-        rows = heat[name].row(name, "+.1f"), watts[name].row(name, "+.1%"), autos[name].row(name)
-        print(*rows, sep="", flush=True)
-    text = VARIED.format(seeds=seeds) + HEAT_HEAD
-    text += "".join(tally.row(name, "+.1f") for name, tally in heat.items())
-    text += WATTS_HEAD + "".join(tally.row(name, "+.1%") for name, tally in watts.items())
-    text += AUTO_HEAD + "".join(auto.row(name) for name, auto in autos.items())
-    return text + autos[profiles()["android"].name].cliff()
+def _varied(seeds: int, jobs: int) -> str:
+    rows: list[list[str]] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for found in pool.map(_kind, range(len(list(plants(profiles())))), repeat(seeds)):
+            print(*found, sep="", flush=True)
+            rows.append(found)
+    heat, watts, auto, cliff = (list(column) for column in zip(*rows, strict=True))
+    text = VARIED.format(seeds=seeds) + HEAT_HEAD + "".join(heat)
+    return text + WATTS_HEAD + "".join(watts) + AUTO_HEAD + "".join(auto) + "".join(cliff)
+
+
+def _kind(number: int, seeds: int) -> list[str]:
+    """Rows of one plant's varied devices: heat, watts, no limits; and what to say of a phone's cliff."""
+    plant = list(plants(profiles()))[number]
+    heat, watts, auto = Tally(), Tally(), Auto()
+    for seed in range(seeds):
+        one = plant.varied(seed)
+        _count_auto(auto, one, seed)
+        stuck = seed % 10 == 9
+        _count_heat(heat, replace(one, stuck_after_s=200.0) if stuck else one, seed, stuck)
+        _count_watts(watts, replace(one, measures_power=True), seed)
+    name = plant.profile.name
+    cliff = auto.cliff() if plant.cliff is not None else ""
+    return [heat.row(name, "+.1f"), watts.row(name, "+.1%"), auto.row(name), cliff]
 
 
 def _count_heat(tally: Tally, plant: Plant, seed: int, stuck: bool) -> None:

@@ -7,7 +7,7 @@ clock where the system lets us, pauses, and at last no new work.  One change per
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,7 +32,7 @@ OUTLIER = 4.0  # times the usual step: somebody else had the core
 SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
-STUCK_S, STUCK_K = 20.0, 3.0  # a reading that stands still while the model moves on
+STUCK_S, STUCK_K = 20.0, 1.5  # a reading that stands still while the model moves on
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
     "use the official power supply and a short cable"
@@ -102,7 +102,8 @@ class Governor:
         self._seconds = 0.0  # at work in the step before
         self._usual: float | None = None
         self._steps_done, self._steps_seen, self._last_step = 0, 0, -math.inf
-        self._prefill_tokens = self._decode_tokens = self._changes = 0
+        self._prefill_tokens = self._decode_tokens = 0
+        self._changes: Counter[str] = Counter()
         self._decode_s, self._action, self._under_voltage = 0.0, "", False
         self._prefilling = False
         self._build(speeds or usual_speeds(threads))
@@ -173,7 +174,7 @@ class Governor:
             prefill_tokens=self._prefill_tokens,
             decode_tokens=self._decode_tokens,
             decode_s=self._decode_s,
-            changes=self._changes,
+            changes_by=dict(self._changes),
             action=self._action,
         )
 
@@ -251,7 +252,8 @@ class Governor:
             if failed is not None:  # no longer ours: go on without it
                 self._cap, self._clocks = None, (1.0,)
                 self._build({s.setting.threads: s.speed for s in _full_steps(self._steps)})
-        self._changed, self._changes = t, self._changes + 1
+        self._changed = t
+        self._changes[_kind(before, self.setting)] += 1
         self._action = f"{self.setting}: {wish.why}"
         self._smooth.restart()
         self._note(self._action)
@@ -285,6 +287,12 @@ class Governor:
         keep_threads = not self.targets.given
         self._steps = ladder(speeds, self._power, self._clocks, keep_threads, self._asleep)
         self._index = 0
+
+
+def _kind(before: Setting, after: Setting) -> str:
+    if before.threads != after.threads:
+        return "threads"
+    return "clock" if before.clock != after.clock else "pause"
 
 
 def _full_steps(steps: list[Step]) -> list[Step]:

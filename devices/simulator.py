@@ -127,12 +127,6 @@ class Ceiling:
     celsius: float = math.inf
     watts: float = math.inf
 
-    def holds(self, out: Outcome) -> bool:
-        return out.peak_c <= self.celsius and out.peak_w <= self.watts
-
-
-NO_CEILING = Ceiling()
-
 
 class Firmware:
     """Lowers the clock by itself: a ramp above throttle_c, a step at soft_c, or a phone's cliff."""
@@ -173,10 +167,9 @@ class Simulation:
         self._frozen: tuple[float, float] | None = None
         self._owed = 0.0  # part of a token
 
-    def run(self, seconds: float, ceiling: Ceiling = NO_CEILING) -> Outcome:
-        """Until then, or until the ceiling is broken."""
+    def run(self, seconds: float) -> Outcome:
         last_third = 0.0
-        while self.now < seconds and ceiling.holds(self.outcome):
+        while self.now < seconds:
             setting = self.policy.setting
             tokens = self._tick()
             if self.now > seconds * 2 / 3:
@@ -302,24 +295,18 @@ def plants(profiles: dict[str, Profile]) -> Iterator[Plant]:
 
 
 def best_constant(plant: Plant, ceiling: Ceiling, seconds: float) -> Outcome:
-    """The fastest setting that keeps the ceiling, by search along the ladder.
-
-    A constant setting draws most at the beginning, before the firmware lowers the clock.
-    """
-    short = seconds if ceiling.celsius < math.inf else min(seconds, 60.0)
+    """The fastest setting that keeps the ceiling, by search along the ladder; the last if none does."""
     speeds = {n: plant.speed(n) for n in range(1, plant.cores + 1)}
     clocks = plant.clocks if plant.writable_clock else (1.0,)
     steps = ladder(speeds, plant.power, clocks, asleep=plant.clocks[0])
-    steps.sort(key=lambda step: -step.watts)
+    kept = (step for step in steps if _keeps(plant, step.watts, ceiling, seconds))
+    setting = next(kept, steps[-1]).setting
+    return Simulation(plant, Constant(setting, plant)).run(seconds)
 
-    def outcome(i: int, seconds: float, until: Ceiling = NO_CEILING) -> Outcome:
-        return Simulation(plant, Constant(steps[i].setting, plant)).run(seconds, until)
 
-    low, high = 0, len(steps) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if ceiling.holds(outcome(middle, short, ceiling)):
-            high = middle
-        else:
-            low = middle + 1
-    return outcome(low, seconds)
+def _keeps(plant: Plant, watts: float, ceiling: Ceiling, seconds: float) -> bool:
+    """At constant power a device is hottest at the end, and the model is exact in one step."""
+    heat = TwoNode(plant.nodes, plant.ambient)
+    heat.advance(watts, seconds)
+    celsius = heat.celsius if plant.cliff is None else heat.ambient + heat.x2
+    return watts <= ceiling.watts and celsius <= ceiling.celsius

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.devices.clock_cap import ClockCap
@@ -12,7 +13,8 @@ from edge.devices.monitor import Monitor
 from edge.devices.policy import Targets, check_possible
 from edge.devices.probe import Memory
 from edge.devices.root import Root
-from edge.devices.sample import Sensors
+from edge.devices.sample import Sample, Sensors
+from edge.devices.status import Publisher
 from edge.devices.window import Report
 from edge.errors import DeviceError
 from edge.runtime.generate import Answer
@@ -44,6 +46,8 @@ class Watch:
         self.governor = _governor(model, device, targets, self._cap, note)
         self.monitor = Monitor(sensors=sensors, activity=lambda: self.governor.activity)
         self.monitor.observers.append(self.governor.observe)
+        self._publisher = Publisher(model.file.path.stem)
+        self.monitor.observers.append(self._tell)
         first = self.monitor.sample()
         check_possible(targets, first, device.profile)
         self.governor.observe(first)
@@ -57,7 +61,7 @@ class Watch:
             raise DeviceError(f"no new work: {self.governor.refusal}")
 
     def start(self) -> None:
-        if self.monitor.sensors.found and not self._running:
+        if not self._running:
             self.monitor.start()
             self._running = True
 
@@ -65,12 +69,20 @@ class Watch:
         if self._running:
             self.monitor.stop()
             self._running = False
+            self._publisher.ledger.pause()
+            if self.monitor.latest is not None:
+                idle = replace(self.governor.activity, phase="idle")
+                self._publisher.tell(self.monitor.latest, idle)
 
     def close(self) -> None:
         """Give back what was set."""
         self.stop()
+        self._publisher.close()
         if self._cap is not None:
             self._cap.close()
+
+    def _tell(self, sample: Sample) -> None:
+        self._publisher.observe(sample, self.governor.activity)
 
 
 class WatchedAnswer(Answer):

@@ -6,6 +6,8 @@ import argparse
 import json
 import statistics
 import time
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from .progress import Progress
 from .usage import UsageError, number, whole, whole_list
 
 if TYPE_CHECKING:
+    from edge.devices.activity import Activity
     from edge.devices.monitor import Monitor
     from edge.runtime.model import Model
 
@@ -52,6 +55,10 @@ class Row:
     peak_rss: int | None = None
 
     @property
+    def phase(self) -> str:
+        return "decode" if self.generates else "prefill"
+
+    @property
     def median(self) -> float:
         return statistics.median(self.tok_s)
 
@@ -70,6 +77,23 @@ class Bench:
     monitor: Monitor
     bandwidth: dict[int, float] = field(default_factory=dict)  # GB/s by threads, the best seen
     power: dict[str, str] = field(default_factory=dict)  # source and scope of the joules
+    _running: Row | None = None
+    _tokens: Counter[str] = field(default_factory=Counter)  # by phase, of runs that are over
+    _decode_s: float = 0.0
+
+    @property
+    def activity(self) -> Activity:
+        """What it does now, for `edge monitor` beside it; asked from another thread."""
+        from edge.devices.activity import Activity
+
+        row, tokens = self._running, Counter(self._tokens)
+        phase = "idle" if row is None else row.phase
+        tokens[phase] += self.model.position
+        threads = self.model.threads if row is None else row.threads
+        return Activity(
+            threads, 1.0, phase, tokens["prefill"], tokens["decode"], self._decode_s,
+            action="edge bench: no governor",
+        )  # fmt: skip
 
     def repeat(self, progress: Progress, repetitions: int) -> None:
         turns: list[Row | None] = [*self.rows, None]
@@ -100,13 +124,20 @@ class Bench:
         ids = [i * 7919 % model.config.vocabulary for i in range(row.tokens)]
         model.rewind(0)
         model.team.resize(row.threads)
-        started = time.perf_counter()
+        self._running, started = row, time.perf_counter()
         if row.generates:
             for token in ids:
                 model.forward([token])
         else:
             model.forward(ids)
-        return row.tokens / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._note(row, seconds)
+        return row.tokens / seconds
+
+    def _note(self, row: Row, seconds: float) -> None:
+        self._running = None
+        self._tokens[row.phase] += row.tokens
+        self._decode_s += seconds * row.generates
 
     def _measure_bandwidth(self) -> None:
         from edge.runtime.bandwidth import read_bandwidth
@@ -120,6 +151,7 @@ class Bench:
 def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
     from edge.devices.sample import Sensors
+    from edge.devices.status import Publisher
     from edge.runtime.model import usable_cores
 
     threads = args.threads or [usable_cores()]
@@ -138,7 +170,10 @@ def command(args: argparse.Namespace) -> int:
         # Asking Termux for the battery starts an app, which takes time and power itself.
         with Monitor(SAMPLE_S, sensors=Sensors.of().without("termux")) as monitor:
             bench = Bench(model, rows, monitor)
-            bench.repeat(progress, args.repetitions)
+            with closing(Publisher(model.file.path.stem)) as publisher:
+                monitor.observers.append(lambda sample: publisher.observe(sample, bench.activity))
+                bench.repeat(progress, args.repetitions)
+                monitor.observers.clear()
         progress.clear()
         document = _document(bench)
     if earlier is not None:

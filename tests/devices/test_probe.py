@@ -5,7 +5,9 @@ import pytest
 from edge.devices.probe import RECHECK_ROUNDS, Memory, Probe, agrees
 
 
-def probed(seconds, counts=None, disturbed=lambda token: False, drift=lambda token: 1.0, **settings):
+def probed(
+    seconds, counts=None, disturbed=lambda token: False, drift=lambda token: 1.0, **settings
+):
     """A probe of a device on which n threads take seconds[n]; and the tokens it took."""
     probe, token = Probe(counts or seconds, **settings), 0
     while not probe.done:
