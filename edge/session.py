@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from edge.devices.placement import Placement
 from edge.devices.policy import Targets
+from edge.devices.root import Root
 from edge.errors import EdgeError, FormatError
 from edge.format.reader import EdgeFile
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
 from edge.runtime.generate import Engine, Progress, Timings
 from edge.runtime.libraries.choice import library
-from edge.runtime.model import Model
+from edge.runtime.model import Model, usable_cores
 from edge.runtime.sampler import Sampler, recommended
 from edge.runtime.tokenizer import Tokenizer
 from edge.watch import Note, Watch, WatchedAnswer
@@ -235,7 +238,8 @@ def load(
 ) -> Session:
     """Open an .edge file.
 
-    threads    defaults to the cores this process may use
+    threads    defaults to the cores this process may use; where some are little, to the big ones, on which
+               threads are then kept: the caller's own only while it computes
     context    tokens of prompt and answer together; defaults to the model's own, at most 4096
     kv         kind of KV cache: float16 (unless the model is float32), int8, int4 or float32
     targets    limits of temperature, power and battery; see edge.devices.policy
@@ -245,14 +249,23 @@ def load(
     Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError.
     """
     started = time.perf_counter()
-    model = load_model(path, threads=threads, context=context, kv=kv, compiling=compiling)
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        model = load_model(
+            path, threads=threads or cores(placement), context=context, kv=kv, compiling=compiling
+        )
     try:
-        session = Session(model, watch=Watch(model, targets, note))
+        session = Session(model, watch=Watch(model, targets, note, placement=placement))
     except BaseException:
         model.close()
         raise
     session._load_s = time.perf_counter() - started
     return session
+
+
+def cores(placement: Placement | None) -> int:
+    """Threads that make sense: the big cores, or all that this process may use."""
+    return len(placement.cpus) if placement else usable_cores()
 
 
 def load_model(path: str | Path, *, compiling: Progress | None = None, **settings: Any) -> Model:

@@ -10,6 +10,7 @@ from edge.devices.clock_cap import ClockCap
 from edge.devices.device import Device, detect
 from edge.devices.governor import Governor
 from edge.devices.monitor import Monitor
+from edge.devices.placement import PlacedPace, Placement
 from edge.devices.policy import Targets, check_possible
 from edge.devices.probe import Memory
 from edge.devices.root import Root
@@ -38,7 +39,9 @@ class Watch:
         targets: Targets | None = None,
         note: Note = lambda text: None,
         root: Root | None = None,
+        placement: Placement | None = None,
     ):
+        """`placement`: where the calling thread is to be while it computes."""
         targets, root = targets or Targets(), root or Root()
         device = detect(root)
         sensors = Sensors.of(device, root)
@@ -51,7 +54,8 @@ class Watch:
         first = self.monitor.sample()
         check_possible(targets, first, device.profile)
         self.governor.observe(first)
-        model.pace = self.governor
+        self._placement = placement
+        model.pace = PlacedPace(self.governor, placement) if placement else self.governor
         self._running = False
 
     def admit(self) -> None:
@@ -66,6 +70,8 @@ class Watch:
             self._running = True
 
     def stop(self) -> None:
+        if self._placement is not None:  # an exception may have left a step
+            self._placement.release()
         if self._running:
             self.monitor.stop()
             self._running = False

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--n-gen", type=whole_list(0), default=[128], metavar="N,...",
         help="tokens to generate, 128 if not given; 0: no such test")  # fmt: skip
     add("-t", "--threads", type=whole_list(1), metavar="N,...",
-        help="numbers of threads; all usable cores if not given")  # fmt: skip
+        help="numbers of threads; all usable cores, or the big ones, if not given")  # fmt: skip
     add("-r", "--repetitions", type=whole(1), default=3, metavar="N", help="3 if not given")
     opening.add_kv(parser)
     add("--sustained", type=number(0, above=True), metavar="MINUTES",
@@ -150,11 +150,13 @@ class Bench:
 
 def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
+    from edge.devices.placement import Placement
+    from edge.devices.root import Root
     from edge.devices.sample import Sensors
     from edge.devices.status import Publisher
-    from edge.runtime.model import usable_cores
+    from edge.session import cores
 
-    threads = args.threads or [usable_cores()]
+    threads = args.threads or [cores(Placement.find(Root(), None))]
     rows = [
         Row(f"{'tg' if generates else 'pp'}{tokens}", tokens, count, generates)
         for tokens, generates in _tests(args)

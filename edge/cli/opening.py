@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.kernels.catalogue import KV_KINDS
@@ -25,7 +25,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-t", "--threads", type=whole(1), metavar="N", help="threads; all usable cores if not given"
+        "-t",
+        "--threads",
+        type=whole(1),
+        metavar="N",
+        help="threads; all usable cores, or the big ones, if not given",
     )
 
 
@@ -46,7 +50,7 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
     with Compiling() as compiling:
         session = load(
-            args.model, threads=args.threads or limits.big_cores(), context=args.ctx, kv=args.kv,
+            args.model, threads=args.threads, context=args.ctx, kv=args.kv,
             targets=limits.targets(args), note=note, compiling=compiling,
         )  # fmt: skip
     with session:
@@ -54,15 +58,21 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
 
 @contextmanager
-def open_model(path: str, **settings: Any) -> Iterator[Model]:
-    from edge.session import load_model
+def open_model(path: str, threads: int | None = None, **settings: Any) -> Iterator[Model]:
+    """The model alone, and this thread on the big cores where there are little ones."""
+    from edge.devices.placement import Placement
+    from edge.devices.root import Root
+    from edge.session import cores, load_model
 
-    with Compiling() as compiling:
-        model = load_model(path, compiling=compiling, **settings)
-    try:
-        yield model
-    finally:
-        model.close()
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        with Compiling() as compiling:
+            count = threads or cores(placement)
+            model = load_model(path, threads=count, compiling=compiling, **settings)
+        try:
+            yield model
+        finally:
+            model.close()
 
 
 class Compiling(Progress):
