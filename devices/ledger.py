@@ -80,7 +80,7 @@ class Ledger:
             return None
         power = sample.power[0]
         then = next((p for p in before.power if p.source == power.source), None)
-        joules = then and joules_between(then, power, sample.t - before.t)
+        joules = None if then is None else joules_between(then, power, sample.t - before.t)
         if joules is None:
             return None
         key = power.source, power.scope, phase
@@ -89,7 +89,7 @@ class Ledger:
 
     def _decode(self, seconds: float, activity: Activity, power: Power | None) -> None:
         self._decoding_s += seconds
-        joules = power and self.joules[power.source, power.scope, "decode"]
+        joules = None if power is None else self.joules[power.source, power.scope, "decode"]
         self._marks.append(Mark(self._decoding_s, activity.decode_tokens, joules))
         while self._decoding_s - self._marks[0].seconds > SUSTAINED_S:
             self._marks.popleft()

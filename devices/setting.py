@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from .profile import PowerModel
 
@@ -81,16 +82,14 @@ def ladder(
     """
     best = max(speeds.values())
     asleep = min(clocks) if asleep is None else asleep
-    steps = [
-        Step(
-            setting := Setting(threads, clock, duty),
-            speed / best * duty / (MEMORY_SHARE + (1 - MEMORY_SHARE) / clock),
-            *watts(setting, power, asleep),
-        )
-        for threads, speed in speeds.items()
-        for clock in clocks
-        for duty in DUTIES
-    ]
+
+    def step(setting: Setting) -> Step:
+        share = setting.duty / (MEMORY_SHARE + (1 - MEMORY_SHARE) / setting.clock)
+        idle, cores = watts(setting, power, asleep)
+        return Step(setting, speeds[setting.threads] / best * share, idle, cores)
+
+    settings = (Setting(*choice) for choice in product(speeds, clocks, DUTIES))
+    steps = [step(setting) for setting in settings]
     steps.sort(key=lambda step: (-step.speed, step.watts))
     most = Setting(max(speeds))
     kept = [step for step in steps if keep_threads and step.setting == most]
