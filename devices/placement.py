@@ -35,6 +35,11 @@ class Placement:
         placement.release()
         return placement if obeyed else None
 
+    @property
+    def count(self) -> int:
+        """Threads that make sense."""
+        return len(self.cpus)
+
     def hold(self) -> bool:
         """Keep the calling thread on the big cores; whether the system obeyed."""
         if self._before is None:  # it is there already where an exception left a step

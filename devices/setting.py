@@ -83,13 +83,13 @@ def ladder(
     best = max(speeds.values())
     asleep = min(clocks) if asleep is None else asleep
 
-    def step(setting: Setting) -> Step:
+    def expected(setting: Setting) -> Step:
         share = setting.duty / (MEMORY_SHARE + (1 - MEMORY_SHARE) / setting.clock)
         idle, cores = watts(setting, power, asleep)
         return Step(setting, speeds[setting.threads] / best * share, idle, cores)
 
     settings = (Setting(*choice) for choice in product(speeds, clocks, DUTIES))
-    steps = [step(setting) for setting in settings]
+    steps = [expected(setting) for setting in settings]
     steps.sort(key=lambda step: (-step.speed, step.watts))
     most = Setting(max(speeds))
     kept = [step for step in steps if keep_threads and step.setting == most]

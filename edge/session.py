@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from edge.devices.placement import Placement
 from edge.devices.policy import Targets
 from edge.devices.root import Root
-from edge.errors import EdgeError, FormatError
-from edge.format.reader import EdgeFile
+from edge.errors import EdgeError
+from edge.opening import open_as
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
 from edge.runtime.generate import Engine, Progress, Timings
 from edge.runtime.libraries.choice import library
-from edge.runtime.model import Model, usable_cores
+from edge.runtime.model import Model
 from edge.runtime.sampler import Sampler, recommended
 from edge.runtime.tokenizer import Tokenizer
 from edge.watch import Note, Watch, WatchedAnswer
@@ -236,7 +236,7 @@ def load(
     note: Note = lambda text: None,
     compiling: Progress | None = None,
 ) -> Session:
-    """Open an .edge file.
+    """Open a language model.
 
     threads    defaults to the cores this process may use; where some are little, to the big ones, on which
                threads are then kept: the caller's own only while it computes
@@ -251,8 +251,9 @@ def load(
     started = time.perf_counter()
     placement = Placement.find(Root(), threads)
     with placement or nullcontext():
+        count = placement.count if placement else None
         model = load_model(
-            path, threads=threads or cores(placement), context=context, kv=kv, compiling=compiling
+            path, threads=threads or count, context=context, kv=kv, compiling=compiling
         )
     try:
         session = Session(model, watch=Watch(model, targets, note, placement=placement))
@@ -263,19 +264,9 @@ def load(
     return session
 
 
-def cores(placement: Placement | None) -> int:
-    """Threads that make sense: the big cores, or all that this process may use."""
-    return len(placement.cpus) if placement else usable_cores()
-
-
 def load_model(path: str | Path, *, compiling: Progress | None = None, **settings: Any) -> Model:
     """The model alone; `settings` are Model's."""
-    path = Path(path)
-    if path.is_dir() or path.suffix in (".gguf", ".safetensors", ".onnx"):
-        raise FormatError(
-            f"{path}: a source model, not an .edge file; "
-            f"pack it first: edge export {path} -o {path.stem}.edge"
-        )
+    file = open_as(path, "decoder")
     kernels = library()
     with kernels.telling(compiling):
-        return Model(EdgeFile(path), kernels=kernels, **settings)
+        return Model(file, kernels=kernels, **settings)

@@ -1,20 +1,29 @@
 """What a recipe would do to a model, before anything is written."""
 
 import math
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from edge.format import spec
+import numpy as np
+
+from edge.format import spec, tiles
 
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
+from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows
+from .cautions import before, kind_of
+from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
-from .pipeline import check_rules
-from .quantize import float_error, quantization_error, quantize
+from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
+from .rows import BLOCK_ELEMENTS, rows_of
+from .rules import check_rules
 from .sources import Source, open_source
+from .sources.lora import LoraSource
+from .transforms import transform_model
 from .weights import Weights
 
 ROWS = 128  # of a class's matrices together: enough for an error to two digits
@@ -36,19 +45,86 @@ class ClassPlan:
     error: float | None
 
 
-def explain(source: str | Source, quant: str, group: int | None = None) -> list[ClassPlan]:
-    """Classes of tensors in the order of the file; reads a few rows of each."""
+@dataclass(frozen=True)
+class Explanation:
+    """bytes    of all tensors
+    error    predicted ||W - Q(W)|| / ||W|| of all matrices together
+    seconds  that an export takes, estimated
+    """
+
+    recipe: str
+    bytes: int
+    bits_per_weight: float
+    error: float
+    seconds: Seconds
+    classes: tuple[ClassPlan, ...]
+    cautions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"seconds": asdict(self.seconds) | {"total": self.seconds.total}}
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What some rows say of a class: its error, its mean squared weight, its times a weight."""
+
+    error: float
+    energy: float
+    read: float
+    store: float
+    plain: float
+
+
+def explain(
+    source: str | Source,
+    quant: str,
+    group: int | None = None,
+    calib: str | Path | np.ndarray | None = None,
+    lora: str | Path | None = None,
+) -> Explanation:
+    """Classes of tensors in the order of the file; reads a few rows of each.
+
+    `calib` is only counted, to say how long it would take; `lora` as in an export.
+    """
     recipe = parse(quant, group)
     opened = open_source(source) if isinstance(source, str) else source
+    opened = opened if lora is None else LoraSource(opened, lora)
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
-    if recipe.bits is not None:
-        recipe = allocate(weights, recipe, None)
+    transform_model(weights, recipe)
+    model = weights.model
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, None)
     classes: dict[tuple[str, str], list[Placement]] = {}
     for tensor in model.tensors:
-        name = re.sub(r"^layers\.\d+\.", "", tensor.name).removesuffix(".weight")
-        classes.setdefault((name, _format(weights, recipe, tensor)), []).append(tensor)
-    return [_class(weights, recipe, key, tensors) for key, tensors in classes.items()]
+        classes.setdefault((kind_of(tensor.name), _format(weights, stored, tensor)), []).append(
+            tensor
+        )
+    samples = {
+        key: _sample(weights, stored, tensors)
+        for key, tensors in classes.items()
+        if key[1] != "vector"
+    }
+    plans = tuple(_plan(key, classes[key], samples.get(key)) for key in classes)
+    timed = [Sampled(classes[key], s.read, s.store, s.plain) for key, s in samples.items()]
+    size = sum(plan.bytes for plan in plans)
+    return Explanation(
+        recipe=str(recipe),
+        bytes=size,
+        bits_per_weight=8 * size / model.parameters,
+        error=_together([(samples[key], classes[key]) for key in samples]),
+        seconds=seconds(stored, timed, _tokens(weights, calib)),
+        classes=plans,
+        cautions=before(recipe, model.parameters, [(p.format, p.error) for p in plans]),
+    )
+
+
+def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
+    """Of calibration; as many as are read at most if it is not known."""
+    if calib is None:
+        return MOST_WINDOWS * WINDOW
+    if isinstance(calib, str) and calib == SELF:
+        return SELF_WINDOWS * WINDOW
+    return windows(calib, weights.source.tokenizer(), weights.model.config.vocabulary).size
 
 
 def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
@@ -58,37 +134,71 @@ def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
     return str(recipe.method(tensor.name).format if kept is None else kept.format)
 
 
-def _class(
-    weights: Weights, recipe: Recipe, key: tuple[str, str], tensors: list[Placement]
-) -> ClassPlan:
+def _plan(key: tuple[str, str], tensors: list[Placement], sample: _Sample | None) -> ClassPlan:
     name, form = key
-    error = None
-    if form != "vector":
-        kept = recipe.kept(tensors[0], weights.source)
-        error = _error(weights, recipe, tensors) if kept is None else 0.0
     return ClassPlan(
         name=name,
         format=form,
         tensors=len(tensors),
         weights=sum(math.prod(t.shape) for t in tensors),
         bytes=sum(spec.nbytes(form, t.stored_shape) for t in tensors),
-        error=error,
+        error=None if sample is None else sample.error,
     )
 
 
-def _error(weights: Weights, recipe: Recipe, tensors: list[Placement]) -> float:
+def _together(classes: list[tuple[_Sample, list[Placement]]]) -> float:
+    moved = total = 0.0
+    for sample, tensors in classes:
+        energy = sample.energy * sum(math.prod(t.shape) for t in tensors)
+        moved, total = moved + sample.error**2 * energy, total + energy
+    return math.sqrt(moved / total) if total else 0.0
+
+
+def _sample(weights: Weights, recipe: Recipe, tensors: list[Placement]) -> _Sample:
     """The mean over at most three matrices: the first, the middle one, the last."""
-    some = list({t.name: t for t in (tensors[0], tensors[len(tensors) // 2], tensors[-1])})
-    errors = list(_errors(weights, recipe, some))
-    return sum(errors) / len(errors)
+    some = {t.name: t for t in (tensors[0], tensors[len(tensors) // 2], tensors[-1])}
+    found = [_of_one(weights, recipe, tensor) for tensor in some.values()]
+    parts = np.array([(s.error, s.energy, s.read, s.store, s.plain) for s in found]).mean(axis=0)
+    return _Sample(*map(float, parts))
 
 
-def _errors(weights: Weights, recipe: Recipe, names: Iterable[str]) -> Iterator[float]:
-    for name in names:
-        matrix, method = weights.read(name), recipe.method(name)
-        blind = method.without_data() if method.needs_data else method
-        matrix = matrix[:: max(1, len(matrix) // ROWS)]
-        if method.format.is_float:
-            yield float_error(matrix, method.format)
-        else:
-            yield quantization_error(matrix, quantize(matrix, blind))
+def _of_one(weights: Weights, recipe: Recipe, tensor: Placement) -> _Sample:
+    started = time.perf_counter()
+    kept = recipe.kept(tensor, weights.source)
+    if kept is not None:
+        tiles.pack(kept)
+        taken = (time.perf_counter() - started) / math.prod(tensor.shape)
+        some = rows_of(kept, slice(0, ROWS)).dequantize()
+        energy = float(np.square(some, dtype=np.float64).mean())
+        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, taken, taken)
+    matrix = weights.read(tensor.name)
+    read = (time.perf_counter() - started) / matrix.size
+    some = matrix[:: max(1, len(matrix) // ROWS)]
+    method = recipe.method(tensor.name)
+    error, plain = _stored(some, method.without_data() if method.needs_data else method)
+    if error and recipe.inexact is not None:
+        error, plain = _stored(some, recipe.inexact)
+    by_data = _by_data(some, method) if method.needs_data else 0.0
+    store = (plain + by_data) / cores(matrix.size, BLOCK_ELEMENTS)
+    energy = float(np.square(some, dtype=np.float64).mean())
+    return _Sample(error, energy, read, store / some.size, plain / some.size)
+
+
+def _stored(some: np.ndarray, method: Method) -> tuple[float, float]:
+    """Relative error of rows, and the seconds it took to store them as an export would."""
+    started = time.perf_counter()
+    if method.format.is_float:
+        tiles.pack_floats(some, method.format.kind)
+        error = float_error(some, method.format)
+    else:
+        stored = quantize(some, method)
+        tiles.pack(stored)
+        error = quantization_error(some, stored)
+    return error, time.perf_counter() - started
+
+
+def _by_data(some: np.ndarray, method: Method) -> float:
+    """Seconds of choosing scales with second moments; rounding by them is counted, not timed."""
+    started = time.perf_counter()
+    quantize(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
+    return time.perf_counter() - started

@@ -10,47 +10,21 @@ int4-g64:hqq    w4a8kv8:awq+gptq:g32    int4:awq+gptq,*.value=int8,layers.0.*=in
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edge.errors import RecipeError
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import WeightFormat
 
+from . import plugins, registry
 from .quantize import Method
 from .recipe import ALIASES, PRESETS, Preset, Recipe
 
-WITH_OFFSET = ("minmax", "hqq")
-WITHOUT_OFFSET = ("absmax", "signed_absmax")
-RANGES = ("percentile", "mse", "aciq", "kl", "clip")  # of int8 and int4, with or without offset
-OF_TERNARY = ("absmax", "absmean", "twn", "mse")
-OF_INT8 = ("absmax", "least_squares", *RANGES)
-SCALES = (*WITH_OFFSET, *WITHOUT_OFFSET, "least_squares", *RANGES, "absmean", "twn")
-ROUNDING = ("rtn", "stochastic", "gptq")
-TRANSFORMS = ("awq", "smooth", "equalize")
 LONGEST = 1000  # characters that a file keeps of it
-WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
+WEIGHT_BITS = {
+    "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
+}  # fmt: skip
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
-
-
-METHODS = {
-    "awq": "scales channels by what passes through them; needs --calib.",
-    "smooth": "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
-    "equalize": "gives a channel's rows and columns one range (cross-layer equalization).",
-    "minmax": "scale and offset from the smallest and largest weight: int4's plain way.",
-    "absmax": "scale from the largest magnitude.",
-    "least_squares": "the best of a few scales near it: int8's own way.",
-    "signed_absmax": "the same, all 16 levels in use (Q4_0).",
-    "percentile": "cuts a row's few largest weights off.",
-    "mse": "the range of least squared error.",
-    "aciq": "the range that is best for a bell or a Laplace curve.",
-    "kl": "the range whose histogram changes least.",
-    "hqq": "an offset that leaves outliers alone (half-quadratic).",
-    "clip": "the range of least output error; needs --calib.",
-    "absmean": "BitNet's scale of ternary weights.",
-    "twn": "the best scale of ternary weights.",
-    "rtn": "rounds to nearest.",
-    "stochastic": "rounds up with the probability of the remainder.",
-    "gptq": "later columns make up for a column's rounding error; needs --calib.",
-}
 
 
 def describe() -> list[str]:
@@ -59,7 +33,9 @@ def describe() -> list[str]:
         "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
         "int4 that recommends an int8 KV cache. The methods:"
     )
-    return [head] + [f"{name:17}{text}" for name, text in METHODS.items()]
+    methods = [(name, entry.sentence) for name, entry in registry.own().items()]
+    methods += plugins.listed({*registry.own()})
+    return [head] + [f"{name:17}{text}" for name, text in methods]
 
 
 def parse(text: str, group: int | None = None) -> Recipe:
@@ -100,7 +76,12 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
-    return replace(_with(_preset("int4", None), methods), name=text, bits=float(parts[0]))
+    recipe = _with(_preset("int4", None), methods)
+    if not recipe.body.format.offset:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
+        )
+    return replace(recipe, name=text, bits=float(parts[0]))
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -111,10 +92,10 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
-    known = (*TRANSFORMS, *SCALES, *ROUNDING)
-    for method in methods:
-        if method not in known:
-            raise RecipeError(f"no method {method!r:.60}; choose from {', '.join(known)}, or gN")
+    for kind in ("scales", "codebook", "rounding", "refinement"):
+        same = [method for method in methods if registry.find(method).kind == kind]
+        if len(same) > 1:
+            raise RecipeError(f"{same[0]!r} and {same[1]!r} both choose the {kind}; name one")
     return methods, sizes
 
 
@@ -131,7 +112,8 @@ def _bits(base: str) -> tuple[str | None, str | None]:
         return None, None
     weights, activations, kv = match.groups()
     if weights not in WEIGHT_BITS:
-        raise RecipeError(f"{base!r}: weights of {weights} bits; choose w4, w8, w16 or w32")
+        choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
+        raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
     floats = int(weights) > 8
     if activations is not None and (activations != "8" or floats):
         computes = "32-bit floats: leave it out" if floats else "8-bit activations: say a8"
@@ -164,38 +146,42 @@ def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
 def _with(recipe: Recipe, methods: list[str]) -> Recipe:
     if not methods:
         return recipe
+    entries = {name: registry.find(name) for name in methods}
+    transforms = tuple(name for name, entry in entries.items() if entry.kind == "transform")
     if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
+        _refuse(recipe, [*transforms, *(name for name in methods if entries[name].needs_data)])
         return replace(recipe, inexact=_with_all(recipe.inexact, methods))
     if recipe.keeps or recipe.body.format.is_float:
+        _refuse(recipe, methods)
+    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+
+
+def _refuse(recipe: Recipe, methods: Sequence[str]) -> None:
+    if methods:
         raise RecipeError(
             f"recipe {recipe.name!r} leaves weights as they are; {methods[0]!r} cannot help"
         )
-    transforms = tuple(m for m in methods if m in TRANSFORMS)
-    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
 
 
 def _with_all(method: Method, names: list[str]) -> Method:
     for name in names:
-        if name in SCALES:
-            method = _with_scales(method, name)
-        elif name in ROUNDING:
+        entry = registry.find_for(name, method.format)
+        if entry.kind in ("scales", "codebook"):
+            form = _symmetric(method.format, name) if entry.symmetric else method.format
+            method = replace(method, format=form, scales=name)
+        elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "refinement":
+            method = replace(method, refinement=name)
     return method
 
 
-def _with_scales(method: Method, scales: str) -> Method:
-    form = method.format
-    if CODES[form.kind].levels == 3:
-        allowed: tuple[str, ...] = OF_TERNARY
-    elif CODES[form.kind].has_offset:
-        allowed = (*WITH_OFFSET, *WITHOUT_OFFSET, *RANGES)
-    else:
-        allowed = OF_INT8
-    if scales not in allowed:
-        raise RecipeError(f"no scales {scales!r} for {form.kind}; choose from {', '.join(allowed)}")
-    if scales in WITHOUT_OFFSET:
-        form = WeightFormat(form.kind, form.group)
-    return replace(method, format=form, scales=scales)
+def _symmetric(form: WeightFormat, scales: str) -> WeightFormat:
+    """The same kind of code without an offset."""
+    try:
+        return WeightFormat(form.kind, form.group)
+    except ValueError:
+        raise RecipeError(f"scales {scales!r} have no offset, but {form} has one") from None
 
 
 def _rule(text: str) -> tuple[str, Method]:
@@ -205,6 +191,6 @@ def _rule(text: str) -> tuple[str, Method]:
     recipe = _recipe(base, None)
     if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
-            f"rule {text!r:.80}: a matrix is stored as int8, int4, float16 or float32"
+            f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )
     return glob, recipe.body

@@ -9,8 +9,3 @@ def output_error(difference: np.ndarray, h: np.ndarray) -> float:
     difference  float32 [rows, columns], Q(W) - W;  h  [columns, columns]
     """
     return float(np.einsum("rc,rc->", difference @ h.astype(np.float32), difference))
-
-
-def scaled(h: np.ndarray, factor: np.ndarray | None) -> np.ndarray:
-    """Second moments of x / factor."""
-    return h if factor is None else h / np.outer(factor, factor)

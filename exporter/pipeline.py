@@ -1,6 +1,5 @@
 """Source model -> .edge: read, rename, quantize, write, one tensor in memory at a time."""
 
-import fnmatch
 import math
 import time
 from collections.abc import Callable
@@ -11,25 +10,30 @@ from typing import Any
 import numpy as np
 
 from edge.errors import DoesNotFit, RecipeError
+from edge.format import spec
 from edge.format.chat_pattern import PATTERN
 from edge.format.chat_template import TEMPLATE
+from edge.format.unfinished import Unfinished
 from edge.format.writer import EdgeWriter
 
-from . import chat, report
+from . import chat
 from .allocation.mixed import allocate
-from .architectures import Lowered, lower
-from .calibration.corpus import WINDOW, windows
+from .architectures import lower
+from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
+from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
-from .report import ExportReport
+from .report import ExportReport, bits_per_weight, notes
+from .rules import check_rules
 from .sources import Source, TokenizerFiles, open_source
+from .sources.lora import LoraSource
 from .store import Store, least_bytes
-from .transforms import transform
+from .transforms import corrections, transform_layer, transform_model
+from .verification import verify
 from .weights import Weights
 
-SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -40,7 +44,9 @@ def export(
     quant: str = "keep",
     group: int | None = None,
     calib: str | Path | np.ndarray | Statistics | None = None,
+    lora: str | Path | None = None,
     force: bool = False,
+    report: str | Path | None = None,
     progress: Progress = lambda done, total: None,
     calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
@@ -49,8 +55,10 @@ def export(
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
-    (what the model writes), or what edge.exporter.calibration.collect made of them.  An export that
-    was stopped calibrates from the layer it was at, from a folder OUTPUT.calibration.
+    (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
+    folder of PEFT's with an adapter to merge into the model.  An export that was stopped goes on at
+    the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about
+    it; with a text (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
@@ -59,34 +67,50 @@ def export(
     recipe = parse(quant, group)
     _check_data(recipe, calib)
     check_place(output)
+    folder = output.with_name(f"{output.name}.unfinished")
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
         source = open_source(source)
+    if lora is not None:
+        check_not_source(output, Path(lora))
+        source = LoraSource(source, lora)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
-    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in model.tensors))
+    inspection = None
+    if report is not None:
+        inspection = Inspection(Path(report), source, quant, group, calib)
     weights, statistics = Weights(source, model), None
+    transform_model(weights, recipe)
+    check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
     if recipe.needs_data and calib is not None:
-        statistics = _statistics(weights, tokenizer, calib, output, calibrating)
+        statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
-    with EdgeWriter(output, tensors=len(model.tensors) + 3) as writer:
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
+    digest = source.digest()
+    unfinished = _unfinished(folder, digest, recipe, force, statistics)
+    with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
-        _add_tensors(store, model, progress)
-        writer.document = _document(source, model, recipe, tokenizer)
-    if statistics is not None and statistics is not calib:
-        statistics.remove()
-    return ExportReport(
+        _add_tensors(store, progress)
+        writer.document = document(weights, digest, recipe, tokenizer)
+        if statistics is not None:
+            writer.document["calibration"] = record(calib, statistics.identity)
+    verify(output, weights)
+    done = ExportReport(
         output=output,
         bytes=output.stat().st_size,
-        bits_per_weight=report.bits_per_weight(writer.infos, model.parameters),
+        bits_per_weight=bits_per_weight(writer.infos, model.parameters),
         recipe=str(recipe),
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=model.notes + report.notes(recipe, writer.infos, store.worse) + chatting.notes,
+        notes=weights.model.notes + notes(recipe, writer.infos, writer.notes) + chatting.notes,
     )
+    if inspection is not None:
+        inspection.publish(done, recipe, weights, digest, writer.notes, statistics)
+    if statistics is not None and statistics is not calib:
+        statistics.remove()
+    return done
 
 
 def _check_data(recipe: Recipe, calib: object) -> None:
@@ -97,19 +121,11 @@ def _check_data(recipe: Recipe, calib: object) -> None:
         )
 
 
-def check_rules(recipe: Recipe, model: Lowered) -> None:
-    """Raises RecipeError for a rule that no matrix fits."""
-    names = [t.name.removesuffix(".weight") for t in model.tensors if len(t.shape) == 2]
-    for glob, _ in recipe.rules:
-        if not fnmatch.filter(names, glob):
-            raise RecipeError(f"rule for {glob!r:.80} fits no matrix; one is called {names[0]!r}")
-
-
 def _statistics(
     weights: Weights,
     tokenizer: TokenizerFiles | None,
     calib: str | Path | np.ndarray | Statistics,
-    output: Path,
+    folder: Path,
     progress: Progress,
 ) -> Statistics:
     if isinstance(calib, Statistics):
@@ -118,10 +134,12 @@ def _statistics(
 
     source, model = weights.source, weights.model
     if isinstance(calib, str) and calib == SELF:
+        if model.kind != "decoder":
+            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
         ids = windows(calib, tokenizer, model.config.vocabulary)
-    return collect(source, model, ids, output.with_name(f"{output.name}.calibration"), progress)
+    return collect(source, model, ids, folder, progress)
 
 
 def _transform(
@@ -129,29 +147,69 @@ def _transform(
 ) -> None:
     layers = weights.model.config.layers if recipe.transforms else 0
     for layer in range(layers):
-        for name in recipe.transforms:
-            transform(name)(weights, recipe, layer, statistics)
+        kept = statistics.factors(str(recipe), layer) if statistics is not None else None
+        if kept is not None:
+            weights.restore(kept)
+        else:
+            _transform_layer(weights, recipe, statistics, layer)
         progress(layer + 1, layers)
+
+
+def _transform_layer(
+    weights: Weights, recipe: Recipe, statistics: Statistics | None, layer: int
+) -> None:
+    transform_layer(weights, recipe, layer, statistics)
+    if statistics is not None:
+        statistics.keep_factors(str(recipe), layer, weights.of_layer(layer))
+
+
+def _unfinished(
+    folder: Path, digest: str, recipe: Recipe, force: bool, statistics: Statistics | None
+) -> Unfinished:
+    """What the same export has written before it was stopped."""
+    identity = {
+        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "source": digest,
+        "recipe": str(recipe),
+        "force": force,
+        "calibration": None if statistics is None else statistics.identity,
+    }
+    try:
+        return Unfinished(folder, identity)
+    except BlockingIOError:
+        raise OSError(f"cannot write {folder}: another export is writing there") from None
+    except OSError as error:
+        raise OSError(f"cannot write {folder}: {error.strerror}") from None
 
 
 def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat.Found:
     if tokenizer is None:
         return chat.NOTHING
-    writer.add_bytes("tokenizer.json", tokenizer.json)
-    if not tokenizer.chat_template:
-        return chat.NOTHING
-    writer.add_bytes(TEMPLATE, tokenizer.chat_template.encode())
-    found = chat.find(tokenizer)
-    if found.pattern is not None:
-        writer.add_bytes(PATTERN, found.pattern.to_json())
+    contents, found = {"tokenizer.json": tokenizer.json}, chat.NOTHING
+    if tokenizer.chat_template:
+        contents[TEMPLATE] = tokenizer.chat_template.encode()
+        found = chat.find(tokenizer)
+        if found.pattern is not None:
+            contents[PATTERN] = found.pattern.to_json()
+    for name, content in contents.items():
+        if name not in writer:
+            writer.add_bytes(name, content)
     return found
 
 
-def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
-    done = 0
-    for tensor in model.tensors:
+def _most_tensors(weights: Weights, recipe: Recipe) -> int:
+    """With the tokenizer's three, and a bias for each that gets one."""
+    tensors = len(weights.model.tensors)
+    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+
+
+def _add_tensors(store: Store, progress: Progress) -> None:
+    tensors, done = store.weights.model.tensors, 0
+    total = sum(math.prod(tensor.shape) for tensor in tensors)
+    for tensor in tensors:
         try:
-            store.add(tensor)
+            if tensor.name not in store.writer:
+                store.add(tensor)
         except DoesNotFit:  # a full disk; also a MemoryError
             raise
         except MemoryError:
@@ -160,24 +218,27 @@ def _add_tensors(store: Store, model: Lowered, progress: Progress) -> None:
                 "does not fit in memory; export on a machine with more"
             ) from None
         done += math.prod(tensor.shape)
-        progress(done, model.parameters)
+        progress(done, total)
 
 
-def _document(
-    source: Source, model: Lowered, recipe: Recipe, tokenizer: TokenizerFiles | None
+def document(
+    weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    ids = None
+    source = weights.source
+    ids: dict[str, Any] | None = None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
+        if weights.model.kind == "encoder":
+            ids |= {"before": list(tokenizer.before), "after": list(tokenizer.after)}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
-        "kind": "decoder",
-        "config": model.config,
+        "kind": weights.model.kind,
+        "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,
-        "source": {"name": source.name, "sha256": source.digest()},
-        "parameters": model.parameters,
+        "source": {"name": source.name, "sha256": digest},
+        "parameters": weights.model.parameters,
         "tokenizer": ids,
         "generation": settings or None,
     }

@@ -3,35 +3,50 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
-from .rounding import rounding_method
-from .rounding.gptq import gptq
-from .rows import row_blocks, rows_of
-from .scales import ScaleMethod, scale_method
-from .scales.clip import clip
+from .codebooks import codebook_method
+from .refinements import refinement
+from .registry import find
+from .rounding import data_rounding, rounding_method
+from .rounding.nearest import nearest
+from .rows import joined, row_blocks, rows_of
+from .scales import scale_method
+from .scales.two_level import two_levels
+
+T = TypeVar("T")
+
+REFINED_ROWS = 512  # side by side: more share the work of a column
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice."""
+    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice.
+
+    scales      a method of scales, of code4 one of codebooks
+    refinement  what comes after rounding, or ""
+    """
 
     format: WeightFormat
     scales: str = ""
     rounding: str = "rtn"
     seed: int = 0
+    refinement: str = ""
 
     @property
     def needs_data(self) -> bool:
-        return self.rounding == "gptq" or self.scales == "clip"
+        names = (self.scales, self.rounding, self.refinement)
+        return any(find(name).needs_data for name in names if name)
 
     def without_data(self) -> "Method":
         """The plain method of the same format."""
+        if self.format.has_codebook:
+            return Method(self.format, "kmeans" if find(self.scales).needs_data else self.scales)
         return Method(self.format, "minmax" if self.format.offset else "absmax")
 
 
@@ -40,64 +55,98 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
 
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
-    scales, offsets = _scales(matrix, method, h)
-    if method.rounding == "gptq":
+    stored = _rounded(matrix, method, h)
+    return _refined(matrix, stored, method.refinement, h) if method.refinement else stored
+
+
+def _rounded(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    if method.format.has_codebook:
+        return _on_codebooks(matrix, method, h)
+    grid = _grid(matrix, method, h)
+    if find(method.rounding).needs_data:
         assert h is not None
-        codes = gptq(matrix, scales, offsets, method.format, h)
+        codes = data_rounding(method.rounding)(matrix, *grid.steps(), method.format, h)
     else:
-        codes = _codes(matrix, scales, offsets, method)
-    return QuantizedTensor(method.format, codes, scales, offsets)
+        codes = _codes(matrix, grid, method)
+    return replace(grid, codes=codes)
 
 
-def _scales(
-    matrix: np.ndarray, method: Method, h: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    form, width = method.format, method.format.group or matrix.shape[1]
-    fit = _fit(method.scales, h)
-    scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
-    offsets = np.empty_like(scales) if form.offset else None
+def _refined(
+    matrix: np.ndarray, stored: QuantizedTensor, name: str, h: np.ndarray | None
+) -> QuantizedTensor:
+    refine, parts = refinement(name), {}
 
     def block(at: slice) -> None:
-        scales[at], fitted = fit(grouped(matrix[at], width), form)
-        if offsets is not None:
-            offsets[at] = fitted
+        parts[at.start] = refine(matrix[at], rows_of(stored, at), h)
 
-    _on_all_cores(block, list(row_blocks(matrix.shape)))
-    return scales, offsets
+    _on_all_cores(block, [slice(i, i + REFINED_ROWS) for i in range(0, len(matrix), REFINED_ROWS)])
+    return joined([parts[start] for start in sorted(parts)])
 
 
-def _fit(name: str, h: np.ndarray | None) -> ScaleMethod:
-    if name != "clip":
-        return scale_method(name)
-    assert h is not None
-    return partial(clip, h=h)
+def _on_codebooks(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    form, groups = method.format, grouped(matrix, method.format.group)
+    weights = None
+    if find(method.scales).needs_data:
+        assert h is not None
+        weights = _by_group(np.diagonal(h), form.group)
+    scales, codebooks = codebook_method(method.scales)(groups, form, weights)
+    if find(method.rounding).needs_data:
+        assert h is not None
+        round_ = data_rounding(method.rounding)
+        codes = round_(matrix, scales, None, form, h, codebooks=codebooks)
+    else:
+        codes = nearest(groups, scales, codebooks)
+        codes = codes.reshape(len(codes), -1)[:, : matrix.shape[1]]
+    return QuantizedTensor(form, codes, scales, codebooks=codebooks)
 
 
-def _codes(
-    matrix: np.ndarray, scales: np.ndarray, offsets: np.ndarray | None, method: Method
-) -> np.ndarray:
-    form, (rows, columns) = method.format, matrix.shape
+def _by_group(columns: np.ndarray, width: int) -> np.ndarray:
+    """float32 [groups, width]: 0 behind the last column."""
+    padded = np.pad(columns.astype(np.float32), (0, -len(columns) % width))
+    return padded.reshape(-1, width)
+
+
+def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    """The tensor but for its codes, which are yet to be chosen."""
+    form, width = method.format, method.format.step_columns or matrix.shape[1]
+    fit, weights = scale_method(method.scales, h), None
+    if h is not None and form.multiplier_columns:
+        weights = _by_group(np.diagonal(h), width)
+
+    def block(at: slice) -> list[np.ndarray | None]:
+        groups = grouped(matrix[at], width)
+        if not form.multiplier_columns:
+            return list(fit(groups, form))
+        levels = two_levels(groups, fit(groups, form), form, weights)
+        runs = [part.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]] for part in levels]
+        numbers = [part.numbers for part in levels]
+        return [numbers[0], numbers[1] if form.offset else None, *runs]
+
+    blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
+    parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
+    return QuantizedTensor(form, np.empty(matrix.shape, np.uint8), *parts)
+
+
+def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
+    form, columns = method.format, matrix.shape[1]
     round_ = rounding_method(method.rounding, method.seed)
-    codes = np.empty((rows, columns), np.uint8)
+    scales, offsets = grid.steps()
 
-    def block(at: slice) -> None:
-        groups = grouped(matrix[at], form.group or columns)
+    def block(at: slice) -> np.ndarray:
+        groups = grouped(matrix[at], form.step_columns or columns)
         fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
-        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
+        return rounded.reshape(len(rounded), -1)[:, :columns]
 
-    _on_all_cores(block, list(row_blocks(matrix.shape)))
-    return codes
+    return np.concatenate(_on_all_cores(block, list(row_blocks(matrix.shape))))
 
 
-def _on_all_cores(work: Callable[[slice], None], blocks: list[slice]) -> None:
+def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:
     """NumPy lets other threads run while it computes."""
     if len(blocks) == 1:
-        work(blocks[0])
-        return
+        return [work(blocks[0])]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(work, blocks):
-            pass
+        return list(pool.map(work, blocks))
 
 
 def grouped(block: np.ndarray, width: int) -> np.ndarray:

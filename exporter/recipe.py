@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 from .architectures.placement import Placement
 from .quantize import Method
+from .registry import find
 from .sources import Source
 
-NEED_DATA = {"awq", "smooth"}  # of the transforms
 ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers between them
 
 
@@ -58,7 +59,8 @@ class Recipe:
     @property
     def needs_data(self) -> bool:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
-        return bool(NEED_DATA & {*self.transforms}) or any(m.needs_data for m in methods)
+        transforms = (find(name) for name in self.transforms)
+        return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,15 @@ def _int4_body(name: str, group: int) -> Recipe:
     return Recipe(name, Method(WeightFormat("int4", group, offset=True), "minmax"), _int8(32))
 
 
+def _searched_body(name: str, group: int, offset: bool = False) -> Recipe:
+    kind = name.partition("-")[0]
+    return Recipe(name, Method(WeightFormat(kind, group, offset), "mse"), _int8(32))
+
+
+def _code4_body(name: str, group: int, codebook: str = "kmeans") -> Recipe:
+    return Recipe(name, Method(WeightFormat("code4", group), codebook), _int8(32))
+
+
 def _ternary_body(name: str, group: int) -> Recipe:
     form = WeightFormat(name)
     exact, rounded = Method(form, "absmax"), Method(form, "absmean")
@@ -99,7 +110,7 @@ def _floats(name: str, group: int) -> Recipe:
 
 PRESETS = {
     "keep": Preset(
-        "Weights that are 4-, 6- or 8-bit or ternary in the source stay as they are, bit for bit; "
+        "Weights that are 3- to 8-bit or ternary in the source keep their codes; "
         "all others become int8 in groups of 32.",
         _keep,
     ),
@@ -109,10 +120,45 @@ PRESETS = {
         (32, 64, 128, 0),
     ),
     "int4": Preset(
-        "4 bits, a scale and an offset for every 32 weights (64, 128), the embedding in int8.",
+        "4 bits, a scale and an offset for every 32 weights (64, 128; 256: of two levels, as good "
+        "as 32 in fewer bytes), the embedding in int8.",
         _int4_body,
-        (32, 64, 128),
+        (32, 64, 128, 256),
     ),
+    "int3": Preset(
+        "3 bits, scales of two levels for every 16 weights, the embedding in int8: for large models.",
+        _searched_body,
+        (256,),
+    ),
+    "int5": Preset(
+        "5 bits, scales and offsets of two levels for every 32 weights (32: of one), the embedding "
+        "in int8.",
+        partial(_searched_body, offset=True),
+        (256, 32),
+    ),
+    "int6": Preset(
+        "6 bits, scales of two levels for every 16 weights, the embedding in int8.",
+        _searched_body,
+        (256,),
+    ),
+    "code4": Preset(
+        "4 bits that look a level up, of 16 fitted to every four rows, with a scale for every 64 "
+        "weights (32, 128).",
+        _code4_body,
+        (64, 32, 128),
+    ),
+    **{
+        name: Preset(
+            f"The same with the levels of {levels}.",
+            partial(_code4_body, codebook=name),
+            (64, 32, 128),
+        )
+        for name, levels in (
+            ("nf4", "QLoRA's NormalFloat"),
+            ("fp4", "4-bit floats"),
+            ("pow2", "powers of two"),
+        )
+    },
     "ternary": Preset(
         "2 bits, weights -1, 0 and 1 times a scale a row, the embedding in int8: for models that "
         "were trained so (BitNet).",

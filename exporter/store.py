@@ -1,7 +1,7 @@
 """Store one tensor as a recipe wants it: kept on its grid, quantized, or as floats."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from edge.format.formats import QuantizedTensor
 from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
-from .calibration.statistics import Statistics
-from .layer_error import output_error, scaled
+from .calibration.statistics import Statistics, is_of_layer
+from .layer_error import output_error
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
+from .transforms import corrections
 from .weights import Weights
 
 
@@ -23,7 +24,8 @@ class Store:
     """Writes a model's tensors by one recipe; `force` applies it even where it ruins them.
 
     statistics  what matrices read, where the recipe needs data
-    worse       (matrix, what its method was left for) where data-aware methods lost
+
+    The writer gets a note on each matrix where data-aware methods lost: what they were left for.
     """
 
     writer: EdgeWriter
@@ -31,7 +33,6 @@ class Store:
     recipe: Recipe
     force: bool
     statistics: Statistics | None = None
-    worse: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, tensor: Placement) -> None:
         """Raises SourceError if the weights are broken, RecipeError if the recipe cannot hold."""
@@ -40,11 +41,20 @@ class Store:
             return
         kept = self._kept(tensor)
         if kept is not None:
-            self.writer.add_matrix(tensor.name, kept, error=0.0)
+            error = self.weights.kept_error(tensor.name, kept)
+            self.writer.add_matrix(tensor.name, kept, error)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:
-            self.writer.add_matrix(tensor.name, *self._quantized(tensor))
+            matrix = self.weights.read(tensor.name)
+            stored, error = self._quantized(tensor, matrix)
+            self._correct(tensor.name, matrix, stored)
+            self.writer.add_matrix(tensor.name, stored, error)
+
+    @property
+    def data(self) -> Statistics:
+        assert self.statistics is not None  # the pipeline has checked what the recipe needs
+        return self.statistics
 
     def _kept(self, tensor: Placement) -> QuantizedTensor | None:
         kept = self.recipe.kept(tensor, self.weights.source)
@@ -55,8 +65,8 @@ class Store:
                 raise self.weights.not_finite(tensor)
         return kept
 
-    def _quantized(self, tensor: Placement) -> tuple[QuantizedTensor, float]:
-        matrix, method = self.weights.read(tensor.name), self.recipe.method(tensor.name)
+    def _quantized(self, tensor: Placement, matrix: np.ndarray) -> tuple[QuantizedTensor, float]:
+        method = self.recipe.method(tensor.name)
         if method.needs_data:
             return self._judged(tensor.name, matrix, method)
         stored, error = _measured(matrix, method)
@@ -69,18 +79,31 @@ class Store:
         self, name: str, matrix: np.ndarray, method: Method
     ) -> tuple[QuantizedTensor, float]:
         """By data, unless on tokens that were held out the same without data does better."""
-        assert self.statistics is not None
-        factor = self.weights.columns_factor(name)
-        h = scaled(self.statistics.fit(name).balanced, factor)
+        h = self.weights.second_moments(name, self.data.fit(name).balanced)
         stored = quantize(matrix, method, h)
         blind = method.without_data()
         plain = quantize(matrix, blind)
-        held_out = scaled(self.statistics.held_out(name).balanced, factor)
+        held_out = self.weights.second_moments(name, self.data.held_out(name).balanced)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
-            self.worse.append((name, f"{blind.scales} and {blind.rounding}"))
+            self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, quantization_error(matrix, stored)
+
+    def _correct(self, name: str, matrix: np.ndarray, stored: QuantizedTensor) -> None:
+        """Add the matrix's bias, corrected, before the matrix: a kill between them loses neither."""
+        bias = f"{name.removesuffix('.weight')}.bias"
+        if not is_of_layer(name) or bias in self.writer:
+            return
+        found = [
+            more
+            for correction in corrections(self.recipe)
+            if (more := correction(self.weights, name, stored.dequantize() - matrix, self.data))
+            is not None
+        ]
+        if found:
+            old = self.weights.read(bias) if bias in self.weights else np.float32(0)
+            self.writer.add_vector(bias, old + sum(found))
 
     def _add_floats(self, tensor: Placement) -> None:
         matrix, form = self.weights.read(tensor.name), self.recipe.method(tensor.name).format

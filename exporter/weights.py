@@ -1,13 +1,16 @@
 """A model's tensors by our names, as transforms leave them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edge.errors import SourceError
+from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .quantize import quantization_error
+from .rotation import Rotation
 from .rows import row_blocks
 from .sources import Source
 
@@ -27,12 +30,52 @@ class Factors:
         return values if self.columns is None else values * self.columns
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A tensor of a rotated model, before factors.
+
+    gain     float32 [columns] or None: of the norm that is before the matrix, taken into it
+    columns  what its input is rotated by, or None
+    rows     what its output is rotated by, or None
+    flat     a norm whose gain its readers have taken: ones
+    """
+
+    gain: np.ndarray | None = None
+    columns: Rotation | None = None
+    rows: Rotation | None = None
+    flat: bool = False
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """The tensor's values, float32."""
+        if self.flat:
+            return np.ones_like(values)
+        if self.rows is not None:
+            values = np.ascontiguousarray(self.rows(values.T).T)
+        return values if self.columns is None else self._turned(values, self.columns)
+
+    def _turned(self, values: np.ndarray, rotation: Rotation) -> np.ndarray:
+        turned = np.empty_like(values)
+        for at in row_blocks(values.shape):
+            turned[at] = rotation(values[at] if self.gain is None else values[at] * self.gain)
+        return turned
+
+    def inputs(self, x: np.ndarray) -> np.ndarray:
+        """What the matrix reads now, for x [..., columns] that it read before."""
+        if self.gain is not None:  # of a gain of 0 there is nothing to see
+            x = x * np.divide(1, self.gain, out=np.zeros_like(self.gain), where=self.gain != 0)
+        return x if self.columns is None else self.columns(x)
+
+
 @dataclass
 class Weights:
-    """Reads tensors one at a time; `factors` by name, of transforms that were applied."""
+    """Reads tensors one at a time, as transforms have left them.
+
+    turns, factors  what transforms did, by name: rotations first, then factors
+    """
 
     source: Source
     model: Lowered
+    turns: dict[str, Turn] = field(default_factory=dict)
     factors: dict[str, Factors] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,15 +91,55 @@ class Weights:
         for at in row_blocks(values.shape):
             if not np.abs(values[at]).max() < LARGEST_WEIGHT:  # also where it is NaN
                 raise self.not_finite(tensor)
+        if name in self.turns:
+            values = self.turns[name].apply(values)
         return self.factors[name].apply(values) if name in self.factors else values
+
+    def kept_error(self, name: str, kept: QuantizedTensor) -> float:
+        """||W - kept|| / ||W|| of a matrix that stays on its grid: what rounded scales move."""
+        if self.source.grids_are_exact:
+            return 0.0
+        return quantization_error(self.read(name), kept)
 
     def multiply(self, name: str, rows: np.ndarray | None, columns: np.ndarray | None) -> None:
         old = self.factors.get(name, Factors())
         self.factors[name] = Factors(_product(old.rows, rows), _product(old.columns, columns))
 
-    def columns_factor(self, name: str) -> np.ndarray | None:
-        """What the tensor's input was divided by, float32 [columns]."""
-        return self.factors[name].columns if name in self.factors else None
+    def inputs(self, name: str, x: np.ndarray) -> np.ndarray:
+        """x [..., columns], which the matrix reads in the source model, as it reads it now."""
+        if name in self.turns:
+            x = self.turns[name].inputs(x)
+        factor = self.factors[name].columns if name in self.factors else None
+        return x if factor is None else x / factor
+
+    def second_moments(self, name: str, h: np.ndarray) -> np.ndarray:
+        """H = E[x x^T] of the matrix's input [columns, columns], likewise."""
+        return self.inputs(name, self.inputs(name, h).T)
+
+    def untie(self, note: str) -> None:
+        """Give the model an output matrix of its own, the embedding as it is; `note` says why."""
+        embedding = self._placements["embedding.weight"]
+        others = [tensor for tensor in self.model.tensors if tensor is not embedding]
+        self.model = replace(
+            self.model,
+            config=replace(self.model.config, tied_embedding=False),
+            tensors=(embedding, *others, replace(embedding, name="output.weight")),
+            notes=(*self.model.notes, note),
+        )
+        self.__post_init__()
+
+    def of_layer(self, layer: int) -> dict[str, np.ndarray]:
+        """The factors of a layer's tensors, to keep: "rows NAME" and "columns NAME"."""
+        mine = {n: f for n, f in self.factors.items() if n.startswith(f"layers.{layer}.")}
+        rows = {f"rows {n}": f.rows for n, f in mine.items() if f.rows is not None}
+        columns = {f"columns {n}": f.columns for n, f in mine.items() if f.columns is not None}
+        return rows | columns
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Factors that `of_layer` gave."""
+        for key, factor in kept.items():
+            axis, name = key.split(" ", 1)
+            setattr(self.factors.setdefault(name, Factors()), axis, factor)
 
     def not_finite(self, tensor: Placement) -> SourceError:
         return SourceError(

@@ -1,35 +1,24 @@
 """A model in memory: a mapped file, its plan, its cache and the team that runs it."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from edge.errors import DoesNotFit, EdgeError
+from edge.format.config import DecoderConfig
 from edge.format.reader import EdgeFile
 
 from .kv_cache import KvCache, cache_shape
 from .libraries.choice import library
 from .libraries.library import Library
-from .lowering.decoder import FIRST_OUTPUT, POSITION, TOKENS, lower, scratch_bytes
+from .lowering.decoder import lower, scratch_bytes
+from .lowering.lowering import FIRST_OUTPUT, POSITION, TOKENS
+from .pace import Pace, paced
 from .team import Team
 
 DEFAULT_CONTEXT = 4096
 DEFAULT_BATCH = 256  # tokens of a prefill step
-
-
-class Pace(Protocol):
-    """Asked before every step, and told what it took: a governor of threads and heat."""
-
-    def before_step(self) -> tuple[int, float]:
-        """Threads for the step, seconds to wait before it."""
-        ...
-
-    def after_step(self, tokens: int, seconds: float, cpu_s: float) -> None:
-        """`cpu_s`: how long the calling thread had a core in these seconds."""
-        ...
 
 
 class Model:
@@ -56,8 +45,9 @@ class Model:
         outputs: int = 1,
         kernels: Library | None = None,
     ):
-        _check_counts(threads=threads, context=context, batch=batch, outputs=outputs)
-        self.file, self.config = file, file.config
+        check_counts(threads=threads, context=context, batch=batch, outputs=outputs)
+        self.file = file
+        self.config: DecoderConfig = file.config
         self.context = context or min(self.config.context, DEFAULT_CONTEXT)
         self.threads = threads or usable_cores()
         self.batch = min(batch, self.context)
@@ -66,7 +56,10 @@ class Model:
             self.threads * scratch_bytes(self.context)
             + 4 * self.context * sum(rope.dims for rope in self.config.ropes)
         )  # fmt: skip
-        _check_memory(file.size, shape.nbytes, working)
+        check_memory(
+            {"weights": file.size, "KV cache": shape.nbytes, "working memory": working},
+            "choose a smaller context (-c), --kv int8, or a smaller model",
+        )
         self.cache = KvCache(shape)
         kernels = kernels or library()
         self._program = lower(file, self.cache, kernels, self.threads, self.batch, outputs)
@@ -110,17 +103,7 @@ class Model:
         self.team.close()
 
     def _step(self, ids: np.ndarray, outputs: int) -> None:
-        if self.pace is None:
-            self._run(ids, outputs)
-            return
-        threads, pause = self.pace.before_step()
-        self.team.resize(threads)
-        if pause > 0:
-            time.sleep(pause)
-        started, cpu = time.perf_counter(), time.thread_time()
-        self._run(ids, outputs)
-        seconds = time.perf_counter() - started
-        self.pace.after_step(len(ids), seconds, time.thread_time() - cpu)
+        paced(self.pace, self.team, len(ids), lambda: self._run(ids, outputs))
 
     def _run(self, ids: np.ndarray, outputs: int) -> None:
         program, n = self._program, len(ids)
@@ -178,17 +161,17 @@ def available_memory() -> int | None:
     return None
 
 
-def _check_counts(**counts: int | None) -> None:
+def check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise EdgeError(f"{name} {count}, expected at least 1")
 
 
-def _check_memory(weights: int, cache: int, working: int) -> None:
+def check_memory(needed: dict[str, int], advice: str) -> None:
+    """Raises DoesNotFit if these bytes are more than there are."""
     available = available_memory()
-    if available is not None and weights + cache + working > available:
+    if available is not None and sum(needed.values()) > available:
+        parts = ", ".join(f"{n / 2**20:.0f} MiB of {what}" for what, n in needed.items())
         raise DoesNotFit(
-            f"the model needs {weights / 2**20:.0f} MiB of weights, {cache / 2**20:.0f} MiB of "
-            f"KV cache and {working / 2**20:.0f} MiB to work in, {available / 2**20:.0f} MiB of memory are available; "
-            "choose a smaller context (-c), --kv int8, or a smaller model"
+            f"the model needs {parts}; {available / 2**20:.0f} MiB of memory are available; {advice}"
         )

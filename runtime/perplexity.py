@@ -6,12 +6,15 @@ ctx/2 .. ctx-2 predict of the tokens after them is scored; the first half is onl
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from edge.errors import EdgeError
+from edge.format.config import DecoderConfig
 
 from .model import Model
 
@@ -24,6 +27,8 @@ class Evaluation:
     """perplexity  e ** mean negative log-likelihood of `tokens` tokens
     kl_mean        mean Kullback-Leibler divergence of the model from a reference, in nats
     top1_agreement share of positions where both find the same token the most likely
+
+    Standard errors take positions for independent, as llama-perplexity does.
     """
 
     perplexity: float
@@ -31,6 +36,21 @@ class Evaluation:
     ctx: int
     kl_mean: float | None = None
     top1_agreement: float | None = None
+    kl_standard_error: float | None = None
+    top1_standard_error: float | None = None
+
+
+class Reference(Protocol):
+    """What a model is compared with: another model, or what one has said before."""
+
+    outputs: int
+
+    @property
+    def config(self) -> DecoderConfig: ...
+
+    def rewind(self, position: int) -> None: ...
+
+    def forward(self, tokens: Sequence[int], outputs: int = 1) -> np.ndarray: ...
 
 
 @dataclass
@@ -38,7 +58,24 @@ class _Totals:
     tokens: int = 0
     negative_log_likelihood: float = 0.0
     divergence: float = 0.0
+    divergence_squares: float = 0.0
     agreements: int = 0
+
+    def evaluation(self, ctx: int, compared: bool) -> Evaluation:
+        n = self.tokens
+        perplexity = _perplexity(self)
+        if not compared:
+            return Evaluation(perplexity, n, ctx)
+        mean, agreement = self.divergence / n, self.agreements / n
+        return Evaluation(
+            perplexity=perplexity,
+            tokens=n,
+            ctx=ctx,
+            kl_mean=mean,
+            top1_agreement=agreement,
+            kl_standard_error=math.sqrt(max(0.0, self.divergence_squares / n - mean**2) / n),
+            top1_standard_error=math.sqrt(agreement * (1 - agreement) / n),
+        )
 
 
 def slice_tokens(vocabulary: int) -> int:
@@ -53,7 +90,7 @@ def evaluate(
     ctx: int,
     bos: int | None = None,
     chunks: int | None = None,
-    reference: Model | None = None,
+    reference: Reference | None = None,
     progress: Callable[[int, int, float], None] = lambda done, total, perplexity: None,
 ) -> Evaluation:
     """Score at most `chunks` windows; `bos` is None for a model that does not begin with it.
@@ -71,17 +108,35 @@ def evaluate(
             window[0] = bos
         _score(model, reference, window, targets, totals)
         progress(i + 1, count, _perplexity(totals))
-    compared = reference is not None
+    return totals.evaluation(ctx, compared=reference is not None)
+
+
+def together(parts: Sequence[Evaluation]) -> Evaluation:
+    """Of several texts, each as heavy as its tokens; standard errors within the texts."""
+    n = [part.tokens for part in parts]
+    logs = [math.log(part.perplexity) for part in parts]
     return Evaluation(
-        perplexity=_perplexity(totals),
-        tokens=totals.tokens,
-        ctx=ctx,
-        kl_mean=totals.divergence / totals.tokens if compared else None,
-        top1_agreement=totals.agreements / totals.tokens if compared else None,
+        perplexity=math.exp(sum(map(operator.mul, n, logs)) / sum(n)),
+        tokens=sum(n),
+        ctx=parts[0].ctx,
+        kl_mean=_mean(n, [part.kl_mean for part in parts]),
+        top1_agreement=_mean(n, [part.top1_agreement for part in parts]),
+        kl_standard_error=_of_mean(n, [part.kl_standard_error for part in parts]),
+        top1_standard_error=_of_mean(n, [part.top1_standard_error for part in parts]),
     )
 
 
-def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | None) -> int:
+def _mean(n: Sequence[int], values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(map(operator.mul, n, known)) / sum(n) if known else None
+
+
+def _of_mean(n: Sequence[int], errors: Sequence[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.hypot(*map(operator.mul, n, known)) / sum(n) if known else None
+
+
+def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Reference | None) -> int:
     """How many windows there are."""
     if not SMALLEST_WINDOW <= ctx <= model.context:
         raise EdgeError(f"windows of {ctx}, expected {SMALLEST_WINDOW}..{model.context} tokens")
@@ -100,7 +155,7 @@ def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | Non
 
 def _score(
     model: Model,
-    reference: Model | None,
+    reference: Reference | None,
     window: Sequence[int],
     targets: Sequence[int],
     totals: _Totals,
@@ -120,7 +175,7 @@ def _score(
             _compare(scores, log_softmax(next(others)), totals)
 
 
-def _logits(model: Model, window: Sequence[int], step: int) -> Iterator[np.ndarray]:
+def _logits(model: Reference, window: Sequence[int], step: int) -> Iterator[np.ndarray]:
     """Logits at a window's positions ctx/2 .. ctx-2, `step` positions at a time."""
     first, end = len(window) // 2, len(window) - 1
     model.rewind(0)
@@ -144,7 +199,9 @@ def _compare(scores: np.ndarray, reference: np.ndarray, totals: _Totals) -> None
     totals.agreements += int((scores.argmax(axis=1) == reference.argmax(axis=1)).sum())
     difference = np.subtract(reference, scores)
     difference *= np.exp(reference)
-    totals.divergence += float(difference.sum(dtype=np.float64))
+    divergences = difference.sum(axis=1, dtype=np.float64)
+    totals.divergence += float(divergences.sum())
+    totals.divergence_squares += float(divergences @ divergences)
 
 
 def _perplexity(totals: _Totals) -> float:

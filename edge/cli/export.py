@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import textwrap
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,17 @@ from .usage import UsageError, whole
 
 if TYPE_CHECKING:
     from edge.exporter import ExportReport
-    from edge.exporter.explain import ClassPlan
+    from edge.exporter.explain import ClassPlan, Explanation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SRC", nargs="?", help="a .gguf file or a Hugging Face folder")
+    add(
+        "source",
+        metavar="SRC",
+        nargs="?",
+        help="a .gguf file, a Hugging Face folder, or ollama:NAME",
+    )
     add("-o", "--output", metavar="OUT.edge", help="the file to write")
     add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
     add("--group", type=whole(0), metavar="N", help="weights that share a scale")
@@ -29,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
+    add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
+    add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -44,26 +53,50 @@ def command(args: argparse.Namespace) -> int:
     if args.source is None or args.output is None:
         missing = "SRC" if args.source is None else "-o OUT.edge"
         raise UsageError(f"{missing} is missing; see edge export --help")
+    report = _export(args)
+    print(json.dumps(report.to_json()) if args.json else _summary(report))
+    for text in report.notes:
+        note(f"note: {text}")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> ExportReport:
+    _leave_threads_to_edge()
     from edge.exporter import export
 
+    try:
+        return _with_progress(args, export)
+    except KeyboardInterrupt:
+        work = f"{args.output}.unfinished"
+        if os.path.exists(work):
+            note(f"note: what is done lies in {work}; the same command goes on from there")
+        raise
+
+
+def _leave_threads_to_edge() -> None:
+    """Before NumPy is there: rows are quantized side by side on all cores, and as many threads of
+    BLAS for each of them wait for each other, six times as long where the machine is busy."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]) -> ExportReport:
     with (
         Progress("calibrating", lambda n: f"{n} steps") as calibrating,
         Progress("exporting", lambda n: f"{quantities.count(n)} weights") as progress,
     ):
-        report = export(
+        return export(
             args.source,
             args.output,
             quant=args.quant,
             group=args.group,
             calib=args.calib,
+            lora=args.lora,
             force=args.force,
+            report=args.report,
             progress=progress,
             calibrating=calibrating,
         )
-    print(json.dumps(report.to_json()) if args.json else _summary(report))
-    for text in report.notes:
-        note(f"note: {text}")
-    return 0
 
 
 def _summary(report: ExportReport) -> str:
@@ -74,15 +107,36 @@ def _summary(report: ExportReport) -> str:
 
 
 def _explanation(args: argparse.Namespace) -> str:
+    _leave_threads_to_edge()
     from edge.exporter.explain import explain
 
-    plans = explain(args.source, args.quant, args.group)
+    plan = explain(args.source, args.quant, args.group, args.calib, args.lora)
     if args.json:
-        return json.dumps([asdict(plan) for plan in plans])
-    size, weights = sum(p.bytes for p in plans), sum(p.weights for p in plans)
-    lines = [_class(plan) for plan in plans]
-    total = f"{quantities.size(size)}, {8 * size / weights:.2f} bits a weight"
-    return "\n".join([*lines, f"{args.quant}: {total}; nothing is written"])
+        return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
+    size, seconds = quantities.size(plan.bytes), plan.seconds
+    parts = ", ".join(
+        f"{name} {quantities.duration(value)}" for name, value in asdict(seconds).items() if value
+    )
+    bits = f"{plan.bits_per_weight:.2f} bits a weight"
+    lines = [
+        *map(_class, plan.classes),
+        f"{plan.recipe}: {size}, {bits}, error {plan.error:.2%}; nothing is written",
+        f"kernels: {', '.join(_kernels(plan))}",
+        f"time: about {quantities.duration(seconds.total)} ({parts}): an estimate",
+    ]
+    return "\n".join([*lines, *(f"caution: {text}" for text in plan.cautions)])
+
+
+def _kernels(plan: Explanation) -> list[str]:
+    """That would read the weights: products, and rows of an embedding."""
+    from edge.runtime.kernels.catalogue import KERNELS
+
+    named = [
+        f"{'embedding' if c.name == 'embedding' else 'matmul'}-{c.format}" for c in plan.classes
+    ]
+    if "output" not in {c.name for c in plan.classes}:  # the embedding is the output too
+        named += [f"matmul-{c.format}" for c in plan.classes if c.name == "embedding"]
+    return [name for name in dict.fromkeys(named) if name in KERNELS]
 
 
 def _class(plan: ClassPlan) -> str:

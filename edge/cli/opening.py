@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.kernels.catalogue import KV_KINDS
@@ -15,6 +15,8 @@ from .terminal import is_terminal, note
 from .usage import whole
 
 if TYPE_CHECKING:
+    from edge.embedder import Embedder
+    from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
     from edge.session import Session
 
@@ -58,21 +60,49 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
 
 @contextmanager
+def open_embedder(args: argparse.Namespace) -> Iterator[Embedder]:
+    from edge.embedder import load
+
+    with Compiling() as compiling:
+        embedder = load(
+            args.model, threads=args.threads,
+            targets=limits.targets(args), note=note, compiling=compiling,
+        )  # fmt: skip
+    with embedder:
+        yield embedder
+
+
+@contextmanager
 def open_model(path: str, threads: int | None = None, **settings: Any) -> Iterator[Model]:
-    """The model alone, and this thread on the big cores where there are little ones."""
+    from edge.session import load_model
+
+    with _on_big_cores(threads) as count:
+        with Compiling() as compiling:
+            model = load_model(path, threads=count, compiling=compiling, **settings)
+        with closing(model):
+            yield model
+
+
+@contextmanager
+def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iterator[Encoder]:
+    from edge.embedder import load_encoder
+
+    with _on_big_cores(threads) as count:
+        with Compiling() as compiling:
+            encoder = load_encoder(path, threads=count, compiling=compiling, **settings)
+        with closing(encoder):
+            yield encoder
+
+
+@contextmanager
+def _on_big_cores(threads: int | None) -> Iterator[int | None]:
+    """This thread and those that it starts, where some cores are little; how many threads to use."""
     from edge.devices.placement import Placement
     from edge.devices.root import Root
-    from edge.session import cores, load_model
 
     placement = Placement.find(Root(), threads)
     with placement or nullcontext():
-        with Compiling() as compiling:
-            count = threads or cores(placement)
-            model = load_model(path, threads=count, compiling=compiling, **settings)
-        try:
-            yield model
-        finally:
-            model.close()
+        yield threads or (placement.count if placement else None)
 
 
 class Compiling(Progress):

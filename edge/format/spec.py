@@ -10,12 +10,14 @@ An .edge file is a safetensors file with stricter rules:
 
     version      FORMAT_VERSION; a reader refuses any other
     layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
-    kind         "decoder"
-    config       edge.format.config.DecoderConfig
+    kind         "decoder" or "encoder"
+    config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
     recipe       what the weights were quantized with
     source       {"name", "sha256"} of the model it was made from
+    calibration  {"name", "sha256"} of the text that the recipe chose by; null or absent if none
     parameters   how many weights the model has
-    tokenizer    {"bos", "eos", "add_bos"} or null
+    tokenizer    {"bos", "eos", "add_bos"} or null; an encoder's also has "before" and "after",
+                 the ids around a text
     generation   recommended sampling settings, or null
     tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
 
@@ -24,8 +26,8 @@ padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes.
 
-JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source and
-architecture are lines of text, free of control characters.  The limits are below.
+JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source,
+calibration and architecture are lines of text, free of control characters.  The limits are below.
 
 Nothing in a file is code, and nothing in it refers to another file.
 """
@@ -38,8 +40,8 @@ from functools import cache
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
 FORMAT_VERSION = 1
-LAYOUT_VERSION = 2
-KINDS = ("decoder",)
+LAYOUT_VERSION = 3
+KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536
 MAX_DIMENSION = 2**31

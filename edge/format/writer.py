@@ -6,17 +6,19 @@ import json
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from edge.errors import DoesNotFit
 
-from . import config, spec, tiles
+from . import spec, tiles
 from .formats import ALIGNMENT, QuantizedTensor
 from .header import Header
+from .unfinished import Unfinished
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -30,12 +32,16 @@ class EdgeWriter:
 
     `tensors` is at least the number of tensors that will be added: room for the header, which
     comes first in the file but is known last.  Raises DoesNotFit when the disk is full.
+
+    With an `unfinished` file the writing outlives a kill: tensors that it holds already are `in`
+    the writer, and those that follow them are added.
     """
 
-    def __init__(self, path: str | Path, tensors: int):
+    def __init__(self, path: str | Path, tensors: int, unfinished: Unfinished | None = None):
         self.path = Path(path)
         self.document: dict[str, Any] = {}
         self.infos: list[spec.TensorInfo] = []
+        self.notes: list[tuple[str, str]] = []  # on tensors; not in the file
         self._header_size = _align(16384 + 640 * tensors + 32768)
         if self._header_size > spec.MAX_HEADER:
             raise DoesNotFit(
@@ -43,14 +49,26 @@ class EdgeWriter:
             )
         if self.path.exists() and not self.path.is_file():
             raise OSError(f"cannot write {self.path}: it is no regular file")
+        self._unfinished, self._end = unfinished, self._header_size
+        if unfinished is None:
+            self._file: IO[bytes] = self._temporary()
+        else:
+            self._file, self.notes = unfinished.file, unfinished.notes
+            self.infos = list(unfinished.infos)
+            if self.infos:
+                self._end = self.infos[-1].offset + self.infos[-1].nbytes
+        self._file.seek(self._end)
+
+    def _temporary(self) -> IO[bytes]:
         try:
-            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115
+            return tempfile.NamedTemporaryFile(
                 dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
             )
         except OSError as error:
             raise OSError(f"cannot write {self.path}: {error.strerror}") from None
-        self._file.seek(self._header_size)
-        self._end = self._header_size
+
+    def __contains__(self, name: str) -> bool:
+        return any(info.name == name for info in self.infos)
 
     def add_matrix(
         self, name: str, tensor: QuantizedTensor, error: float | None = None
@@ -70,6 +88,16 @@ class EdgeWriter:
 
     def add_bytes(self, name: str, content: bytes) -> spec.TensorInfo:
         return self._add(name, "bytes", (len(content),), np.frombuffer(content, np.uint8))
+
+    def note(self, tensor: str, text: str) -> None:
+        """Something to tell of a tensor that is about to be added; it outlives a kill with it."""
+        if self._unfinished is None:
+            self.notes.append((tensor, text))
+            return
+        try:
+            self._unfinished.note(tensor, text)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def _add(
         self,
@@ -91,7 +119,16 @@ class EdgeWriter:
         )
         self.infos.append(info)
         self._end += size
+        if self._unfinished is not None:
+            self._record(info)
         return info
+
+    def _record(self, info: spec.TensorInfo) -> None:
+        assert self._unfinished is not None
+        try:
+            self._unfinished.record(info)
+        except OSError as error:
+            raise self._failure(error) from error
 
     def _write(self, data: bytes | memoryview) -> None:
         try:
@@ -108,7 +145,7 @@ class EdgeWriter:
         document |= {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
         document |= self.document | {"tensors": declared}
         if not isinstance(document["config"], dict):
-            document["config"] = config.to_json(document["config"])
+            document["config"] = asdict(document["config"])
         header: dict[str, Any] = {"__metadata__": {"edge": json.dumps(document)}}
         for i in self.infos:
             kind, stored = spec.container(i.format, i.shape)
@@ -136,14 +173,20 @@ class EdgeWriter:
             if kind is None:
                 self._finish()
         finally:
-            with suppress(OSError):  # of a full disk, once more: what is buffered has no place
-                self._file.close()
-            Path(self._file.name).unlink(missing_ok=True)
+            if self._unfinished is None:
+                with suppress(OSError):  # of a full disk, once more: what is buffered has no place
+                    self._file.close()
+                Path(self._file.name).unlink(missing_ok=True)
+            elif kind is not None and issubclass(kind, KeyboardInterrupt):
+                self._unfinished.close()
+            else:
+                self._unfinished.remove()
 
     def _finish(self) -> None:
         header = self._header()
         Header(str(self.path), header[8:], self._end)  # what we write we can read
         try:
+            self._file.truncate(self._end)  # what a kill left of a tensor is not the file's
             self._file.seek(0)
             self._file.write(header)
             self._file.flush()

@@ -15,6 +15,7 @@ class Moments:
 
     body     float64 [columns, columns]: sum of x^T x, without the sinks
     sink     float64, likewise: the first tokens of every window
+    sums     float64 [columns]: sum of x, without the sinks
     total    float64 [columns]: sum of |x|
     largest  float64 [columns]: max |x|
     counts   int64 [42]: values by log2 |x|, below -24, -24 .. -23, ... 16 and more
@@ -23,6 +24,7 @@ class Moments:
 
     body: np.ndarray
     sink: np.ndarray
+    sums: np.ndarray
     total: np.ndarray
     largest: np.ndarray
     counts: np.ndarray
@@ -31,15 +33,18 @@ class Moments:
 
     @classmethod
     def empty(cls, columns: int) -> "Moments":
-        square, row = np.zeros((columns, columns)), np.zeros(columns)
-        counts, none = np.zeros(len(BINS) + 1, np.int64), np.zeros(1, np.int64)
-        return cls(square, square.copy(), row, row.copy(), counts, none, none.copy())
+        body, sink = np.zeros((2, columns, columns))
+        sums, total, largest = np.zeros((3, columns))
+        tokens, sinks = np.zeros((2, 1), np.int64)
+        counts = np.zeros(len(BINS) + 1, np.int64)
+        return cls(body, sink, sums, total, largest, counts, tokens, sinks)
 
     def update(self, x: np.ndarray) -> None:
         """Add a window."""
         first, rest = x[:SINK], x[SINK:]
         self.body += rest.T @ rest
         self.sink += first.T @ first
+        self.sums += rest.sum(axis=0, dtype=np.float64)
         size = np.abs(x)
         self.total += size.sum(axis=0, dtype=np.float64)
         np.maximum(self.largest, size.max(axis=0), out=self.largest)
@@ -52,6 +57,12 @@ class Moments:
     def __add__(self, other: "Moments") -> "Moments":
         summed = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         return Moments(**summed | {"largest": np.maximum(self.largest, other.largest)})
+
+    @property
+    def mean(self) -> np.ndarray:
+        """float64 [columns]: E[x] without the sinks."""
+        mean: np.ndarray = self.sums / max(1, int(self.tokens[0]))
+        return mean
 
     @property
     def mean_size(self) -> np.ndarray:

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import zlib
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,12 @@ from edge.errors import SourceError
 from . import moments
 from .moments import Moments
 
+NOTE, TOKENS = "calibration.json", "tokens.npy"
+OURS = re.compile(
+    r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz"
+    r"|divergences-[0-9a-f]{8}\.json"
+)
+OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
 
@@ -43,16 +51,23 @@ class Statistics:
         shared = str(self._arrays[name])
         return moments.load(self._arrays, f"{shared}.{part}")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Which model and tokens these are of."""
+        note: dict[str, Any] = json.loads((self.folder / NOTE).read_text())
+        return note
+
     # --- written while layers pass ----------------------------------------------------------------
 
-    def begin(self, identity: dict[str, Any]) -> int:
+    def begin(self, identity: dict[str, Any], ids: np.ndarray) -> int:
         """Layers that are there already, of this model and these tokens."""
         self.folder.mkdir(exist_ok=True)
-        note = self.folder / "calibration.json"
+        note = self.folder / NOTE
         if note.exists() and json.loads(note.read_text()) != identity:
             for file in self.folder.iterdir():
-                if re.fullmatch(r"layer-\d+\.npz|hidden-\d+\.npy", file.name):
+                if OURS.fullmatch(file.name):
                     file.unlink()
+        _replace(self.folder / TOKENS, lambda path: _save(path, ids))
         _replace(note, lambda path: path.write_text(json.dumps(identity)))
         states = [int(f.stem.split("-")[1]) for f in self.folder.glob("hidden-*.npy")]
         return max(states, default=-1) + 1
@@ -74,24 +89,67 @@ class Statistics:
         _replace(self.folder / f"hidden-{layer}.npy", lambda path: _save(path, hidden))
         (self.folder / f"hidden-{layer - 1}.npy").unlink(missing_ok=True)
 
+    def keep_factors(self, recipe: str, layer: int, factors: dict[str, np.ndarray]) -> None:
+        """What transforms of a recipe have made of a layer, so that a kill does not lose it."""
+        _replace(self._factors(recipe, layer), lambda path: _savez(path, factors))
+
+    def factors(self, recipe: str, layer: int) -> dict[str, np.ndarray] | None:
+        path = self._factors(recipe, layer)
+        if not path.exists():
+            return None
+        with np.load(path) as file:
+            return dict(file)
+
+    def _factors(self, recipe: str, layer: int) -> Path:
+        return self.folder / f"factors-{_crc(recipe)}-{layer}.npz"
+
+    def tokens(self) -> np.ndarray:
+        """int64 [windows, tokens] that the statistics are of."""
+        ids: np.ndarray = np.load(self.folder / TOKENS)
+        return ids
+
+    def keep_divergences(self, recipe: str, nats: dict[str, float]) -> None:
+        """By matrix, of a model as the recipe's transforms leave it."""
+        _replace(self._divergences(recipe), lambda path: path.write_text(json.dumps(nats)))
+
+    def divergences(self, recipe: str) -> dict[str, float]:
+        path = self._divergences(recipe)
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _divergences(self, recipe: str) -> Path:
+        return self.folder / f"divergences-{_crc(recipe)}.json"
+
     def remove(self) -> None:
-        for file in [*self.folder.glob("layer-*.npz"), *self.folder.glob("hidden-*.npy")]:
-            file.unlink()
-        (self.folder / "calibration.json").unlink(missing_ok=True)
-        self.folder.rmdir()
+        for file in self.folder.iterdir():
+            if OURS.fullmatch(file.name):
+                file.unlink()
+        for name in (NOTE, TOKENS):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # other work lies there
+            self.folder.rmdir()
 
 
 def identity(digest: str, ids: np.ndarray) -> dict[str, Any]:
     """Which model and tokens statistics are of."""
-    return {"source": digest, "windows": list(ids.shape), "ids": zlib.crc32(ids.tobytes())}
+    windows, crc = list(ids.shape), zlib.crc32(ids.tobytes())
+    kinds = [field.name for field in fields(Moments)]  # an older version had fewer
+    return {"source": digest, "windows": windows, "ids": crc, "statistics": kinds}
+
+
+def is_of_layer(tensor: str) -> bool:
+    return OF_LAYER.fullmatch(tensor) is not None
 
 
 def split(tensor: str) -> tuple[int, str]:
     """Layer and name in it: "layers.3.attention.query.weight" -> 3, "attention.query"."""
-    match = re.fullmatch(r"layers\.(\d+)\.(.+)\.weight", tensor)
+    match = OF_LAYER.fullmatch(tensor)
     if match is None:
         raise SourceError(f"tensor {tensor!r} belongs to no layer; it has no statistics")
     return int(match[1]), match[2]
+
+
+def _crc(recipe: str) -> str:
+    return f"{zlib.crc32(recipe.encode()):08x}"
 
 
 def _replace(path: Path, write: Any) -> None:

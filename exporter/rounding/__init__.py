@@ -1,6 +1,6 @@
 """How weights become codes once scales are chosen: one method per file.
 
-Shapes are those of edge.exporter.scales; codes are uint8, shaped as the groups.
+Shapes are those of edge.exporter.scales; codes are uint8, shaped as the weights.
 """
 
 from functools import partial
@@ -8,14 +8,17 @@ from typing import Protocol
 
 import numpy as np
 
-from edge.errors import RecipeError
 from edge.format.formats import WeightFormat
 
+from ..registry import CODEBOOK, OFFSET, SYMMETRIC, TERNARY, Entry, find
+from .gptq import gptq
 from .rtn import rtn
 from .stochastic import stochastic
 
 
 class RoundingMethod(Protocol):
+    """Of an entry that needs no data; one that throws dice is called with `seed=` too."""
+
     def __call__(
         self,
         groups: np.ndarray,
@@ -25,14 +28,49 @@ class RoundingMethod(Protocol):
     ) -> np.ndarray: ...
 
 
-ROUNDING: dict[str, RoundingMethod] = {"rtn": rtn, "stochastic": stochastic}
+class DataRounding(Protocol):
+    """Of an entry that needs data: a whole matrix, float32 [rows, columns].
+
+    One that suits codebooks is called with `codebooks=` too where there are some.
+    """
+
+    def __call__(
+        self,
+        matrix: np.ndarray,
+        scales: np.ndarray,
+        offsets: np.ndarray | None,
+        form: WeightFormat,
+        h: np.ndarray,
+        **codebooks: np.ndarray,
+    ) -> np.ndarray: ...
+
+
+ROUNDING = {
+    "rtn": Entry(
+        "rounding", rtn, "rounds to nearest.", suits=(OFFSET, SYMMETRIC, TERNARY, CODEBOOK)
+    ),
+    "stochastic": Entry(
+        "rounding",
+        stochastic,
+        "rounds up with the probability of the remainder.",
+        suits=(OFFSET, SYMMETRIC, TERNARY),
+        seeded=True,
+    ),
+    "gptq": Entry(
+        "rounding",
+        gptq,
+        "later columns make up for a column's rounding error; needs --calib.",
+        suits=(OFFSET, SYMMETRIC, CODEBOOK),
+        needs_data=True,
+    ),
+}
 
 
 def rounding_method(name: str, seed: int = 0) -> RoundingMethod:
     """`seed` is for the methods that throw dice."""
-    if name == "stochastic":
-        return partial(stochastic, seed=seed)
-    try:
-        return ROUNDING[name]
-    except KeyError:
-        raise RecipeError(f"no rounding {name!r}; choose from {', '.join(ROUNDING)}") from None
+    entry = find(name)
+    return partial(entry.call, seed=seed) if entry.seeded else entry.call
+
+
+def data_rounding(name: str) -> DataRounding:
+    return find(name).call

@@ -26,6 +26,7 @@ class GgufSource:
     """A model in one GGUF file, memory-mapped; a tensor is converted when it is asked for."""
 
     norms_are_folded = True  # converters store 1 + weight for Gemma's norms
+    grids_are_exact = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -45,6 +46,9 @@ class GgufSource:
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._tensor(name).shape
+
+    def stored_type(self, name: str) -> str:
+        return self._tensor(name).type.name
 
     def read(self, name: str) -> np.ndarray:
         """float32; the peak is the result, and a chunk of rows of it, twice."""

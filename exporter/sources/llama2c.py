@@ -23,6 +23,7 @@ class Llama2cSource:
     """A llama2.c file, memory-mapped, with tok<vocabulary>.bin or tokenizer.bin beside it."""
 
     norms_are_folded = False
+    grids_are_exact = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -41,6 +42,9 @@ class Llama2cSource:
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._place(name).shape
+
+    def stored_type(self, name: str) -> str:
+        return "ternary" if self._place(name).ternary else "F32"
 
     def read(self, name: str) -> np.ndarray:
         place = self._place(name)

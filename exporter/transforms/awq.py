@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..calibration.statistics import Statistics
-from ..layer_error import output_error, scaled
+from ..layer_error import output_error
 from ..quantize import Method, quantize
 from ..recipe import Recipe
-from ..weights import Weights
+from ..weights import Turn, Weights
 from .folds import Fold, folds
 
 EXPONENTS = np.linspace(0, 1, 11)
@@ -30,9 +30,10 @@ def _best(
 ) -> np.ndarray:
     """float32 [channels]"""
     moments = statistics.fit(readers[0])
-    factor = weights.columns_factor(readers[0])
-    h = scaled(moments.balanced, factor).astype(np.float32)
-    size = moments.mean_size if factor is None else moments.mean_size / factor
+    h = weights.second_moments(readers[0], moments.balanced).astype(np.float32)
+    # E|x| in the paper; of rotated inputs only the second moments are known.
+    is_turned = weights.turns.get(readers[0], Turn()).columns is not None
+    size = np.sqrt(np.diagonal(h)) if is_turned else weights.inputs(readers[0], moments.mean_size)
     matrices = [(_some_rows(weights.read(r)), recipe.method(r).without_data()) for r in readers]
     candidates = [_factors(fold.mean(size), alpha) for alpha in EXPONENTS]
     errors = [

@@ -5,16 +5,30 @@ from typing import Any
 
 KV_KINDS = ("float16", "int8", "int4", "float32")
 ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
-SOURCES = ("plain", "silu", "gelu", "relu2")
+GATES = ("silu", "gelu", "relu2")  # act(gate) * up
+ALONE = ("exactgelu", "tanhgelu", "relu")  # act(x)
+NORMS = [
+    *((source, norm) for source in ("plain", *GATES) for norm in ("", "norm")),
+    ("plain", "layernorm"),
+    *((source, "") for source in ALONE),
+]
 SINKS = ("float", "group", "group16", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
     "float16": ("floats", "kernel", "float16"),
-    "int8": ("int8", "kernel", 0),
-    **{f"int8-g{group}": ("int8", "kernel", group) for group in (32, 64, 128)},
-    **{f"int4-g{group}": ("int4", "kernel", group, False) for group in (32, 64, 128)},
-    **{f"int4-g{group}-offset": ("int4", "kernel", group, True) for group in (32, 64, 128)},
-    "int6-g256": ("int6", "kernel"),
+    "int8": ("int8", "kernel"),
+    **{f"int8-g{group}": ("grouped", "kernel", "int8", group, False) for group in (32, 64, 128)},
+    "int5-g32": ("grouped", "kernel", "int5", 32, False),
+    "int5-g32-offset": ("grouped", "kernel", "int5", 32, True),
+    **{f"int4-g{group}": ("grouped", "kernel", "int4", group, False) for group in (32, 64, 128)},
+    **{
+        f"int4-g{group}-offset": ("grouped", "kernel", "int4", group, True)
+        for group in (32, 64, 128)
+    },
+    "int6-g256": ("two_level", "kernel", "int6", False),
+    **{f"{kind}-g256-offset": ("two_level", "kernel", kind, True) for kind in ("int5", "int4")},
+    "int3-g256": ("two_level", "kernel", "int3", False),
+    **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),
@@ -31,9 +45,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
     **{f"matmul-{name}": made for name, made in _PRODUCTS.items()},
     **{f"embedding-{name}": _embedding(name) for name in _PRODUCTS},
     **{
-        f"{source}-{'norm-' * norm}{sink}": ("activations", "kernel", source, norm, sink)
-        for source in SOURCES
-        for norm in (False, True)
+        "-".join(filter(None, (source, norm, sink))): ("activations", "kernel", source, norm, sink)
+        for source, norm in NORMS
         for sink in SINKS
     },
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
@@ -45,6 +58,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "positions": ("embedding", "add_positions"),
+    "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),

@@ -12,7 +12,8 @@ from ..kv_cache import KvCache, cache_shape
 from ..libraries.library import Library
 from ..plan import Op, Plan
 from ..team import Team
-from .decoder import POSITION, TOKENS, Lowering, scratch_bytes
+from .decoder import DecoderLowering, scratch_bytes
+from .lowering import POSITION, TOKENS
 
 Seen = Callable[[tuple[str, ...], np.ndarray], None]
 STEPS, X, X_STRIDE = 6, 7, 8  # arguments of a product (kernels/matmul.py)
@@ -26,7 +27,7 @@ class Block:
 
     def __init__(self, file: EdgeFile, library: Library, threads: int, tokens: int):
         shape = cache_shape(file.config, "float32", tokens)
-        self._program = Lowering(file, KvCache(shape), threads, tokens, 1)
+        self._program = DecoderLowering(file, KvCache(shape), threads, tokens, 1)
         self._program.layer(0)
         self._stages = [(Plan(ops, library), read) for ops, read in _stages(self._program.ops)]
         self._names = {file.address(name): name for name in file.tensors}

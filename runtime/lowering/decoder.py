@@ -4,17 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.errors import FormatError
 from edge.format.config import DecoderConfig, Rope
-from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
-from edge.format.spec import weight_format
 
 from ..kernels.catalogue import ATTENTION_HEADS
 from ..kernels.layout import (
     ACTIVATION_TOKENS,
     ATTENTION_TOKENS,
-    EMBEDDING_TOKENS,
     ROPE_TOKENS,
     SPARE_BYTES,
 )
@@ -22,11 +18,11 @@ from ..kv_cache import KvCache
 from ..libraries.library import Library
 from ..plan import Op, Plan, float_bits
 from ..rope import RopeTable
-from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, encoding, round_up
+from .buffers import Buffers, Floats, round_up
+from .lowering import FIRST_OUTPUT, POSITION, TOKENS, Lowering
+from .weights import Matrix
 
 SOFTCAP_CHUNKS = 64
-CHUNK_BYTES = 256 * 1024  # of weights: stays in a core's L2 while tokens pass
-CHUNKS_A_THREAD = 2  # at least: a slow core then holds up half a share, not a whole one
 
 
 @dataclass
@@ -41,71 +37,11 @@ class Program:
     logits: np.ndarray  # float32 [outputs, vocabulary]
 
 
-ZERO, TOKENS, POSITION, FIRST_OUTPUT = range(4)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A weight in the file: y = W x + bias."""
-
-    name: str
-    form: WeightFormat
-    rows: int
-    columns: int
-    address: int
-    bias: int  # address or 0
-
-    @property
-    def encoding(self) -> Encoding:
-        return encoding(self.form)
-
-    @property
-    def steps(self) -> int:
-        """Turns of the product's outer loop (kernels/matmul.py)."""
-        if self.form.is_float:
-            return self.columns
-        if self.form.group:
-            if self.form.multiplier_columns:  # a tile may end with half a block
-                return self.form.groups(self.columns)
-            return self.form.blocks(self.columns)
-        unit = 96 if self.form.kind == "ternary-dense" else 64
-        return self.form.padded_columns(self.columns) // unit
-
-
-class Weights:
-    """Tensors of a file, each checked against what the configuration says it is."""
-
-    def __init__(self, file: EdgeFile):
-        self._file = file
-
-    def vector(self, name: str, size: int) -> int:
-        info = self._file.info(name)
-        if info.format != "vector" or info.shape != (size,):
-            self._mismatch(name, f"a vector of {size}")
-        return self._file.address(name)
-
-    def matrix(self, name: str, rows: int, columns: int) -> Matrix:
-        info = self._file.info(f"{name}.weight")
-        if info.shape != (rows, columns) or info.format in ("vector", "bytes"):
-            self._mismatch(f"{name}.weight", f"a matrix of {rows} x {columns}")
-        bias = f"{name}.bias"
-        address = self.vector(bias, rows) if bias in self._file else 0
-        form = weight_format(info.format)
-        return Matrix(name, form, rows, columns, self._file.address(f"{name}.weight"), address)
-
-    def _mismatch(self, name: str, expected: str) -> None:
-        info = self._file.info(name)
-        shape = " x ".join(map(str, info.shape))
-        raise FormatError(
-            f"{self._file.path}: tensor {name!r} is {info.format} of {shape}, expected {expected}"
-        )
-
-
 def lower(
     file: EdgeFile, cache: KvCache, library: Library, threads: int, tokens: int, outputs: int
 ) -> Program:
     """A program for steps of up to `tokens` tokens, `outputs` of them with logits."""
-    return Lowering(file, cache, threads, tokens, outputs).program(library)
+    return DecoderLowering(file, cache, threads, tokens, outputs).program(library)
 
 
 def scratch_bytes(context: int) -> int:
@@ -118,19 +54,14 @@ def _row_bytes(context: int) -> int:
     return 4 * round_up(context + 16, 16)
 
 
-class Lowering:
+class DecoderLowering(Lowering):
     """Ops and buffers of a decoder, as they are lowered one after the other."""
 
     def __init__(self, file: EdgeFile, cache: KvCache, threads: int, tokens: int, outputs: int):
-        self.threads = threads
+        super().__init__(file, threads, tokens)
         self.c: DecoderConfig = file.config
-        self.weights = Weights(file)
         self.cache = cache
-        self.buffers = Buffers(tokens)
-        self.ops: list[Op] = []
         array = self.buffers.arena.array
-        self.registers = array((8,), "<i8")
-        self.ids = array((tokens,), "<i8")
         self.ropes = [self._rope_table(rope) for rope in self.c.ropes]
         floats = self.buffers.floats
         c = self.c
@@ -169,15 +100,7 @@ class Lowering:
     def _embedding(self) -> None:
         c = self.c
         w = self.weights.matrix("embedding", c.vocabulary, c.hidden)
-        form = w.form
-        self._by_token(
-            f"embedding-{form}",
-            EMBEDDING_TOKENS,
-            self._register(TOKENS), self.ids.ctypes.data,
-            w.address, form.tile_bytes(w.columns),
-            form.block_bytes(w.columns), form.block_columns(w.columns), w.columns,
-            self.x.address, self.x.stride, float_bits(c.embedding_scale),
-        )  # fmt: skip
+        self._look_up(w, self.x, c.embedding_scale)
 
     def _attention(self, i: int) -> None:
         c, layer = self.c, f"layers.{i}."
@@ -186,16 +109,16 @@ class Lowering:
         matrices = [
             self.weights.matrix(f"{layer}attention.{n}", rows, c.hidden) for n, rows in names
         ]
-        self._norm(self.x, self.h, f"{layer}attention_norm.weight", matrices)
+        self._norm(self.x, self.h, f"{layer}attention_norm", matrices)
         self._products(self.h, matrices, [self.q, self.k, self.v])
         self._rope(i)
         self._attend(i)
         w = self.weights.matrix(f"{layer}attention.output", c.hidden, q_size)
         if c.sub_norms:
-            self._norm(self.attended, self.attended, f"{layer}attention.sub_norm.weight", [w])
+            self._norm(self.attended, self.attended, f"{layer}attention.sub_norm", [w])
         else:
             self._activation("plain", self.attended, None, self.attended, "", [w])
-        self._branch(self.attended, w, f"{layer}attention_post_norm.weight")
+        self._branch(self.attended, w, f"{layer}attention_post_norm")
 
     def _feed_forward(self, i: int) -> None:
         c, layer = self.c, f"layers.{i}."
@@ -203,12 +126,12 @@ class Lowering:
             self.weights.matrix(f"{layer}feed_forward.{n}", c.feed_forward, c.hidden)
             for n in ("gate", "up")
         ]
-        self._norm(self.x, self.h, f"{layer}feed_forward_norm.weight", matrices)
+        self._norm(self.x, self.h, f"{layer}feed_forward_norm", matrices)
         self._products(self.h, matrices, [self.gate, self.up])
         w = self.weights.matrix(f"{layer}feed_forward.down", c.hidden, c.feed_forward)
-        norm = f"{layer}feed_forward.sub_norm.weight" if c.sub_norms else ""
+        norm = f"{layer}feed_forward.sub_norm" if c.sub_norms else ""
         self._activation(c.activation, self.gate, self.up, self.gate, norm, [w])
-        self._branch(self.gate, w, f"{layer}feed_forward_post_norm.weight")
+        self._branch(self.gate, w, f"{layer}feed_forward_post_norm")
 
     def _branch(self, source: Floats, w: Matrix, post_norm: str) -> None:
         """Add a branch's output to the residual stream, after its own norm if it has one."""
@@ -226,7 +149,7 @@ class Lowering:
         w = self.weights.matrix(name, c.vocabulary, c.hidden)
         if c.tied_embedding:
             w = Matrix(name, w.form, w.rows, w.columns, w.address, 0)
-        self._norm(self.x, self.h, "output_norm.weight", [w])
+        self._norm(self.x, self.h, "output_norm", [w])
         self._product(self.h, w, self.logits, first=FIRST_OUTPUT)
         if c.logits_softcap:
             logits = self.logits
@@ -235,83 +158,6 @@ class Lowering:
             arguments[7] = logits.width
             arguments[10] = float_bits(c.logits_softcap)
             self.ops.append(Op("softcap", tuple(arguments), SOFTCAP_CHUNKS, 1, True))
-
-    # --- ops ----------------------------------------------------------------------------------
-
-    def _norm(self, x: Floats, out: Floats, weight: str, consumers: list[Matrix]) -> None:
-        self._activation("plain", x, None, out, weight, consumers)
-
-    def _activation(
-        self,
-        source: str,
-        x: Floats,
-        up: Floats | None,
-        out: Floats,
-        norm: str,
-        consumers: list[Matrix],
-    ) -> None:
-        """Make `out`, and its codes in every encoding that the consumers want."""
-        wanted = list(dict.fromkeys(w.encoding for w in consumers))
-        first = wanted[0]
-        if source != "plain" or norm or first != FLOAT:
-            name = f"{source}-{'norm-' if norm else ''}{first.sink}"
-            self._encode(name, x, up, out, norm, first)
-        for other in wanted[1:]:
-            if other != FLOAT:
-                self._encode(f"plain-{other.sink}", out, None, out, "", other)
-
-    def _encode(
-        self, kernel: str, x: Floats, up: Floats | None, out: Floats, norm: str, to: Encoding
-    ) -> None:
-        codes = Codes(0, 0, 0, 0, 0) if to == FLOAT else self.buffers.codes(x.size, to)
-        arguments = self._norm_arguments(x, out, norm, up)
-        self._by_token(
-            kernel, ACTIVATION_TOKENS, *arguments,
-            codes.address, codes.stride, codes.scales, codes.starts, codes.groups_stride, to.zero,
-        )  # fmt: skip
-
-    def _norm_arguments(
-        self, x: Floats, out: Floats, norm: str, up: Floats | None = None
-    ) -> tuple[int, ...]:
-        """The first eleven arguments of kernels/activations.py."""
-        weight = self.weights.vector(norm, x.size) if norm else 0
-        return (
-            self._register(TOKENS), x.address, x.stride,
-            up.address if up else 0, up.stride if up else 0,
-            out.address, out.stride, x.width, x.size, weight, float_bits(self.c.norm_epsilon),
-        )  # fmt: skip
-
-    def _products(self, x: Floats, matrices: list[Matrix], outs: list[Floats]) -> None:
-        """Products of one input: a thread that finds no more rows of one goes on to the next."""
-        for w, out in zip(matrices, outs, strict=True):
-            self._product(x, w, out, barrier=w is matrices[-1])
-
-    def _product(
-        self,
-        x: Floats,
-        w: Matrix,
-        out: Floats,
-        residual: Floats | None = None,
-        first: int = ZERO,
-        barrier: bool = True,
-    ) -> None:
-        form = w.form
-        tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
-        share = -(-tiles // (CHUNKS_A_THREAD * self.threads))
-        per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, share))
-        if w.encoding == FLOAT:
-            source = (x.address, x.stride, 0, 0, 0)
-        else:
-            c = self.buffers.codes(x.size, w.encoding)
-            source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
-        arguments = (
-            self._register(first), self._register(TOKENS), tiles, per_chunk,
-            w.address, tile_bytes, w.steps, *source,
-            out.address, out.stride, w.bias, residual.address if residual else 0,
-        )  # fmt: skip
-        weights = w.address, tiles * tile_bytes
-        chunks = -(-tiles // per_chunk)
-        self.ops.append(Op(f"matmul-{form}", arguments, chunks, barrier=barrier, weights=weights))
 
     def _rope(self, i: int) -> None:
         c, shape, table = self.c, self.cache.shape, self.ropes[self.c.layer_rope[i]]
@@ -350,12 +196,6 @@ class Lowering:
             n for n in ATTENTION_HEADS if group % n == 0 and self.c.heads >= n * self.threads
         ]
         return max(fitting, default=1)
-
-    def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
-        self.ops.append(Op(kernel, arguments, chunks, tokens))
-
-    def _register(self, index: int) -> int:
-        return int(self.registers.ctypes.data) + 8 * index
 
     def _rope_table(self, rope: Rope) -> RopeTable:
         array = self.buffers.arena.array

@@ -86,7 +86,10 @@ def test_a_file_of_another_kind_is_one_line(fails, tmp_path, content):
 
 def test_eval_has_the_contracts_keys(cli_json, model, text):
     document = cli_json("eval", model, "--text", text, "--ctx", "64", "--chunks", "2")
-    assert list(document) == ["perplexity", "tokens", "ctx", "kl_mean", "top1_agreement"]
+    assert list(document) == [
+        "perplexity", "tokens", "ctx", "kl_mean", "top1_agreement",
+        "kl_standard_error", "top1_standard_error",
+    ]  # fmt: skip
     assert (document["tokens"], document["ctx"]) == (2 * 31, 64)
     assert document["kl_mean"] is None
 
@@ -192,10 +195,15 @@ def test_a_recipe_is_explained_and_nothing_written(cli, cli_json, tmp_path, monk
     arguments = "export", GOLDEN / "smollm2", "--explain", "--quant", "int4:mse,*.value=int8"
     code, out, _ = cli(*arguments)
     assert code == 0 and "attention.value" in out and "nothing is written" in out
-    plans = {plan["name"]: plan for plan in cli_json(*arguments)}
+    document = cli_json(*arguments)
+    plans = {plan["name"]: plan for plan in document["classes"]}
     assert plans["attention.value"]["format"] == "int8-g32"
     assert 0 < plans["attention.value"]["error"] < plans["attention.query"]["error"] < 0.2
     assert plans["output_norm"]["error"] is None
+    assert document["bytes"] == sum(plan["bytes"] for plan in plans.values())
+    assert document["kernels"] == [
+        "matmul-int4-g32-offset", "matmul-int8-g32", "embedding-int8-g32",
+    ]  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 
@@ -219,6 +227,15 @@ def test_export_has_the_contracts_keys(cli_json, tmp_path, verb):
     assert cli_json("verify", output)["broken"] == []
 
 
+def test_export_writes_a_page_about_it(cli_json, fails, tmp_path):
+    arguments = "export", GOLDEN / "smollm2", "-o", tmp_path / "out.edge", "--report"
+    cli_json(*arguments, tmp_path / "out.html")
+    assert "out.edge" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    (tmp_path / "out.edge").unlink()
+    assert "no folder" in fails(*arguments, tmp_path / "absent" / "out.html")
+    assert not (tmp_path / "out.edge").exists()
+
+
 def test_export_reads_well(cli, tmp_path):
     code, out, _ = cli("export", GOLDEN / "smollm2", "-o", tmp_path / "out.edge")
     assert code == 0 and "bits a weight (keep)" in out
@@ -239,7 +256,7 @@ def test_an_export_that_cannot_be_is_one_line(fails, tmp_path, monkeypatch, argu
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_in_an_export_leaves_the_old_file(cli, tmp_path, monkeypatch):
+def test_ctrl_c_in_an_export_leaves_the_old_file_and_what_is_done(cli, tmp_path, monkeypatch):
     output = tmp_path / "out.edge"
     output.write_bytes(b"old")
 
@@ -248,6 +265,10 @@ def test_ctrl_c_in_an_export_leaves_the_old_file(cli, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Progress, "__call__", press)
     code, out, err = cli("export", GOLDEN / "smollm2", "-o", output)
-    assert (code, out, err) == (130, "", "edge: interrupted\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["out.edge"]
+    assert (code, out) == (130, "")
+    assert err == (
+        f"note: what is done lies in {output}.unfinished; the same command goes on from there\n"
+        "edge: interrupted\n"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.edge", "out.edge.unfinished"]
     assert output.read_bytes() == b"old"

@@ -24,6 +24,7 @@ class MemorySource:
     tensors: dict[str, np.ndarray]
     on_grid: dict[str, QuantizedTensor] = field(default_factory=dict)
     norms_are_folded: bool = False
+    grids_are_exact: bool = True
     generation: Generation = field(default_factory=Generation)
     tokenizer_files: TokenizerFiles | None = None
     name: str = "test model"
@@ -36,6 +37,9 @@ class MemorySource:
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self.on_grid[name].shape if name in self.on_grid else self.tensors[name].shape
+
+    def stored_type(self, name: str) -> str:
+        return str(self.on_grid[name].format) if name in self.on_grid else "F32"
 
     def read(self, name: str) -> np.ndarray:
         if name in self.on_grid:

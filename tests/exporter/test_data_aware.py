@@ -1,5 +1,7 @@
 """Methods that choose by what a matrix reads: against the paper's own form, and against none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,11 +9,11 @@ from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.collect import collect
 from edge.exporter.language import parse
-from edge.exporter.layer_error import output_error, scaled
+from edge.exporter.layer_error import output_error
 from edge.exporter.quantize import Method, quantize
 from edge.exporter.rounding.gptq import DAMP
 from edge.exporter.store import Store
-from edge.exporter.transforms import TRANSFORMS, transform
+from edge.exporter.transforms import TRANSFORMS, transform_layer
 from edge.exporter.transforms.folds import folds
 from edge.exporter.weights import Weights
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
@@ -20,6 +22,7 @@ from edge.runtime.model import Model
 from tests.exporter.memory_source import GOLDENS, MemorySource, golden, tiny_llama
 
 FORMS = [WeightFormat("int4", 64, True), WeightFormat("int4", 32), WeightFormat("int8")]
+TWO_LEVEL = [WeightFormat("int4", 256, True), WeightFormat("int3", 256)]
 
 
 def correlated(rows=48, columns=192, tokens=1024, seed=0):
@@ -32,13 +35,14 @@ def correlated(rows=48, columns=192, tokens=1024, seed=0):
 
 def by_elimination(matrix, tensor: QuantizedTensor, h) -> np.ndarray:
     """GPTQ as its paper derives it: in float64, H's inverse itself, a column eliminated a step."""
-    form, width = tensor.format, tensor.format.group or matrix.shape[1]
+    form, width = tensor.format, tensor.format.step_columns or matrix.shape[1]
+    scales, offsets = tensor.steps()
     w, columns = matrix.astype(np.float64), np.argsort(-np.diagonal(h), kind="stable")
     inverse = np.linalg.inv(h + DAMP * np.diagonal(h).mean() * np.eye(len(h)))
     codes = np.empty(matrix.shape, np.uint8)
     for step, c in enumerate(columns):
-        scale = tensor.scales[:, c // width].astype(np.float64)
-        offset = 0 if tensor.offsets is None else tensor.offsets[:, c // width]
+        scale = scales[:, c // width].astype(np.float64)
+        offset = 0 if offsets is None else offsets[:, c // width]
         q = np.clip(np.rint((w[:, c] - offset) / scale) + form.zero, 0, CODES[form.kind].levels - 1)
         codes[:, c] = q
         error = (w[:, c] - ((q - form.zero) * scale + offset)) / inverse[c, c]
@@ -52,18 +56,18 @@ def scales_of(form):
     return "minmax" if form.offset else "absmax"
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", [*FORMS, *TWO_LEVEL], ids=str)
 def test_gptq_is_the_elimination_of_the_paper(form):
     matrix, h = correlated()
     ours = quantize(matrix, Method(form, scales_of(form), "gptq"), h)
     codes = by_elimination(matrix, ours, h)
-    reference = QuantizedTensor(form, codes, ours.scales, ours.offsets)
+    reference = replace(ours, codes=codes)
     errors = [output_error(t.dequantize() - matrix, h) for t in (ours, reference)]
     assert errors[0] == pytest.approx(errors[1], rel=0.01)
     assert (ours.codes == codes).mean() > 0.98  # float32 decides some ties otherwise
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", [*FORMS, *TWO_LEVEL], ids=str)
 def test_gptq_halves_the_error_of_the_output(form):
     matrix, h = correlated()
     errors = [
@@ -131,19 +135,20 @@ def logits(folder, source, weights: Weights) -> np.ndarray:
         store = Store(writer, weights, parse("float32"), False)
         for tensor in weights.model.tensors:
             store.add(tensor)
+        document |= {"config": weights.model.config}
         writer.document = {k: v for k, v in document.items() if k != "tensors"}
     model = Model(EdgeFile(path), threads=1, outputs=8)
     return model.forward(list(range(1, 9)), outputs=8).copy()
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("name", [n for n, entry in TRANSFORMS.items() if entry.stage == "layer"])
 def test_a_transform_keeps_the_function(name, tmp_path):
     source = badly_scaled()
     model = lower(source)
     statistics = statistics_of(source, tmp_path)
     weights = Weights(source, model)
     for layer in range(model.config.layers):
-        transform(name)(weights, parse("int4-g32"), layer, statistics)
+        transform_layer(weights, parse(f"int4-g32:{name}"), layer, statistics)
     before, after = (logits(tmp_path, source, w) for w in (Weights(source, model), weights))
     np.testing.assert_allclose(after, before, atol=1e-5 * np.abs(before).max())
 
@@ -166,10 +171,10 @@ def statistics_of(source, folder):
 
 def test_awq_lowers_the_error_of_every_output(tmp_path):
     source = badly_scaled()
-    model, recipe = lower(source), parse("int4")
+    model, recipe = lower(source), parse("int4:awq")
     statistics = statistics_of(source, tmp_path)
     plain, moved = Weights(source, model), Weights(source, model)
-    transform("awq")(moved, recipe, 0, statistics)
+    transform_layer(moved, recipe, 0, statistics)
     for fold in folds(plain, 0):
         errors = [
             sum(reader_error(w, name, recipe, statistics) for name in fold.readers)
@@ -180,14 +185,14 @@ def test_awq_lowers_the_error_of_every_output(tmp_path):
 
 def reader_error(weights, name, recipe, statistics) -> float:
     w = weights.read(name)
-    h = scaled(statistics.fit(name).balanced, weights.columns_factor(name))
+    h = weights.second_moments(name, statistics.fit(name).balanced)
     return output_error(quantize(w, recipe.method(name)).dequantize() - w, h)
 
 
 def test_equalized_channels_have_one_range():
     source = badly_scaled()
     weights = Weights(source, lower(source))
-    transform("equalize")(weights, parse("int4"), 0, None)
+    transform_layer(weights, parse("int4:equalize"), 0, None)
     up = np.abs(weights.read("layers.0.feed_forward.up.weight")).max(axis=1)
     down = np.abs(weights.read("layers.0.feed_forward.down.weight")).max(axis=0)
     np.testing.assert_allclose(up, down, rtol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.errors import RecipeError
-from edge.exporter.language import METHODS, ROUNDING, SCALES, TRANSFORMS, parse
+from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES
 
 QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weight"
@@ -20,6 +20,11 @@ QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weig
         ("int8:mse", "int8-g32", "mse", "rtn", ()),
         ("w4a8kv8:awq+gptq:g32", "int4-g32-offset", "minmax", "gptq", ("awq",)),
         ("w8", "int8-g32", "least_squares", "rtn", ()),
+        ("w3", "int3-g256", "mse", "rtn", ()),
+        ("w5kv8", "int5-g256-offset", "mse", "rtn", ()),
+        ("w6:least_squares", "int6-g256", "least_squares", "rtn", ()),
+        ("int4-g256:awq+gptq", "int4-g256-offset", "minmax", "gptq", ("awq",)),
+        ("int5:g32:hqq", "int5-g32-offset", "hqq", "rtn", ()),
         ("int4:equalize+awq+clip+gptq", "int4-g32-offset", "clip", "gptq", ("equalize", "awq")),
     ],
 )
@@ -84,14 +89,16 @@ def test_it_is_known_which_recipes_need_data(text, needs):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize, minmax"),
+        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize"),
         ("int4:", "no method ''; choose from awq"),
         ("int8:hqq", "no scales 'hqq' for int8; choose from absmax, least_squares, percentile"),
         ("int4:twn", "no scales 'twn' for int4; choose from minmax, hqq"),
         ("ternary:kl", "no scales 'kl' for ternary; choose from absmax, absmean, twn"),
         ("keep:hqq", "'keep' leaves weights as they are"),
         ("float16:mse", "'float16' leaves weights as they are"),
-        ("w5a8", "weights of 5 bits; choose w4, w8"),
+        ("w7a8", "weights of 7 bits; choose from w3, w4, w5, w6, w8, w16, w32"),
+        ("int4-g256:absmax", "'absmax' have no offset, but int4-g256-offset has one"),
+        ("mixed:5:absmax", "mixed has offsets; leave out 'absmax'"),
         ("w4a4", "a4, but w4 computes with 8-bit activations"),
         ("w16a8", "w16 computes with 32-bit floats"),
         ("w4kv3", "KV cache of 3 bits; choose kv4"),
@@ -100,14 +107,13 @@ def test_it_is_known_which_recipes_need_data(text, needs):
         ("int4,*.value=keep", "rule '[*].value=keep': a matrix is stored as"),
         ("int4-g64:g32", "say one of them"),
         ("int4:g48", "choose a group of 32, 64, 128"),
+        ("int4:mse+awq+hqq", "'mse' and 'hqq' both choose the scales; name one"),
+        ("int4:gptq+rtn", "'gptq' and 'rtn' both choose the rounding"),
+        ("ternary:awq", "'ternary' leaves weights as they are; 'awq' cannot help"),
+        ("ternary:gptq", "'ternary' leaves weights as they are; 'gptq' cannot help"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(text, message):
     with pytest.raises(RecipeError, match=message) as error:
         parse(text)
     assert "\n" not in str(error.value)
-
-
-def test_every_method_is_described():
-    assert METHODS.keys() == {*SCALES, *ROUNDING, *TRANSFORMS}
-    assert all(text.endswith(".") for text in METHODS.values())

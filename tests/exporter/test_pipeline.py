@@ -2,10 +2,9 @@
 
 import errno
 import json
-import tempfile
+import os
 import tracemalloc
 from collections import namedtuple
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,12 @@ from edge.errors import DoesNotFit, RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.sources import Generation, TokenizerFiles
+from edge.exporter.store import Store
 from edge.format.chat_pattern import ChatPattern
 from edge.format.formats import QuantizedTensor, WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
+from edge.format.writer import EdgeWriter
 from tests.exporter.decoder_oracle import logits, matrix, vector
 from tests.exporter.memory_source import GOLDEN, GOLDENS, MemorySource, golden, tiny_llama
 
@@ -26,10 +27,6 @@ QUERY = "layers.0.attention.query.weight"
 THEIR_QUERY = "model.layers.0.self_attn.q_proj.weight"
 # Largest relative error of a Gaussian matrix, with room: a step / sqrt(12) over its spread.
 BOUNDS = {"keep": 0.008, "int8": 0.008, "int4": 0.11, "float16": 3e-4, "float32": 0.0}
-
-
-def temporary_files(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize("name", GOLDENS)
@@ -47,7 +44,7 @@ def test_padded_heads_leave_the_logits_as_they_are(head_dim, tmp_path, monkeypat
     export(source, tmp_path / "padded.edge", quant="float32")
     monkeypatch.setattr("edge.exporter.architectures.padded_head_dim", lambda n: n)
     monkeypatch.setattr("edge.exporter.architectures.tensors.padded_head_dim", lambda n: n)
-    monkeypatch.setattr("edge.exporter.architectures._checked", lambda config, where: config)
+    monkeypatch.setattr("edge.exporter.architectures.checked", lambda config, *_: config)
     monkeypatch.setattr("edge.format.config._check", lambda config, where: None)
     export(source, tmp_path / "plain.edge", quant="float32")
     tokens = np.arange(20)
@@ -189,39 +186,87 @@ def test_progress_counts_weights_up_to_all_of_them(tmp_path):
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     output = tmp_path / "model.edge"
     output.write_bytes(b"old")
+    write, room = EdgeWriter._write, iter(range(20))
 
-    def nearly_full(*args, **kwargs):
-        file = named_temporary_file(*args, **kwargs)
-        room = iter(range(20))
+    def nearly_full(writer, data):
+        if next(room, None) is None:
+            raise writer._failure(OSError(errno.ENOSPC, "No space left on device"))
+        write(writer, data)
 
-        def write(data):
-            if next(room, None) is None:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return file.file.write(data)
-
-        file.write = write
-        return file
-
-    named_temporary_file = tempfile.NamedTemporaryFile
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", nearly_full)
+    monkeypatch.setattr(EdgeWriter, "_write", nearly_full)
     with pytest.raises(DoesNotFit, match="No space left on device; free disk"):
         export(tiny_llama(), output)
     assert output.read_bytes() == b"old"
-    assert temporary_files(tmp_path) == []
+    assert os.listdir(tmp_path) == ["model.edge"]
 
 
-def test_an_interrupt_leaves_the_old_file_and_no_other(tmp_path):
+def interrupted_at(weights: int):
+    def progress(done, total):
+        if done >= weights:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupt_leaves_the_old_file_and_what_is_done(tmp_path):
     output = tmp_path / "model.edge"
     output.write_bytes(b"old")
-
-    def interrupt(done, total):
-        assert temporary_files(tmp_path)
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        export(tiny_llama(), output, progress=interrupt)
+        export(tiny_llama(), output, progress=interrupted_at(1))
     assert output.read_bytes() == b"old"
-    assert temporary_files(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == ["model.edge", "model.edge.unfinished"]
+
+
+def test_an_export_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    """Every tensor is stored once, and the file is that of an export in one go."""
+    stored = []
+    add = Store.add
+    monkeypatch.setattr(Store, "add", lambda self, t: (stored.append(t.name), add(self, t))[1])
+    export(tiny_llama(), tmp_path / "whole.edge", quant="int4")
+    order, stored[:] = list(stored), []
+    output = tmp_path / "model.edge"
+    for weights in (1, 9000, 12000):
+        with pytest.raises(KeyboardInterrupt):
+            export(tiny_llama(), output, quant="int4", progress=interrupted_at(weights))
+    export(tiny_llama(), output, quant="int4")
+    assert stored == order
+    assert output.read_bytes() == (tmp_path / "whole.edge").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["model.edge", "whole.edge"]
+
+
+def test_what_another_recipe_has_written_is_not_used(tmp_path):
+    output = tmp_path / "model.edge"
+    with pytest.raises(KeyboardInterrupt):
+        export(tiny_llama(), output, quant="int8", progress=interrupted_at(9000))
+    report = export(tiny_llama(), output, quant="int4")
+    assert "int4-g32-offset" in {info.format for info in report.tensors}
+    assert EdgeFile(output).verify() == []
+
+
+def test_bytes_that_a_power_cut_left_are_written_again(tmp_path):
+    """The journal says that a tensor is whole; its bytes are zeros, or were never written."""
+    output, folder = tmp_path / "model.edge", tmp_path / "model.edge.unfinished"
+    export(tiny_llama(), tmp_path / "whole.edge")
+    for damage in (lambda raw: raw[: len(raw) // 2], lambda raw: raw[:-4000] + bytes(4000)):
+        with pytest.raises(KeyboardInterrupt):
+            export(tiny_llama(), output, progress=interrupted_at(12000))
+        part = folder / "weights.part"
+        part.write_bytes(damage(part.read_bytes()))
+        with open(folder / "journal.jsonl", "a") as journal:
+            journal.write('{"tensor": {"na')
+        export(tiny_llama(), output)
+        assert output.read_bytes() == (tmp_path / "whole.edge").read_bytes()
+
+
+def test_two_exports_to_one_place_do_not_meet(tmp_path):
+    output = tmp_path / "model.edge"
+
+    def second(done, total):
+        with pytest.raises(OSError, match="another export is writing there"):
+            export(tiny_llama(), output)
+
+    export(tiny_llama(), output, progress=second)
+    assert EdgeFile(output).verify() == []
 
 
 def test_a_disk_too_small_is_refused_before_the_work(tmp_path, monkeypatch):

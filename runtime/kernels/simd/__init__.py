@@ -8,8 +8,8 @@ A weight tile is 16 rows high, so every vector here has 16 lanes, one a row:
 
 LLVM splits a vector into as many registers as the target needs: one on AVX-512, two on AVX2,
 four on NEON.  Only the integer dot products, because their lane order is part of the tile
-layout, and the look-ups of dense trits (triples.py: vpshufb, tbl) name an instruction; it is
-chosen by the `isa` of the target being compiled for:
+layout, and the look-ups of dense trits and codebooks (triples.py, codebooks.py: vpshufb, tbl)
+name an instruction; it is chosen by the `isa` of the target being compiled for:
 
     avx512vnni, avxvnni   vpdpbusd
     avx2                  vpmaddubsw, vpmaddwd
@@ -25,7 +25,6 @@ Addresses are int64 and byte offsets; nothing here checks them.
 from numba import float32, int32, int64
 
 from .blocks import (
-    add_multiplied,
     add_outer,
     add_products,
     add_rows,
@@ -34,24 +33,26 @@ from .blocks import (
     scale_rows,
     store_rows,
     zero_floats,
-    zero_ints,
 )
+from .codebooks import load_codebooks
 from .products import (
-    crumbs0,
-    crumbs1,
-    crumbs2,
-    crumbs3,
-    dot16_int6,
-    dot16_int8,
     dot16_small,
-    high_nibbles,
-    int6_codes,
     int8_starts,
     load_bytes,
-    low_nibbles,
     small_starts,
 )
-from .runs import add_int4_run, add_int4_shifted_run, add_int8_run, dot64_crumbs, dot64_int8
+from .runs import (
+    add_code4_run,
+    add_int3_halves,
+    add_int4_run,
+    add_int4_shifted_run,
+    add_int5_run,
+    add_int5_shifted_run,
+    add_int6_halves,
+    add_int8_run,
+    dot64_crumbs,
+    dot64_int8,
+)
 from .threads import (
     call0,
     call_futex,
@@ -81,6 +82,7 @@ from .vectors import (
     max_lanes,
     maximum,
     minimum,
+    normal_tail,
     prefetch,
     rint,
     round_to_int,
@@ -100,10 +102,14 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_code4_run",
+    "add_int3_halves",
     "add_int4_run",
     "add_int4_shifted_run",
+    "add_int5_run",
+    "add_int5_shifted_run",
+    "add_int6_halves",
     "add_int8_run",
-    "add_multiplied",
     "add_outer",
     "add_products",
     "add_rows",
@@ -112,12 +118,6 @@ __all__ = [
     "call_futex",
     "call_kernel",
     "compare_and_swap",
-    "crumbs0",
-    "crumbs1",
-    "crumbs2",
-    "crumbs3",
-    "dot16_int6",
-    "dot16_int8",
     "dot16_small",
     "dot64_crumbs",
     "dot64_int8",
@@ -126,13 +126,12 @@ __all__ = [
     "few_registers",
     "float32",
     "fma",
-    "high_nibbles",
-    "int6_codes",
     "int8_starts",
     "int32",
     "int64",
     "load_acquire",
     "load_bytes",
+    "load_codebooks",
     "load_f16",
     "load_f32",
     "load_floats",
@@ -144,10 +143,10 @@ __all__ = [
     "load_low_nibbles",
     "load_u8",
     "load_u16",
-    "low_nibbles",
     "max_lanes",
     "maximum",
     "minimum",
+    "normal_tail",
     "pause",
     "prefetch",
     "rint",
@@ -170,5 +169,4 @@ __all__ = [
     "to_floats",
     "trits",
     "zero_floats",
-    "zero_ints",
 ]

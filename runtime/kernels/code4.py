@@ -1,10 +1,8 @@
-"""4-bit codes: w = scale * (code - 8), or scale * code + offset; float16 per row and group.
+"""4-bit codes of a codebook: w = scale * codebook[code]; float16 scales per row and group.
 
-64 bytes hold 16 rows x 8 columns: columns 0-3 in the low nibbles, 4-7 in the high ones.
-Activations are int8 per token and 32 columns.  Sum over a group of 32:
-
-    scale * x_scale * (sum(code * q) - 8 * sum(q))          starts: int32 -8 * sum(q)
-    scale * x_scale * sum(code * q) + offset * moment       moments: float32 x_scale * sum(q)
+A tile begins with 64 bytes of codebooks, 16 int8 levels for every 4 rows; the rest is as in
+int4.py.  A byte shuffle turns nibbles into levels, which products then take as they take 8-bit
+codes: starts are -128 * sum(q) where they want them unsigned.
 """
 
 from . import matmul, simd
@@ -12,16 +10,14 @@ from .compiler import Kernel, inline
 from .matmul import arg
 
 
-def kernel(group: int, offset: bool) -> Kernel:
+def kernel(group: int) -> Kernel:
     """Matrix product for weights with a scale per `group` (32, 64, 128) columns."""
-    return matmul.kernel(lambda tokens: _product(group // 32, offset, tokens))
+    return matmul.kernel(lambda tokens: _product(group // 32, tokens))
 
 
-def _product(runs, offset, tokens):
+def _product(runs, tokens):
     """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
-    codes_at = 128 if offset else 64
-    block_bytes = codes_at + 512 * runs
-    add_run = simd.add_int4_shifted_run if offset else simd.add_int4_run
+    block_bytes = 64 + 512 * runs
 
     @inline
     def product(args, w, token):
@@ -30,14 +26,15 @@ def _product(runs, offset, tokens):
         x_scales = arg(args, matmul.X_SCALES) + token * group_stride
         starts = arg(args, matmul.X_STARTS) + token * group_stride
         acc = simd.zero_floats(tokens)
+        books = simd.load_codebooks(w)
+        w += 64
         for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
-            codes = w + codes_at
+            codes = w + 64
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)
-                shift = simd.load_halves(w + 64 + half) if offset else scale
                 for _ in range(runs):
                     at = (x, x_stride, x_scales, starts, group_stride)
-                    acc = add_run(acc, codes, scale, shift, at)
+                    acc = simd.add_code4_run(acc, codes, scale, books, at)
                     codes += 256
                     x += 32
                     x_scales += 4
