@@ -77,6 +77,11 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
     recipe = _with(_preset("int4", None), methods)
+    if recipe.body.addends:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed does not count what {recipe.body.addends[0]!r} takes; "
+            "leave it out"
+        )
     if not recipe.body.format.offset:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
@@ -92,6 +97,9 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
+    twice = next((method for method in methods if methods.count(method) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"method {twice!r:.60} is named twice; name it once")
     for kind in ("scales", "codebook", "rounding", "refinement"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
@@ -171,6 +179,8 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "addend" and name not in method.addends:
+            method = replace(method, addends=(*method.addends, name))
         elif entry.kind == "refinement":
             method = replace(method, refinement=name)
     return method
@@ -189,7 +199,12 @@ def _rule(text: str) -> tuple[str, Method]:
     if not equals or not glob or not base:
         raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
     recipe = _recipe(base, None)
-    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+    if recipe.transforms:
+        raise RecipeError(
+            f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
+            "the rules"
+        )
+    if recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )
