@@ -21,7 +21,7 @@ from .allocation.mixed import allocate
 from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
-from .destination import check_disk, check_not_source, check_place
+from .destination import check_disk, check_not_source, check_page, check_place
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
@@ -67,6 +67,9 @@ def export(
     recipe = parse(quant, group)
     _check_data(recipe, calib)
     check_place(output)
+    if report is not None:
+        given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
+        check_page(Path(report), output, given)
     folder = output.with_name(f"{output.name}.unfinished")
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
