@@ -1,13 +1,12 @@
 """A model in memory: a mapped file, its plan, its cache and the team that runs it."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from edge.errors import DoesNotFit, EdgeError
+from edge.format.config import DecoderConfig
 from edge.format.reader import EdgeFile
 
 from .kv_cache import KvCache, cache_shape
@@ -15,20 +14,11 @@ from .libraries.choice import library
 from .libraries.library import Library
 from .lowering.decoder import lower, scratch_bytes
 from .lowering.lowering import FIRST_OUTPUT, POSITION, TOKENS
+from .pace import Pace, paced
 from .team import Team
 
 DEFAULT_CONTEXT = 4096
 DEFAULT_BATCH = 256  # tokens of a prefill step
-
-
-class Pace(Protocol):
-    """Asked before every step, and told what it took: a governor of threads and heat."""
-
-    def before_step(self) -> tuple[int, float]:
-        """Threads for the step, seconds to wait before it."""
-        ...
-
-    def after_step(self, tokens: int, seconds: float) -> None: ...
 
 
 class Model:
@@ -55,8 +45,9 @@ class Model:
         outputs: int = 1,
         kernels: Library | None = None,
     ):
-        _check_counts(threads=threads, context=context, batch=batch, outputs=outputs)
-        self.file, self.config = file, file.config
+        check_counts(threads=threads, context=context, batch=batch, outputs=outputs)
+        self.file = file
+        self.config: DecoderConfig = file.config
         self.context = context or min(self.config.context, DEFAULT_CONTEXT)
         self.threads = threads or usable_cores()
         self.batch = min(batch, self.context)
@@ -65,7 +56,7 @@ class Model:
             self.threads * scratch_bytes(self.context)
             + 4 * self.context * sum(rope.dims for rope in self.config.ropes)
         )  # fmt: skip
-        _check_memory(file.size, shape.nbytes, working)
+        check_memory(file.size, shape.nbytes, working)
         self.cache = KvCache(shape)
         kernels = kernels or library()
         self._program = lower(file, self.cache, kernels, self.threads, self.batch, outputs)
@@ -109,16 +100,7 @@ class Model:
         self.team.close()
 
     def _step(self, ids: np.ndarray, outputs: int) -> None:
-        if self.pace is None:
-            self._run(ids, outputs)
-            return
-        threads, pause = self.pace.before_step()
-        self.team.resize(threads)
-        if pause > 0:
-            time.sleep(pause)
-        started = time.perf_counter()
-        self._run(ids, outputs)
-        self.pace.after_step(len(ids), time.perf_counter() - started)
+        paced(self.pace, self.team, len(ids), lambda: self._run(ids, outputs))
 
     def _run(self, ids: np.ndarray, outputs: int) -> None:
         program, n = self._program, len(ids)
@@ -176,13 +158,13 @@ def available_memory() -> int | None:
     return None
 
 
-def _check_counts(**counts: int | None) -> None:
+def check_counts(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise EdgeError(f"{name} {count}, expected at least 1")
 
 
-def _check_memory(weights: int, cache: int, working: int) -> None:
+def check_memory(weights: int, cache: int, working: int) -> None:
     available = available_memory()
     if available is not None and weights + cache + working > available:
         raise DoesNotFit(

@@ -7,9 +7,11 @@ reference on the rounded ones, so that only the order of float32 additions diffe
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +27,12 @@ from .libraries.library import Library
 from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
 from .lowering.weights import Matrix
-from .plan import Arena, Op, Plan, float_bits
-from .team import Team
+from .plan import float_bits
+from .single_ops import COLUMNS, EPSILON, ROWS, TOKENS, Bench, address
 
-ROWS, COLUMNS = 40, 320  # neither whole tiles nor whole blocks of every format
-TOKENS = 21  # products of 8, 4 and 1 tokens at a time; two blocks of a cache
-HEAD_DIM = 64
 ROUNDING = 2e-5  # of the sum of absolute terms: 320 float32 additions
+HEAD_DIM = 64
 CACHE_NOISE = {"float32": 1e-5, "float16": 2e-3, "int8": 2e-2, "int4": 2e-1}  # RMS, of unit values
-EPSILON = 1e-5
-SCRATCH_BYTES = 2**16
 
 
 @dataclass(frozen=True)
@@ -53,85 +51,11 @@ def selftest(kernels: Library, names: list[str] | None = None) -> list[Check]:
     """Kernels by name, all if none are given; well under a second once they are compiled."""
     names = [*catalogue.KERNELS, *catalogue.FUNCTIONS] if names is None else names
     kernels.load(["step", "work", *names])  # at once: progress counts all of them
-    bench = _Bench(kernels)
+    bench = Bench(kernels)
     try:
         return [_CHECKS[name.partition("-")[0]](bench, name) for name in names]
     finally:
         bench.team.close()
-
-
-class _Bench:
-    """Memory, random numbers and a team of two to run single ops with."""
-
-    def __init__(self, kernels: Library):
-        self.kernels = kernels
-        self.team = Team(kernels, 2, SCRATCH_BYTES)
-        self.random = np.random.default_rng(0)
-        self._arena = Arena()
-        self.registers = self.zeros(8, dtype="<i8")
-        self.registers[1] = TOKENS
-
-    def zeros(self, *shape: int, dtype: str = "<f4") -> np.ndarray:
-        return self._arena.array(shape, dtype)
-
-    def normal(self, *shape: int) -> np.ndarray:
-        array = self.zeros(*shape)
-        array[:] = self.random.standard_normal(shape)
-        return array
-
-    def place(self, payload: np.ndarray) -> np.ndarray:
-        """A copy where kernels can read it."""
-        raw = payload.view(np.uint8).ravel()
-        array = self.zeros(raw.size, dtype="u1")
-        array[:] = raw
-        return array
-
-    def register(self, index: int) -> int:
-        return address(self.registers) + 8 * index
-
-    def run(self, kernel: str, *arguments: int, chunks: int = 1, tokens: int = 0) -> None:
-        self.team.run(Plan([Op(kernel, arguments, chunks, tokens)], self.kernels), TOKENS, 1)
-
-    def rounded(
-        self, kernel: str, x: np.ndarray, up: np.ndarray, norm: int, zero: int
-    ) -> "_Rounded":
-        """Run an activation kernel of kernels/activations.py."""
-        r = _Rounded(
-            out=self.zeros(*x.shape),
-            codes=self.zeros(TOKENS, 512, dtype="i1"),
-            scales=self.zeros(TOKENS, 32),
-            starts=self.zeros(TOKENS, 32),
-        )
-        self.run(
-            kernel, self.register(1), address(x), x.strides[0], address(up), up.strides[0],
-            address(r.out), r.out.strides[0], COLUMNS, COLUMNS, norm, float_bits(EPSILON),
-            address(r.codes), r.codes.strides[0], address(r.scales), address(r.starts),
-            r.scales.strides[0], zero, tokens=4,
-        )  # fmt: skip
-        return r
-
-
-@dataclass(frozen=True)
-class _Rounded:
-    """Activations as int8 codes with scales, and as the floats they were made from."""
-
-    out: np.ndarray
-    codes: np.ndarray
-    scales: np.ndarray
-    starts: np.ndarray
-
-    def scale(self, sink: str) -> np.ndarray:
-        """float32 [tokens, columns]"""
-        if sink in ("group", "group16", "moment"):
-            return np.repeat(self.scales, 32, axis=1)[:, :COLUMNS]
-        return np.repeat(self.scales[:, :1], COLUMNS, axis=1)
-
-    def values(self, sink: str) -> np.ndarray:
-        return self.codes[:, :COLUMNS] * self.scale(sink).astype(np.float64)
-
-
-def address(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
 
 
 def _check(kernel: str, found: np.ndarray, expected: np.ndarray, allowed: np.ndarray) -> Check:
@@ -139,21 +63,22 @@ def _check(kernel: str, found: np.ndarray, expected: np.ndarray, allowed: np.nda
         return Check(kernel, float((np.abs(found - expected) / allowed).max()))
 
 
-def _activation(bench: _Bench, name: str) -> Check:
+def _activation(bench: Bench, name: str) -> Check:
     """The float32 result, and its codes: within half a step, a hair more for the division."""
-    source, _, sink = name.partition("-")
-    norm = sink.startswith("norm-")
+    source, *norms, sink = name.split("-")
+    norm = norms[0] if norms else ""
     gate, up = bench.normal(TOKENS, COLUMNS), bench.normal(TOKENS, COLUMNS)
-    weight = bench.normal(1, COLUMNS)
+    weight, bias = bench.normal(1, COLUMNS), bench.normal(1, COLUMNS)
     expected = gate.astype(np.float64)
     if source != "plain":
-        expected = _ACTIVATIONS[source](expected) * up
-    if norm:
+        expected = _ACTIVATIONS[source](expected) * (1 if source in catalogue.ALONE else up)
+    if norm == "norm":
         expected = _normalized(expected) * weight
-    r = bench.rounded(name, gate, up, address(weight) if norm else 0, 1)
+    if norm == "layernorm":
+        expected = _normalized(expected - expected.mean(axis=1, keepdims=True)) * weight + bias
+    r = bench.rounded(name, gate, up, address(weight), 1, address(bias))
     found = r.out if norm or source != "plain" else gate
     check = _check(name, found, expected, ROUNDING * (np.abs(expected) + 1))
-    sink = sink.removeprefix("norm-")
     if sink == FLOAT.sink:
         return check
     half = _check(name, r.values(sink), found, r.scale(sink) * 0.5001)
@@ -169,17 +94,20 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "silu": lambda x: x / (1 + np.exp(-x)),
     "gelu": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
     "relu2": lambda x: np.maximum(x, 0) ** 2,
+    "exactgelu": np.vectorize(lambda x: x / 2 * math.erfc(-x / math.sqrt(2))),
+    "tanhgelu": lambda x: x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: np.maximum(x, 0),
 }
 
 
-def _matrix(bench: _Bench, name: str) -> tuple[Matrix, np.ndarray, np.ndarray]:
+def _matrix(bench: Bench, name: str) -> tuple[Matrix, np.ndarray, np.ndarray]:
     """Random weights of a kernel's format, dequantized, and the absolute terms they are sums of."""
     form = weight_format(name.partition("-")[2])
     weights, magnitude, packed = _weights(bench, form)
     return Matrix("", form, ROWS, COLUMNS, address(packed), 0), weights, magnitude
 
 
-def _weights(bench: _Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _weights(bench: Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The matrix, the absolute terms that its elements are sums of, and its tiles."""
     if form.is_float:
         values = bench.normal(ROWS, COLUMNS).astype(np.float16).astype(np.float32)
@@ -194,7 +122,7 @@ def _weights(bench: _Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray,
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))
 
 
-def _multipliers(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
+def _multipliers(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.multiplier_columns:
         return None
     shape = ROWS, -(-COLUMNS // form.multiplier_columns)
@@ -205,7 +133,7 @@ def _halves(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16).astype(np.float32)
 
 
-def _product(bench: _Bench, name: str) -> Check:
+def _product(bench: Bench, name: str) -> Check:
     w, weights, magnitude = _matrix(bench, name)
     x = bench.normal(TOKENS, COLUMNS)
     source = (address(x), x.strides[0], 0, 0, 0)
@@ -228,7 +156,7 @@ def _product(bench: _Bench, name: str) -> Check:
     return _check(name, out[:, :ROWS], expected, allowed)
 
 
-def _embedding(bench: _Bench, name: str) -> Check:
+def _embedding(bench: Bench, name: str) -> Check:
     w, weights, magnitude = _matrix(bench, name)
     form, factor = w.form, 2.5
     ids, out = bench.zeros(TOKENS, dtype="<i8"), bench.zeros(TOKENS, COLUMNS)
@@ -242,7 +170,7 @@ def _embedding(bench: _Bench, name: str) -> Check:
     return _check(name, out, expected, ROUNDING * factor * (magnitude[ids] + 1))
 
 
-def _attention(bench: _Bench, name: str) -> Check:
+def _attention(bench: Bench, name: str) -> Check:
     """Rotate, keep and attend, all tokens at once; the cache's own rounding is noise."""
     _, kind, heads = name.split("-")
     state = _Heads(bench, kind, int(heads[1:]))
@@ -252,7 +180,7 @@ def _attention(bench: _Bench, name: str) -> Check:
     return Check(name, float(error / CACHE_NOISE[kind]))
 
 
-def _rope(bench: _Bench, name: str) -> Check:
+def _rope(bench: Bench, name: str) -> Check:
     """Queries and keys in place; what is kept of them is attention's check."""
     state = _Heads(bench, name.partition("-")[2], 2)
     expected = np.concatenate([_rotated(state.q, state.angles), state.rotated_keys()], axis=1)
@@ -264,7 +192,7 @@ def _rope(bench: _Bench, name: str) -> Check:
 class _Heads:
     """`heads` query heads that share one head of keys and values, and a cache for all tokens."""
 
-    def __init__(self, bench: _Bench, kind: str, heads: int):
+    def __init__(self, bench: Bench, kind: str, heads: int):
         self.bench, self.kind, self.heads = bench, kind, heads
         self.q = bench.normal(TOKENS, heads * HEAD_DIM)
         self.k, self.v = bench.normal(TOKENS, HEAD_DIM), bench.normal(TOKENS, HEAD_DIM)
@@ -318,7 +246,46 @@ def _attended(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
     return out
 
 
-def _norm_add(bench: _Bench, name: str) -> Check:
+def _positions(bench: Bench, name: str) -> Check:
+    x, table, positions = (
+        *(bench.normal(TOKENS, COLUMNS) for _ in "ab"),
+        bench.zeros(TOKENS, dtype="<i8"),
+    )
+    positions[:] = bench.random.integers(0, TOKENS, TOKENS)
+    expected = x.astype(np.float64) + table[positions]
+    bench.run(
+        name, bench.register(1), address(positions), address(table), COLUMNS,
+        address(x), x.strides[0], tokens=4,
+    )  # fmt: skip
+    return _check(name, x, expected, ROUNDING * (np.abs(expected) + 1))
+
+
+def _bidirectional(bench: Bench, name: str) -> Check:
+    """Two texts of 13 and 8 tokens: blocks of 8, 4 and 1."""
+    heads, starts = 2, bench.zeros(3, dtype="<i8")
+    starts[:] = 0, TOKENS - 8, TOKENS
+    q, k, v, out = (bench.normal(TOKENS, heads * HEAD_DIM) for _ in range(4))
+    bench.run(
+        name, address(starts), address(q), address(k), address(v), q.strides[0],
+        address(out), out.strides[0], heads, HEAD_DIM, float_bits(HEAD_DIM**-0.5), 4 * 64,
+        chunks=2 * heads,
+    )  # fmt: skip
+    parts = (
+        tuple(x[a:b].reshape(b - a, heads, -1) for x in (q, k, v)) for a, b in pairwise(starts)
+    )
+    expected = np.concatenate([_all_attended(*part).reshape(len(part[0]), -1) for part in parts])
+    return _check(name, out, expected, ROUNDING * (np.abs(expected) + 1))
+
+
+def _all_attended(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Softmax attention of all tokens to all, float64 [tokens, heads, HEAD_DIM]."""
+    scores = np.einsum("thd,shd->hts", q, k, dtype=np.float64) * HEAD_DIM**-0.5
+    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+    out: np.ndarray = np.einsum("hts,shd->thd", weights / weights.sum(axis=2, keepdims=True), v)
+    return out
+
+
+def _norm_add(bench: Bench, name: str) -> Check:
     x, out, weight = (bench.normal(n, COLUMNS) for n in (TOKENS, TOKENS, 1))
     expected = out + _normalized(x.astype(np.float64)) * weight
     bench.run(
@@ -328,7 +295,7 @@ def _norm_add(bench: _Bench, name: str) -> Check:
     return _check(name, out, expected, ROUNDING * (np.abs(expected) + 1))
 
 
-def _softcap(bench: _Bench, name: str) -> Check:
+def _softcap(bench: Bench, name: str) -> Check:
     x, cap = bench.normal(TOKENS, COLUMNS), 2.0
     expected = cap * np.tanh(x.astype(np.float64) / cap)
     bench.run(
@@ -338,26 +305,28 @@ def _softcap(bench: _Bench, name: str) -> Check:
     return _check(name, x, expected, ROUNDING * (np.abs(expected) + 1))
 
 
-def _read(bench: _Bench, name: str) -> Check:
+def _read(bench: Bench, name: str) -> Check:
     x, sums = bench.normal(TOKENS, 512), bench.zeros(TOKENS, 16)
     bench.run(name, address(x), x.strides[0], address(sums), chunks=TOKENS)
     expected, allowed = x.sum(axis=1, dtype=np.float64), ROUNDING * np.abs(x).sum(axis=1)
     return _check(name, sums.sum(axis=1, dtype=np.float64), expected, allowed)
 
 
-def _walk(bench: _Bench, name: str) -> Check:
+def _walk(bench: Bench, name: str) -> Check:
     """A team that skips or repeats a chunk gives other sums."""
     return _read(bench, "read")
 
 
-_CHECKS: dict[str, Callable[[_Bench, str], Check]] = {  # by the first word of a kernel's name
-    **dict.fromkeys(catalogue.SOURCES, _activation),
+_CHECKS: dict[str, Callable[[Bench, str], Check]] = {  # by the first word of a kernel's name
+    **dict.fromkeys((source for source, _ in catalogue.NORMS), _activation),
     "matmul": _product,
     "embedding": _embedding,
     "rope": _rope,
     "attention": _attention,
     "norm": _norm_add,
     "softcap": _softcap,
+    "positions": _positions,
+    "bidirectional": _bidirectional,
     "read": _read,
     "step": _walk,
     "work": _walk,

@@ -1,5 +1,7 @@
 """Plain NumPy of every kernel, in float64: what the machine code must agree with."""
 
+import math
+
 import numpy as np
 
 
@@ -16,6 +18,21 @@ def quantize(x: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
 def rms_norm(x: np.ndarray, weight: np.ndarray, epsilon: float) -> np.ndarray:
     x = x.astype(np.float64)
     return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon) * weight
+
+
+def layer_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, epsilon: float) -> np.ndarray:
+    x = x.astype(np.float64)
+    x = x - x.mean(axis=-1, keepdims=True)
+    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + epsilon) * weight + bias
+
+
+def exact_gelu(x: np.ndarray) -> np.ndarray:
+    """x times the normal distribution's P(Z < x)."""
+    return x * np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
 
 
 def silu(x: np.ndarray) -> np.ndarray:
@@ -57,3 +74,10 @@ def attention(
             weights = np.exp(scores - scores.max())
             out[t, h] = weights / weights.sum() @ v[begin:end, group]
     return out
+
+
+def bidirectional(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float) -> np.ndarray:
+    """Every token sees every token; float64 [tokens, heads, dim]."""
+    scores = np.einsum("thd,shd->hts", q, k, dtype=np.float64) * scale
+    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+    return np.einsum("hts,shd->thd", weights / weights.sum(axis=2, keepdims=True), v)

@@ -3,11 +3,12 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from edge.errors import FormatError
 
-from . import config, spec
+from . import config, encoder_config, spec
 from .formats import ALIGNMENT
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +29,7 @@ class Header:
         self.document = self._edge_document(entries.pop("__metadata__", {}))
         self._check_document()
         self.tensors = self._check_tensors(entries)
-        self.config = config.from_json(self.document["config"], where)
+        self.config: Any = _CONFIGS[self.document["kind"]](self.document["config"], where)
 
     def _fail(self, message: str) -> NoReturn:
         raise FormatError(f"{self.where}: {message}")
@@ -82,10 +83,13 @@ class Header:
             self._check_tokenizer(document["tokenizer"])
 
     def _check_tokenizer(self, tokenizer: dict[str, Any]) -> None:
-        bos, eos = tokenizer.get("bos"), tokenizer.get("eos")
-        if not isinstance(eos, list):
-            self._fail(f"tokenizer.eos: expected a list of ids, found {_kind(eos)}")
-        for token in eos if bos is None else [bos, *eos]:
+        bos, ids = tokenizer.get("bos"), []
+        for key in ("eos", "before", "after"):
+            listed = tokenizer.get(key, None if key == "eos" else [])
+            if not isinstance(listed, list):
+                self._fail(f"tokenizer.{key}: expected a list of ids, found {_kind(listed)}")
+            ids += listed
+        for token in ids if bos is None else [bos, *ids]:
             if type(token) is not int or not 0 <= token < spec.MAX_DIMENSION:
                 self._fail(f"tokenizer: expected ids of 0..2**31-1, found {token!r:.40}")
         add_bos = tokenizer.get("add_bos", False)
@@ -156,6 +160,10 @@ class Header:
         return self.data_start + int(start)
 
 
+_CONFIGS: dict[str, Callable[[dict[str, Any], str], Any]] = {
+    "decoder": config.from_json,
+    "encoder": encoder_config.from_json,
+}
 _DOCUMENT_TYPES: dict[str, tuple[type, ...]] = {
     "config": (dict,),
     "recipe": (str,),

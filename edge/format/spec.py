@@ -10,12 +10,13 @@ An .edge file is a safetensors file with stricter rules:
 
     version      FORMAT_VERSION; a reader refuses any other
     layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
-    kind         "decoder"
-    config       edge.format.config.DecoderConfig
+    kind         "decoder" or "encoder"
+    config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
     recipe       what the weights were quantized with
     source       {"name", "sha256"} of the model it was made from
     parameters   how many weights the model has
-    tokenizer    {"bos", "eos", "add_bos"} or null
+    tokenizer    {"bos", "eos", "add_bos"} or null; an encoder's also has "before" and "after",
+                 the ids around a text
     generation   recommended sampling settings, or null
     tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
 
@@ -39,7 +40,7 @@ from .formats import ALIGNMENT, FLOATS, WeightFormat
 
 FORMAT_VERSION = 1
 LAYOUT_VERSION = 2
-KINDS = ("decoder",)
+KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536
 MAX_DIMENSION = 2**31

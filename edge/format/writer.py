@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from edge.errors import DoesNotFit
 
-from . import config, spec, tiles
+from . import spec, tiles
 from .formats import ALIGNMENT, QuantizedTensor
 from .header import Header
 from .unfinished import Unfinished
@@ -144,7 +145,7 @@ class EdgeWriter:
         document |= {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
         document |= self.document | {"tensors": declared}
         if not isinstance(document["config"], dict):
-            document["config"] = config.to_json(document["config"])
+            document["config"] = asdict(document["config"])
         header: dict[str, Any] = {"__metadata__": {"edge": json.dumps(document)}}
         for i in self.infos:
             kind, stored = spec.container(i.format, i.shape)

@@ -1,7 +1,8 @@
 """What happens to a token's vector between two matrix products, in one pass over the token.
 
-    source    plain: copy;  silu, gelu, relu2: act(gate) * up
-    norm      root mean square norm (Zhang & Sennrich 2019), weight included
+    source    plain: copy;  silu, gelu, relu2: act(gate) * up;  exactgelu, tanhgelu, relu: act(x)
+    norm      root mean square norm (Zhang & Sennrich 2019), weight included;  layernorm: layer
+              norm (Ba et al. 2016, arXiv:1607.06450), weight and bias included
     sink      float: nothing more;  otherwise int8 codes for the next product
 
 A chunk is a run of tokens.  The float32 result is always stored, so that a second sink can
@@ -20,6 +21,7 @@ from . import simd
 from .compiler import Kernel, inline
 from .layout import ACTIVATION_TOKENS as TOKENS
 from .matmul import arg
+from .normal import LIMIT
 
 (
     END,  # address of the number of tokens
@@ -28,12 +30,13 @@ from .matmul import arg
     WIDTH, SIZE,  # padded to 16; without padding (what the mean is taken over)
     WEIGHT, EPSILON,  # of the norm; float32 bits
     CODES, CODES_STRIDE, SCALES, STARTS, GROUPS_STRIDE, ZERO,
-) = range(17)  # fmt: skip
+    BIAS,  # of a layer norm
+) = range(18)  # fmt: skip
 
 
-def kernel(source: str, norm: bool, sink: str) -> Kernel:
-    combine, encode = _SOURCES[source], _SINKS[sink]
-    needs_copy = source != "plain"
+def kernel(source: str, norm: str, sink: str) -> Kernel:
+    combine, norm, encode = _SOURCES[source], _NORMS[norm], _SINKS[sink]
+    needs_copy, has_norm = source != "plain", norm is not None
 
     def activations(args, chunk, scratch):
         end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
@@ -44,9 +47,8 @@ def kernel(source: str, norm: bool, sink: str) -> Kernel:
             if needs_copy:
                 combine(x, arg(args, UP) + token * arg(args, UP_STRIDE), out, width)
                 x = out
-            if norm:
-                size, epsilon = arg(args, SIZE), simd.load_f32(args + 8 * EPSILON)
-                normalize(x, arg(args, WEIGHT), out, width, size, epsilon)
+            if has_norm:
+                norm(args, x, out, width)
                 x = out
             encode(args, x, token, width)
 
@@ -91,6 +93,35 @@ def normalize(x, weight, out, width, size, epsilon):
 
 
 @inline
+def _normalize(args, x, out, width):
+    size, epsilon = arg(args, SIZE), simd.load_f32(args + 8 * EPSILON)
+    normalize(x, arg(args, WEIGHT), out, width, size, epsilon)
+
+
+@inline
+def _center(args, x, out, width):
+    """out = (x - mean) / sqrt(variance + epsilon) * weight + bias."""
+    size, epsilon = simd.float32(arg(args, SIZE)), simd.load_f32(args + 8 * EPSILON)
+    weight, bias = arg(args, WEIGHT), arg(args, BIAS)
+    total = simd.splat(simd.float32(0))
+    for at in range(0, 4 * width, 64):
+        total = total + simd.load_floats(x + at)
+    mean = simd.sum_lanes(total) / size
+    middle, squares = simd.splat(mean), simd.splat(simd.float32(0))
+    for at in range(0, 4 * width, 64):
+        v = simd.load_floats(x + at) - middle
+        squares = simd.fma(v, v, squares)
+    # The zeros of the padding are none of the vector.
+    padding = (simd.float32(width) - size) * mean * mean
+    variance = max(simd.sum_lanes(squares) - padding, simd.float32(0)) / size
+    scale = simd.splat(simd.float32(1) / simd.sqrt(variance + epsilon))
+    for at in range(0, 4 * width, 64):
+        value = (simd.load_floats(x + at) - middle) * scale
+        value = simd.fma(value, simd.load_floats(weight + at), simd.load_floats(bias + at))
+        simd.store_floats(out + at, value)
+
+
+@inline
 def tanh(x):
     one = simd.splat(simd.float32(1))
     two = simd.splat(simd.float32(2))
@@ -126,6 +157,27 @@ def _gated(act):
             simd.store_floats(out + at, value)
 
     return combine
+
+
+def _alone(act):
+    @inline
+    def combine(x, up, out, width):
+        for at in range(0, 4 * width, 64):
+            simd.store_floats(out + at, act(simd.load_floats(x + at)))
+
+    return combine
+
+
+@inline
+def _exactgelu(x):
+    """x P(Z < x) = max(x, 0) - |x| P(Z > |x|): nothing cancels.  Error below 1e-6."""
+    size = simd.minimum(simd.absolute(x), simd.splat(simd.float32(LIMIT)))
+    return simd.maximum(x, simd.splat(simd.float32(0))) - size * simd.normal_tail(size)
+
+
+@inline
+def _relu(x):
+    return simd.maximum(x, simd.splat(simd.float32(0)))
 
 
 @inline
@@ -231,7 +283,11 @@ _SOURCES = {
     "silu": _gated(_silu),
     "gelu": _gated(_gelu),
     "relu2": _gated(_relu2),
+    "exactgelu": _alone(_exactgelu),
+    "tanhgelu": _alone(_gelu),
+    "relu": _alone(_relu),
 }
+_NORMS = {"": None, "norm": _normalize, "layernorm": _center}
 _SINKS = {
     "float": _encode_float,
     "group": _encode_groups(_start),

@@ -83,7 +83,7 @@ def _rows(kind, rows, token_step):
             begin = 0
             if window > 0:
                 begin = max(end - window, 0)
-            _softmax(scores, first, last, begin, end)
+            softmax(scores, first, last, begin, end)
         values(cache, block_bytes, dim, first, last, scratch, stride, out, out_stride)
 
     return attend
@@ -100,7 +100,7 @@ def _softcap(scores, first, last, cap):
 
 
 @inline
-def _softmax(scores, first, last, begin, end):
+def softmax(scores, first, last, begin, end):
     """Softmax over positions begin..end-1; the rest of blocks first..last-1 becomes 0."""
     for position in range(16 * first, begin):
         simd.store_f32(scores + 4 * position, simd.float32(-1e30))

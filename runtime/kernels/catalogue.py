@@ -5,7 +5,13 @@ from typing import Any
 
 KV_KINDS = ("float16", "int8", "int4", "float32")
 ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
-SOURCES = ("plain", "silu", "gelu", "relu2")
+GATES = ("silu", "gelu", "relu2")  # act(gate) * up
+ALONE = ("exactgelu", "tanhgelu", "relu")  # act(x)
+NORMS = [
+    *((source, norm) for source in ("plain", *GATES) for norm in ("", "norm")),
+    ("plain", "layernorm"),
+    *((source, "") for source in ALONE),
+]
 SINKS = ("float", "group", "group16", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
@@ -31,9 +37,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
     **{f"matmul-{name}": made for name, made in _PRODUCTS.items()},
     **{f"embedding-{name}": _embedding(name) for name in _PRODUCTS},
     **{
-        f"{source}-{'norm-' * norm}{sink}": ("activations", "kernel", source, norm, sink)
-        for source in SOURCES
-        for norm in (False, True)
+        "-".join(filter(None, (source, norm, sink))): ("activations", "kernel", source, norm, sink)
+        for source, norm in NORMS
         for sink in SINKS
     },
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
@@ -45,6 +50,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "positions": ("embedding", "add_positions"),
+    "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),

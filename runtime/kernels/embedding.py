@@ -53,6 +53,21 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
     return embedding
 
 
+# Arguments of `add_positions`; END is the first here, too.
+_, POSITIONS, TABLE, WIDTH, X, X_STRIDE = range(6)  # TABLE: float32, rows of WIDTH elements
+
+
+def add_positions(args, chunk, scratch):
+    """X += TABLE[position]: what a token's place in its text adds, int64 positions a token."""
+    end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
+    width = 4 * arg(args, WIDTH)
+    for token in range(chunk * TOKENS, end):
+        row = arg(args, TABLE) + simd.load_i64(arg(args, POSITIONS) + 8 * token) * width
+        x = arg(args, X) + token * arg(args, X_STRIDE)
+        for at in range(0, width, 64):
+            simd.store_floats(x + at, simd.load_floats(x + at) + simd.load_floats(row + at))
+
+
 @inline
 def _int8(codes, lane, column):
     return simd.float32(simd.load_u8(codes + column // 4 * 64 + 4 * lane + column % 4))

@@ -10,7 +10,7 @@ from edge.format.spec import weight_format
 from ..kernels import catalogue
 from ..kernels.layout import ARGUMENTS, OP_WORDS
 from ..kernels.target import Target
-from ..numpy_kernels import activations, attention, embedding, matmul, read, rope
+from ..numpy_kernels import activations, attention, bidirectional, embedding, matmul, read, rope
 from ..numpy_kernels.memory import Kernel, view
 from ..numpy_kernels.walk import walk
 from .cpu import machine
@@ -25,6 +25,8 @@ _FACTORIES: dict[str, Callable[..., Kernel]] = {
 _FUNCTIONS: dict[str, Kernel] = {
     "norm-add": activations.norm_add,
     "softcap": activations.softcap,
+    "positions": embedding.add_positions,
+    "bidirectional": bidirectional.attention,
     "read": read.read,
 }
 

@@ -59,7 +59,7 @@ class Lowering:
 
         `norm` is the stem of a norm's tensors, or empty.
         """
-        wanted = list(dict.fromkeys(w.encoding for w in consumers))
+        wanted = list(dict.fromkeys(w.encoding for w in consumers)) or [FLOAT]
         first = wanted[0]
         if source != "plain" or norm or first != FLOAT:
             name = "-".join([source, *([self.norm_kind] if norm else []), first.sink])

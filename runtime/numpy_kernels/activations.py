@@ -8,14 +8,15 @@ from collections.abc import Callable
 import numpy as np
 
 from ..kernels.layout import ACTIVATION_TOKENS
+from ..kernels.normal import LIMIT, TAIL
 from .memory import Kernel, bits_float, floats, integer, tokens_of, view
 
 PIECES = 64  # chunks that softcap cuts a row into
 ONE, HALF = np.float32(1), np.float32(0.5)
 
 
-def kernel(source: str, norm: bool, sink: str) -> Kernel:
-    gate = _GATES.get(source)
+def kernel(source: str, norm: str, sink: str) -> Kernel:
+    gate, alone = _GATES.get(source), _ALONE.get(source)
 
     def activations(args: list[int], chunks: range) -> None:
         end, x, x_stride, up, up_stride, out, stride, width, size, weight, epsilon = args[:11]
@@ -25,8 +26,14 @@ def kernel(source: str, norm: bool, sink: str) -> Kernel:
         if gate:
             kept[:] = gate(values) * floats(up + first * up_stride, count, width, up_stride)
             values = kept
-        if norm:
+        if alone:
+            kept[:] = alone(values)
+            values = kept
+        if norm == "norm":
             kept[:] = normalized(values, weight, size, epsilon)
+            values = kept
+        if norm == "layernorm":
+            kept[:] = _centered(values, weight, args[17], size, epsilon)
             values = kept
         if sink != "float":
             _encode(args, sink, first, values)
@@ -62,6 +69,32 @@ def normalized(x: np.ndarray, weight: int, size: int, epsilon: int) -> np.ndarra
     return result
 
 
+def _centered(x: np.ndarray, weight: int, bias: int, size: int, epsilon: int) -> np.ndarray:
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis."""
+    own = x[:, :size]
+    mean, variance = own.mean(axis=1, keepdims=True), own.var(axis=1, keepdims=True)
+    scale = ONE / np.sqrt(variance + bits_float(epsilon))
+    width = x.shape[1:]
+    result: np.ndarray = (x - mean) * scale * view(weight, width, "<f4") + view(bias, width, "<f4")
+    return result
+
+
+def _exactgelu(x: np.ndarray) -> np.ndarray:
+    """x P(Z < x), as kernels/activations.py has it."""
+    size = np.minimum(np.abs(x), np.float32(LIMIT))
+    t = size * np.float32(2 / LIMIT) - ONE
+    tail = np.full_like(t, TAIL[0])
+    for coefficient in TAIL[1:]:
+        tail = tail * t + np.float32(coefficient)
+    result: np.ndarray = _relu(x) - size * tail
+    return result
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    result: np.ndarray = np.maximum(x, np.float32(0))
+    return result
+
+
 def _silu(gate: np.ndarray) -> np.ndarray:
     result: np.ndarray = gate / (ONE + np.exp(-gate))
     return result
@@ -76,7 +109,7 @@ def _gelu(gate: np.ndarray) -> np.ndarray:
 
 
 def _relu2(gate: np.ndarray) -> np.ndarray:
-    result: np.ndarray = np.square(np.maximum(gate, np.float32(0)))
+    result: np.ndarray = np.square(_relu(gate))
     return result
 
 
@@ -111,4 +144,9 @@ _GATES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "silu": _silu,
     "gelu": _gelu,
     "relu2": _relu2,
+}
+_ALONE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "exactgelu": _exactgelu,
+    "tanhgelu": _gelu,
+    "relu": _relu,
 }

@@ -25,3 +25,12 @@ def kernel(form: WeightFormat) -> Kernel:
             )
 
     return embedding
+
+
+def add_positions(args: list[int], chunks: range) -> None:
+    """X += TABLE[position]."""
+    end, positions, table, width, x, stride = args[:6]
+    first, count = tokens_of(chunks, EMBEDDING_TOKENS, integer(end))
+    values = floats(x + first * stride, count, width, stride)
+    for token, position in enumerate(view(positions + 8 * first, (count,), "<i8").tolist()):
+        values[token] += view(table + 4 * width * position, (width,), "<f4")

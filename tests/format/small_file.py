@@ -1,13 +1,13 @@
 """A small whole model as an .edge file, and its pieces to break it with."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge.format import config, spec
+from edge.format import spec
 from edge.format.config import DecoderConfig, Rope
 from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
@@ -140,7 +140,7 @@ def one_tensor(form: str, shape: list[int], size: int, data: bytes = b"") -> Pie
     """A file with a tensor "w" and no other."""
     kind, stored = spec.container(form, tuple(shape))
     header = {"w": {"dtype": kind, "shape": stored, "data_offsets": [0, size]}}
-    settings = {"config": config.to_json(CONFIG)}
+    settings = {"config": asdict(CONFIG)}
     document = json.loads(json.dumps(DOCUMENT | settings))
     declared = {"w": {"format": form, "shape": shape, "sha256": "0" * 64, "error": None}}
     return Pieces(header, document | {"version": 1, "layout": 2, "tensors": declared}, data)

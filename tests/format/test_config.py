@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from edge.errors import FormatError
-from edge.format.config import MAX_VOCABULARY, MAX_WIDTH, DecoderConfig, Rope, from_json, to_json
+from edge.format.config import MAX_VOCABULARY, MAX_WIDTH, DecoderConfig, Rope, from_json
 from tests.format.small_file import CONFIG
 
 HALF = 8
@@ -34,7 +34,7 @@ def refusal(document) -> str:
 
 
 def document(**changes):
-    return to_json(CONFIG) | changes
+    return asdict(CONFIG) | changes
 
 
 def with_rope(rope: Rope, **changes):
@@ -45,7 +45,7 @@ def with_rope(rope: Rope, **changes):
 @pytest.mark.parametrize("rope", GOOD_ROPES, ids=lambda rope: rope.kind)
 def test_a_configuration_comes_back(rope):
     config = replace(CONFIG, ropes=(rope,), qk_norm=True, activation="relu2", layer_window=(4096,))
-    assert read(to_json(config)) == config
+    assert read(asdict(config)) == config
 
 
 def test_what_has_a_default_may_be_left_out():

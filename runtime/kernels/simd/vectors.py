@@ -7,6 +7,7 @@ from numba import types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
+from ..normal import LIMIT, TAIL
 from . import emit
 from .emit import ADDRESS, F16, F32, I8, I16, I32, I64, LANES, Floats, Ints, block_op, op
 
@@ -215,6 +216,17 @@ def exp(isa, builder, values, args):
     exponent = builder.add(builder.fptosi(n, Ints.ir), emit.constant(Ints.ir, 127))
     power = builder.bitcast(builder.shl(exponent, emit.constant(Ints.ir, 23)), kind)
     return builder.select(tiny, c(0.0), builder.fmul(p, power))
+
+
+@block_op(lambda x: Floats(x))
+def normal_tail(isa, builder, values, args):
+    """P(Z > x) of a standard normal Z, for 0 <= x <= LIMIT (see kernels/normal.py)."""
+    scale, one = (emit.constant(Floats.ir, c) for c in (2 / LIMIT, -1.0))
+    t = emit.fused(isa, builder, values[0], scale, one)
+    p = emit.constant(Floats.ir, TAIL[0])
+    for coefficient in TAIL[1:]:
+        p = emit.fused(isa, builder, p, t, emit.constant(Floats.ir, coefficient))
+    return p
 
 
 def _arithmetic(operation, vector, build):

@@ -9,6 +9,7 @@ from edge.runtime.plan import float_bits
 
 EPSILON = 1e-5
 GATES = {"silu": oracle.silu, "gelu": oracle.gelu, "relu2": oracle.relu2}
+ALONE = {"exactgelu": oracle.exact_gelu, "tanhgelu": oracle.gelu, "relu": oracle.relu}
 
 
 def padded(x: np.ndarray) -> np.ndarray:
@@ -19,10 +20,11 @@ def padded(x: np.ndarray) -> np.ndarray:
 class Case:
     """One call of an activations kernel; the results are attributes."""
 
-    def __init__(self, kernels, name, x, up=None, weight=None, zero=8):
+    def __init__(self, kernels, name, x, up=None, weight=None, zero=8, bias=None):
         tokens, size = x.shape
         x, up = padded(x), padded(x if up is None else up)
         weight = padded(np.ones((1, size)) if weight is None else weight[None])
+        bias = padded(np.zeros((1, size)) if bias is None else bias[None])
         self.out = machine.aligned(np.zeros_like(x))
         self.codes = machine.aligned(np.zeros(x.shape, np.int8))
         groups = x.shape[1] // 16
@@ -35,10 +37,11 @@ class Case:
             at(end), at(x), x.strides[0], at(up), up.strides[0],
             at(self.out), self.out.strides[0], width, size, at(weight), float_bits(EPSILON),
             at(self.codes), self.codes.strides[0], at(self.scales), at(self.starts),
-            self.scales.strides[0], zero,
+            self.scales.strides[0], zero, at(bias),
         )  # fmt: skip
         machine.run(kernels, name, arguments, -(-tokens // 4))
-        self.out, self.all_codes = self.out[:, :size], self.codes
+        self.all_out, self.all_codes = self.out, self.codes
+        self.out = self.out[:, :size]
         self.codes = self.codes[:, :size]
 
 
@@ -51,6 +54,54 @@ def test_a_gate_agrees_with_its_formula(kernels, gate, size):
     # exp is good to 2e-7, a few operations on top of it to a few ulps of what they add up.
     error = np.abs(Case(kernels, f"{gate}-float", x, up).out - expected)
     assert (error <= 1e-5 + 1e-6 * np.abs(expected)).all()
+
+
+@pytest.mark.parametrize("size", [16, 100, 384])
+@pytest.mark.parametrize("source", ALONE)
+def test_an_activation_alone_agrees_with_its_formula(kernels, source, size):
+    x = np.random.default_rng(size).standard_normal((7, size)).astype(np.float32) * 4
+    expected = ALONE[source](x.astype(np.float64))
+    case = Case(kernels, f"{source}-float", x)
+    # Exact GELU: 8.6e-7 by its polynomial (kernels/normal.py); the tanh form as where it gates.
+    allowed = {"exactgelu": 1e-6, "tanhgelu": 1e-5, "relu": 0.0}[source]
+    assert (np.abs(case.out - expected) <= allowed + 2**-23 * np.abs(expected)).all()
+    assert (case.all_out[:, size:] == 0).all()
+
+
+def test_the_exact_gelu_is_within_its_bound_everywhere(kernels):
+    x = np.array([*np.linspace(-12, 12, 4000), 1e-30, -1e-30, 5.4, -5.4, 3e38, -3e38], np.float32)
+    found = Case(kernels, "exactgelu-float", x[None]).out[0]
+    expected = oracle.exact_gelu(x.astype(np.float64))
+    assert (np.abs(found - expected) <= 1e-6 + 2**-23 * np.abs(expected)).all()
+
+
+@pytest.mark.parametrize("size", [16, 100, 312, 384])
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+def test_a_layer_norm_agrees_with_its_formula(kernels, size, shift):
+    rng = np.random.default_rng(size)
+    x = (rng.standard_normal((5, size)) * 3 + shift).astype(np.float32)
+    weight, bias = (rng.standard_normal(size).astype(np.float32) for _ in range(2))
+    case = Case(kernels, "plain-layernorm-float", x, weight=weight, bias=bias)
+    expected = oracle.layer_norm(x, weight, bias, EPSILON)
+    # A mean of float32 is off by some ulps of the elements; what is left is divided by 3.
+    allowed = 4e-6 * (1 + np.abs(expected).max()) + 2**-22 * shift
+    assert np.abs(case.out - expected).max() < allowed
+    assert (case.all_out[:, size:] == 0).all()
+
+
+def test_a_layer_norm_of_equal_elements_is_its_bias(kernels):
+    bias = np.random.default_rng(3).standard_normal(96).astype(np.float32)
+    x = np.full((2, 96), 7.0)
+    assert (Case(kernels, "plain-layernorm-float", x, bias=bias).out == bias).all()
+
+
+@pytest.mark.parametrize("sink, group", [("group", 32), ("row", 96)])
+def test_codes_of_a_layer_norm_are_those_of_its_result(kernels, sink, group):
+    rng = np.random.default_rng(4)
+    x, weight, bias = rng.standard_normal((5, 96)), rng.random(96), rng.random(96)
+    case = Case(kernels, f"plain-layernorm-{sink}", x, weight=weight, bias=bias)
+    codes, scales = oracle.quantize(case.out, group)
+    assert (case.codes == codes).all() and (case.scales[:, : scales.shape[1]] == scales).all()
 
 
 @pytest.mark.parametrize("size", [16, 100, 576])

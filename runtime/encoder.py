@@ -1,0 +1,113 @@
+"""A sentence encoder in memory: a mapped file, its plan, and the team that runs it."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from edge.errors import EdgeError
+from edge.format.encoder_config import EncoderConfig
+from edge.format.reader import EdgeFile
+
+from .libraries.choice import library
+from .libraries.library import Library
+from .lowering.encoder import lower, scratch_bytes
+from .lowering.lowering import TOKENS
+from .model import check_counts, check_memory, usable_cores
+from .pace import Pace, paced
+from .pooling import pooled
+from .team import Team
+
+STEP_TOKENS = 512  # of one step, if no text is longer
+
+Ids = Sequence[int]
+
+
+class Encoder:
+    """An encoder ready to run.
+
+    threads   defaults to the cores this process may use
+    tokens    of one step, texts together; at least what the longest text has
+
+    Raises FormatError, UnsupportedModel, DoesNotFit; EdgeError for a number below 1.
+    """
+
+    def __init__(
+        self,
+        file: EdgeFile,
+        *,
+        threads: int | None = None,
+        tokens: int = STEP_TOKENS,
+        kernels: Library | None = None,
+    ):
+        check_counts(threads=threads, tokens=tokens)
+        self.file = file
+        self.config: EncoderConfig = file.config
+        self.threads = threads or usable_cores()
+        self.tokens = max(tokens, self.config.context)
+        scratch = scratch_bytes(self.config)
+        check_memory(file.size, 0, self.threads * scratch)
+        kernels = kernels or library()
+        self._program = lower(file, kernels, self.threads, self.tokens)
+        self.team = Team(kernels, self.threads, scratch)
+        self.team.keep(file, self._program)
+        self.pace: Pace | None = None
+
+    @property
+    def arena_bytes(self) -> int:
+        return self._program.arena.nbytes
+
+    def embed(
+        self, texts: Sequence[Ids], progress: Callable[[int], None] = lambda done: None
+    ) -> np.ndarray:
+        """float32 [texts, hidden]: a vector a text, pooled as the model says.
+
+        `texts` are ids with the special ones around them; `progress` gets texts done.
+        """
+        self.file.check_size()
+        for number, ids in enumerate(texts, 1):
+            self._check(ids, number)
+        vectors = np.empty((len(texts), self.config.hidden), np.float32)
+        for first, last in self._steps(texts):
+            vectors[first:last] = self._step(texts[first:last])
+            progress(last)
+        return vectors
+
+    def close(self) -> None:
+        self.team.close()
+
+    def _steps(self, texts: Sequence[Ids]) -> Iterator[tuple[int, int]]:
+        """Runs of texts that fit into a step, as (first, end)."""
+        first = tokens = 0
+        for i, ids in enumerate(texts):
+            if tokens + len(ids) > self.tokens:
+                yield first, i
+                first, tokens = i, 0
+            tokens += len(ids)
+        if texts:
+            yield first, len(texts)
+
+    def _step(self, texts: Sequence[Ids]) -> np.ndarray:
+        program, count = self._program, len(texts)
+        tokens = 0
+        for i, ids in enumerate(texts):
+            end = tokens + len(ids)
+            program.starts[i] = tokens
+            program.ids[tokens:end] = ids
+            program.positions[tokens:end] = np.arange(len(ids))
+            tokens = end
+        program.starts[count] = program.registers[TOKENS] = tokens
+        paced(self.pace, self.team, tokens, lambda: self.team.run(program.plan, tokens, count))
+        c = self.config
+        return pooled(program.hidden[:tokens], program.starts[:count], c.pooling, c.normalize)
+
+    def _check(self, ids: Ids, number: int) -> None:
+        """Kernels trust what this lets through."""
+        c = self.config
+        if not 1 <= len(ids) <= c.context:
+            raise EdgeError(
+                f"text {number} has {len(ids)} tokens, the model reads 1..{c.context}; cut it"
+            )
+        low, high = min(ids), max(ids)
+        if low < 0 or high >= c.vocabulary:
+            wrong = low if low < 0 else high
+            raise EdgeError(f"text {number}: token id {wrong}, expected 0..{c.vocabulary - 1}")

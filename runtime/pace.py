@@ -1,0 +1,31 @@
+"""Who says how fast steps may follow one another: a governor of threads and heat."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .team import Team
+
+
+class Pace(Protocol):
+    """Asked before every step, and told what it took."""
+
+    def before_step(self) -> tuple[int, float]:
+        """Threads for the step, seconds to wait before it."""
+        ...
+
+    def after_step(self, tokens: int, seconds: float) -> None: ...
+
+
+def paced(pace: Pace | None, team: Team, tokens: int, step: Callable[[], None]) -> None:
+    """Run a step of so many tokens as `pace` wants it."""
+    if pace is None:
+        step()
+        return
+    threads, pause = pace.before_step()
+    team.resize(threads)
+    if pause > 0:
+        time.sleep(pause)
+    started = time.perf_counter()
+    step()
+    pace.after_step(tokens, time.perf_counter() - started)
