@@ -158,7 +158,7 @@ def _unfinished(
 ) -> Unfinished:
     """What the same export has written before it was stopped."""
     identity = {
-        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
         "recipe": str(recipe),
         "force": force,

@@ -10,6 +10,7 @@ ALONE = ("exactgelu", "tanhgelu", "relu")  # act(x)
 NORMS = [
     *((source, norm) for source in ("plain", *GATES) for norm in ("", "norm")),
     ("plain", "layernorm"),
+    ("times", ""),  # x * up
     *((source, "") for source in ALONE),
 ]
 SINKS = ("float", "group", "group16", "moment", "row", "row256")

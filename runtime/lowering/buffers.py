@@ -23,10 +23,21 @@ class Floats:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a product wants its activations: a sink of kernels/activations.py and a zero point."""
+    """How a product wants its activations: a sink of kernels/activations.py and a zero point.
+
+    scale   of the codes: fixed and positive; BY_TOKEN; 0: as the sink has it
+    factor  address of what the columns are multiplied by before, or 0
+    """
 
     sink: str
     zero: int
+    scale: float = 0.0
+    factor: int = 0
+
+    @property
+    def layout(self) -> "Encoding":
+        """The same for all whose codes fit into one buffer."""
+        return Encoding(self.sink, self.zero)
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,7 @@ class Codes:
 
 
 FLOAT = Encoding("float", 0)
+BY_TOKEN = -1.0
 
 
 def encoding(form: WeightFormat) -> Encoding:
@@ -62,14 +74,22 @@ class Buffers:
     def __init__(self, tokens: int):
         self.arena = Arena()
         self.tokens = tokens
-        self._codes: dict[tuple[int, Encoding], Codes] = {}
+        self._codes: dict[tuple[int, Encoding, int], Codes] = {}
+        self._scaled: dict[int, Floats] = {}
 
     def floats(self, size: int) -> Floats:
         stride = 4 * round_up(size, 64)
         return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
-    def codes(self, size: int, wanted: Encoding) -> Codes:
-        key = size, wanted
+    def scaled(self, size: int) -> Floats:
+        """Where columns lie that were multiplied on the way to their codes."""
+        if size not in self._scaled:
+            self._scaled[size] = self.floats(size)
+        return self._scaled[size]
+
+    def codes(self, size: int, wanted: Encoding, index: int) -> Codes:
+        """`index` tells codes of one layout apart that products want at the same time."""
+        key = size, wanted.layout, index
         if key not in self._codes:
             # Wide enough for every format's padding; what lies beyond `size` stays zero.
             stride = round_up(max(round_up(size, m) for m in (64, 96, 128, 256)), 64)

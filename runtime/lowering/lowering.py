@@ -28,6 +28,7 @@ class Lowering:
         self.weights = Weights(file)
         self.buffers = Buffers(tokens)
         self.ops: list[Op] = []
+        self._encoded: dict[tuple[int, Encoding], Codes] = {}  # by the address of the floats
         self.registers = self.buffers.arena.array((8,), "<i8")
         self.ids = self.buffers.arena.array((tokens,), "<i8")
 
@@ -59,26 +60,49 @@ class Lowering:
 
         `norm` is the stem of a norm's tensors, or empty.
         """
-        wanted = list(dict.fromkeys(w.encoding for w in consumers)) or [FLOAT]
-        first = wanted[0]
+        wanted = list(dict.fromkeys(w.encoding for w in consumers))
+        taken = [encoding.layout for encoding in wanted]
+        for i, encoding in enumerate(wanted):
+            if encoding != FLOAT:
+                index = taken[:i].count(encoding.layout)
+                codes = self.buffers.codes(out.size, encoding, index)
+                self._encoded[out.address, encoding] = codes
+        as_it_is = [encoding for encoding in wanted if not encoding.factor]
+        first, *others = as_it_is or [FLOAT]
         if source != "plain" or norm or first != FLOAT:
             name = "-".join([source, *([self.norm_kind] if norm else []), first.sink])
             self._encode(name, x, up, out, norm, first)
-        for other in wanted[1:]:
+        for other in others:
             if other != FLOAT:
                 self._encode(f"plain-{other.sink}", out, None, out, "", other)
+        for encoding in wanted:
+            if encoding.factor:
+                self._multiply(out, encoding)
+
+    def _multiply(self, x: Floats, to: Encoding) -> None:
+        """Codes of columns that a matrix wants multiplied by factors of its own."""
+        factors = Floats(to.factor, 0, x.size)
+        codes = self._encoded[x.address, to]
+        self._encode(f"times-{to.sink}", x, factors, self.buffers.scaled(x.size), "", to, codes)
 
     def _encode(
-        self, kernel: str, x: Floats, up: Floats | None, out: Floats, norm: str, to: Encoding
+        self,
+        kernel: str,
+        x: Floats,
+        up: Floats | None,
+        out: Floats,
+        norm: str,
+        to: Encoding,
+        codes: Codes | None = None,
     ) -> None:
-        codes = Codes(0, 0, 0, 0, 0) if to == FLOAT else self.buffers.codes(x.size, to)
+        codes = codes or self._encoded.get((out.address, to), Codes(0, 0, 0, 0, 0))
         arguments = self._norm_arguments(x, out, norm, up)
         centered = norm and self.norm_kind == "layernorm"
         bias = self.weights.vector(f"{norm}.bias", x.size) if centered else 0
         self._by_token(
             kernel, ACTIVATION_TOKENS, *arguments,
             codes.address, codes.stride, codes.scales, codes.starts, codes.groups_stride, to.zero,
-            bias,
+            bias, float_bits(to.scale),
         )  # fmt: skip
 
     def _norm_arguments(
@@ -113,7 +137,7 @@ class Lowering:
         if w.encoding == FLOAT:
             source = (x.address, x.stride, 0, 0, 0)
         else:
-            c = self.buffers.codes(x.size, w.encoding)
+            c = self._encoded[x.address, w.encoding]
             source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
         arguments = (
             self._register(first), self._register(TOKENS), tiles, per_chunk,

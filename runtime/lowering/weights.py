@@ -1,13 +1,13 @@
 """Tensors of a file as ops name them: addresses, formats and what products ask of these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.errors import FormatError
 from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
 
-from .buffers import Encoding, encoding
+from .buffers import BY_TOKEN, Encoding, encoding
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,12 @@ class Matrix:
     columns: int
     address: int
     bias: int  # address or 0
+    scale: float = 0.0  # of its input's codes, as Encoding has it
+    factor: int = 0  # address of what its input is multiplied by, or 0
 
     @property
     def encoding(self) -> Encoding:
-        return encoding(self.form)
+        return replace(encoding(self.form), scale=self.scale, factor=self.factor)
 
     @property
     def steps(self) -> int:
@@ -57,7 +59,19 @@ class Weights:
         bias = f"{name}.bias"
         address = self.vector(bias, rows) if bias in self._file else 0
         form = weight_format(info.format)
-        return Matrix(name, form, rows, columns, self._file.address(f"{name}.weight"), address)
+        return Matrix(
+            name, form, rows, columns, self._file.address(f"{name}.weight"), address,
+            scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            factor=self._factor(name, form, columns),
+        )  # fmt: skip
+
+    def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
+        stored = f"{name}.in_scale"
+        if stored not in self._file:
+            return 0
+        if form.is_float:
+            self._mismatch(f"{name}.weight", f"codes, for there is {stored!r}")
+        return self.vector(stored, columns)
 
     def _mismatch(self, name: str, expected: str) -> None:
         info = self._file.info(name)
