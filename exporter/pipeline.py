@@ -188,9 +188,10 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 
 
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and a bias for each that gets one."""
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
     tensors = len(weights.model.tensors)
-    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    factors = sum(weights.in_scale(tensor.name) is not None for tensor in weights.model.tensors)
+    return tensors + 3 + factors + (tensors if any(corrections(recipe)) else 0)
 
 
 def _add_tensors(store: Store, progress: Progress) -> None:

@@ -17,12 +17,16 @@ from .scales import scale_method
 
 @dataclass(frozen=True)
 class Method:
-    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice."""
+    """How a matrix is stored; float formats have neither scales nor rounding, few throw dice.
+
+    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
+    """
 
     format: WeightFormat
     scales: str = ""
     rounding: str = "rtn"
     seed: int = 0
+    activation: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -30,7 +34,8 @@ class Method:
 
     def without_data(self) -> "Method":
         """The plain method of the same format."""
-        return Method(self.format, "minmax" if self.format.offset else "absmax")
+        scales = "minmax" if self.format.offset else "absmax"
+        return Method(self.format, scales, activation=self.activation)
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:

@@ -47,8 +47,9 @@ class Store:
         else:
             matrix = self.weights.read(tensor.name)
             stored, error = self._quantized(tensor, matrix)
+            self._add_in_scale(tensor.name)
             self._correct(tensor.name, matrix, stored)
-            self.writer.add_matrix(tensor.name, stored, error)
+            self.writer.add_matrix(tensor.name, stored, error, self._activation(tensor.name))
 
     @property
     def data(self) -> Statistics:
@@ -89,9 +90,24 @@ class Store:
             self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, quantization_error(matrix, stored)
 
+    def _add_in_scale(self, name: str) -> None:
+        factors, beside = self.weights.in_scale(name), _beside(name, "in_scale")
+        if factors is not None and beside not in self.writer:
+            self.writer.add_vector(beside, factors)
+
+    def _activation(self, name: str) -> str | float | None:
+        """What the header says of the codes that the matrix reads; None: as its format has them."""
+        method = self.recipe.method(name)
+        if method.activation == "token":
+            return "token" if method.format.group else None
+        if method.activation != "static":
+            return None
+        largest = float(self.weights.inputs(name, self.data.fit(name).largest).max())
+        return largest / 127 or None  # of nothing but zeros there is no scale
+
     def _correct(self, name: str, matrix: np.ndarray, stored: QuantizedTensor) -> None:
         """Add the matrix's bias, corrected, before the matrix: a kill between them loses neither."""
-        bias = f"{name.removesuffix('.weight')}.bias"
+        bias = _beside(name, "bias")
         if not is_of_layer(name) or bias in self.writer:
             return
         found = [
@@ -101,8 +117,8 @@ class Store:
             is not None
         ]
         if found:
-            old = self.weights.read(bias) if bias in self.weights else np.float32(0)
-            self.writer.add_vector(bias, old + sum(found))
+            old = [self.weights.read(bias)] if bias in self.weights else []
+            self.writer.add_vector(bias, np.sum([*old, *found], axis=0))
 
     def _add_floats(self, tensor: Placement) -> None:
         matrix, form = self.weights.read(tensor.name), self.recipe.method(tensor.name).format
@@ -118,6 +134,10 @@ class Store:
                 f"{self.recipe.body.format}, and rounding it would ruin the model; "
                 "choose int8 or int4 (or --force it)"
             )
+
+
+def _beside(name: str, part: str) -> str:
+    return f"{name.removesuffix('.weight')}.{part}"
 
 
 def _measured(matrix: np.ndarray, method: Method) -> tuple[QuantizedTensor, float]:

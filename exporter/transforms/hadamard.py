@@ -42,10 +42,11 @@ def _check(recipe: Recipe, config: DecoderConfig) -> None:
             f"recipe {str(recipe)!r}: {config.architecture} has norms behind its branches, and "
             "hadamard cannot pass them; leave it out"
         )
-    if "smooth" in recipe.transforms:
+    methods = [recipe.body, *(method for _, method in recipe.rules)]
+    if "smooth" in recipe.transforms or any(m.activation == "static" for m in methods):
         raise RecipeError(
-            f"recipe {str(recipe)!r}: smooth goes by the largest inputs, which are not known of "
-            "rotated ones; leave smooth or hadamard out"
+            f"recipe {str(recipe)!r}: smooth and a8s go by the largest inputs, which are not known "
+            "of rotated ones; leave these or hadamard out"
         )
 
 

@@ -78,7 +78,7 @@ def test_norms_behind_branches_are_refused(name):
 
 
 def test_smooth_does_not_know_the_range_of_rotated_inputs(tmp_path):
-    with pytest.raises(RecipeError, match="leave smooth or hadamard out"):
+    with pytest.raises(RecipeError, match="leave these or hadamard out"):
         export(tiny_llama(), tmp_path / "x.edge", quant="int4:hadamard+smooth", calib=IDS[None])
 
 
