@@ -14,14 +14,14 @@ from edge.format import spec, tiles
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
-from .calibration.corpus import MOST_WINDOWS, WINDOW, windows
+from .calibration.corpus import MOST_WINDOWS, SELF, WINDOW, windows
 from .cautions import before
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
-from .pipeline import SELF, SELF_WINDOWS, check_rules
+from .pipeline import SELF_WINDOWS, check_rules
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
-from .rows import BLOCK_ELEMENTS
+from .rows import BLOCK_ELEMENTS, rows_of
 from .sources import Source, open_source
 from .transforms import transform_model
 from .weights import Weights
@@ -169,7 +169,10 @@ def _of_one(weights: Weights, recipe: Recipe, tensor: Placement) -> _Sample:
     kept = recipe.kept(tensor, weights.source)
     if kept is not None:
         tiles.pack(kept)
-        return _Sample(0.0, 1.0, 0.0, (time.perf_counter() - started) / math.prod(tensor.shape))
+        store = (time.perf_counter() - started) / math.prod(tensor.shape)
+        some = rows_of(kept, slice(0, ROWS)).dequantize()
+        energy = float(np.square(some, dtype=np.float64).mean())
+        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, store)
     matrix = weights.read(tensor.name)
     read = time.perf_counter() - started
     some = matrix[:: max(1, len(matrix) // ROWS)]

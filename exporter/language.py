@@ -88,7 +88,7 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
-    for kind in ("scales", "rounding"):
+    for kind in ("scales", "codebook", "rounding"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
             raise RecipeError(f"{same[0]!r} and {same[1]!r} both choose the {kind}; name one")
@@ -161,7 +161,7 @@ def _refuse(recipe: Recipe, methods: Sequence[str]) -> None:
 def _with_all(method: Method, names: list[str]) -> Method:
     for name in names:
         entry = registry.find_for(name, method.format)
-        if entry.kind == "scales":
+        if entry.kind in ("scales", "codebook"):
             form = method.format
             form = WeightFormat(form.kind, form.group) if entry.symmetric else form
             method = replace(method, format=form, scales=name)

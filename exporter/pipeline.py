@@ -20,7 +20,7 @@ from edge.format.writer import EdgeWriter
 from . import chat, report
 from .allocation.mixed import allocate
 from .architectures import Lowered, lower
-from .calibration.corpus import WINDOW, windows
+from .calibration.corpus import SELF, WINDOW, record, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .language import parse
@@ -31,7 +31,7 @@ from .store import Store, least_bytes
 from .transforms import corrections, transform_layer, transform_model
 from .weights import Weights
 
-SELF, SELF_WINDOWS = "self", 24  # calibrate with what the model writes
+SELF_WINDOWS = 24  # of what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -81,6 +81,8 @@ def export(
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
         writer.document = _document(weights, digest, recipe, tokenizer)
+        if statistics is not None:
+            writer.document["calibration"] = record(calib, statistics.identity)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return ExportReport(

@@ -9,8 +9,10 @@ import numpy as np
 
 from edge.format.formats import QuantizedTensor, WeightFormat
 
+from .codebooks import codebook_method
 from .registry import find
 from .rounding import data_rounding, rounding_method
+from .rounding.nearest import nearest
 from .rows import row_blocks, rows_of
 from .scales import scale_method
 
@@ -19,6 +21,7 @@ from .scales import scale_method
 class Method:
     """How a matrix is stored; float formats have neither scales nor rounding, few throw dice.
 
+    scales      a method of scales, of code4 one of codebooks
     activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
     """
 
@@ -35,6 +38,8 @@ class Method:
     def without_data(self) -> "Method":
         """The plain method of the same format."""
         scales = "minmax" if self.format.offset else "absmax"
+        if self.format.has_codebook:
+            scales = "kmeans" if find(self.scales).needs_data else self.scales
         return Method(self.format, scales, activation=self.activation)
 
 
@@ -43,6 +48,8 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
 
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
+    if method.format.has_codebook:
+        return _on_codebooks(matrix, method, h)
     scales, offsets = _scales(matrix, method, h)
     if find(method.rounding).needs_data:
         assert h is not None
@@ -50,6 +57,29 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
     else:
         codes = _codes(matrix, scales, offsets, method)
     return QuantizedTensor(method.format, codes, scales, offsets)
+
+
+def _on_codebooks(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    form, groups = method.format, grouped(matrix, method.format.group)
+    weights = None
+    if find(method.scales).needs_data:
+        assert h is not None
+        weights = _by_group(np.diagonal(h), form.group)
+    scales, codebooks = codebook_method(method.scales)(groups, form, weights)
+    if find(method.rounding).needs_data:
+        assert h is not None
+        round_ = data_rounding(method.rounding)
+        codes = round_(matrix, scales, None, form, h, codebooks=codebooks)
+    else:
+        codes = nearest(groups, scales, codebooks)
+        codes = codes.reshape(len(codes), -1)[:, : matrix.shape[1]]
+    return QuantizedTensor(form, codes, scales, codebooks=codebooks)
+
+
+def _by_group(columns: np.ndarray, width: int) -> np.ndarray:
+    """float32 [groups, width]: 0 behind the last column."""
+    padded = np.pad(columns.astype(np.float32), (0, -len(columns) % width))
+    return padded.reshape(-1, width)
 
 
 def _scales(

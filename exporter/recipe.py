@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
@@ -89,6 +90,10 @@ def _int4_body(name: str, group: int) -> Recipe:
     return Recipe(name, Method(WeightFormat("int4", group, offset=True), "minmax"), _int8(32))
 
 
+def _code4_body(name: str, group: int, codebook: str = "kmeans") -> Recipe:
+    return Recipe(name, Method(WeightFormat("code4", group), codebook), _int8(32))
+
+
 def _ternary_body(name: str, group: int) -> Recipe:
     form = WeightFormat(name)
     exact, rounded = Method(form, "absmax"), Method(form, "absmean")
@@ -102,7 +107,7 @@ def _floats(name: str, group: int) -> Recipe:
 
 PRESETS = {
     "keep": Preset(
-        "Weights that are 4-, 6- or 8-bit or ternary in the source stay as they are, bit for bit; "
+        "Weights that are 4-, 6- or 8-bit or ternary in the source keep their codes; "
         "all others become int8 in groups of 32.",
         _keep,
     ),
@@ -116,6 +121,24 @@ PRESETS = {
         _int4_body,
         (32, 64, 128),
     ),
+    "code4": Preset(
+        "4 bits that look a level up, of 16 fitted to every four rows, with a scale for every 64 "
+        "weights (32, 128).",
+        _code4_body,
+        (64, 32, 128),
+    ),
+    **{
+        name: Preset(
+            f"The same with the levels of {levels}.",
+            partial(_code4_body, codebook=name),
+            (64, 32, 128),
+        )
+        for name, levels in (
+            ("nf4", "QLoRA's NormalFloat"),
+            ("fp4", "4-bit floats"),
+            ("pow2", "powers of two"),
+        )
+    },
     "ternary": Preset(
         "2 bits, weights -1, 0 and 1 times a scale a row, the embedding in int8: for models that "
         "were trained so (BitNet).",

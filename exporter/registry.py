@@ -12,20 +12,26 @@ from typing import Any
 from edge.errors import RecipeError
 from edge.format.formats import CODES, WeightFormat
 
-KINDS = {"transform": "transforms", "scales": "scales", "rounding": "rounding"}  # their folders
+KINDS = {  # their folders
+    "transform": "transforms",
+    "scales": "scales",
+    "codebook": "codebooks",
+    "rounding": "rounding",
+}
 NAME = re.compile(r"(?!g[0-9]+$)[a-z][a-z0-9_]{0,39}")  # g64 is a group size
-OFFSET, SYMMETRIC, TERNARY = "offset", "symmetric", "ternary"
+OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebook"
 
 
 @dataclass(frozen=True)
 class Entry:
     """One method.
 
-    kind        "transform", "scales" or "rounding"; its folder's __init__ has the protocol of
+    kind        "transform", "scales", "codebook" or "rounding"; its folder's __init__ has the
+                protocol of
     call        the method itself
     sentence    what it does, for `--quant list`; ends with "needs --calib." if it
     needs_data  second moments of what matrices read
-    suits       grids it is for: "offset" (int4), "symmetric" (int8), "ternary"
+    suits       grids it is for: "offset" (int4), "symmetric" (int8), "ternary", "codebook"
     symmetric   scales without offsets, even where the format can have them
     seeded      takes a `seed`: it throws dice
     stage       of a transform: "model" (all of it, first), "layer" (one after the other), "matrix"
@@ -47,6 +53,8 @@ def grid(form: WeightFormat) -> str:
     codes = CODES[form.kind]
     if codes.levels == 3:
         return TERNARY
+    if codes.has_codebook:
+        return CODEBOOK
     return OFFSET if codes.has_offset else SYMMETRIC
 
 

@@ -1,6 +1,6 @@
 """What an export did: sizes, formats and errors, for people and for `export --json`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,25 @@ def notes(
 
 def _of_grids(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:
     matrices = [i for i in infos if len(i.shape) == 2]
-    moved = sum(bool(i.error) for i in matrices)
-    if recipe.name == "keep" and moved:
-        became = recipe.body.format
-        return (f"{moved} of {len(matrices)} matrices were on no grid of ours, now {became}",)
-    rounded = sum(bool(i.error) and i.format == str(recipe.body.format) for i in matrices)
+    moved = [i for i in matrices if i.error]
+    anew = [i for i in moved if i.format == str(recipe.body.format)]
+    if recipe.name == "keep":
+        return tuple(_of_kept(recipe, anew, [i for i in moved if i not in anew], len(matrices)))
+    rounded = len(anew)
     if recipe.inexact is not None and rounded:
         return (f"{rounded} matrices were not {recipe.body.format} and were rounded by force",)
     return ()
+
+
+def _of_kept(
+    recipe: Recipe, anew: list[TensorInfo], rounded: list[TensorInfo], matrices: int
+) -> Iterator[str]:
+    if anew:
+        form = recipe.body.format
+        yield f"{len(anew)} of {matrices} matrices were on no grid of ours, now {form}"
+    if rounded:
+        worst = max(i.error or 0.0 for i in rounded)
+        yield (
+            f"{len(rounded)} of {matrices} matrices keep their codes; their scales or offsets are "
+            f"the nearest float16, which moves weights by {worst:.2%} at most"
+        )

@@ -41,7 +41,8 @@ class Store:
             return
         kept = self._kept(tensor)
         if kept is not None:
-            self.writer.add_matrix(tensor.name, kept, error=0.0)
+            error = self.weights.kept_error(tensor.name, kept)
+            self.writer.add_matrix(tensor.name, kept, error)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from edge.errors import SourceError
+from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .quantize import quantization_error
 from .rotation import Rotation
 from .rows import row_blocks
 from .sources import Source
@@ -96,6 +98,12 @@ class Weights:
         if name in self.turns:
             values = self.turns[name].apply(values)
         return self.factors[name].apply(values) if name in self.factors else values
+
+    def kept_error(self, name: str, kept: QuantizedTensor) -> float:
+        """||W - kept|| / ||W|| of a matrix that stays on its grid: what rounded scales move."""
+        if self.source.grids_are_exact:
+            return 0.0
+        return quantization_error(self.read(name), kept)
 
     def multiply(self, name: str, rows: np.ndarray | None, columns: np.ndarray | None) -> None:
         old = self.factors.get(name, Factors())

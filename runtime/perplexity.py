@@ -6,6 +6,7 @@ ctx/2 .. ctx-2 predict of the tokens after them is scored; the first half is onl
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ class Evaluation:
     """perplexity  e ** mean negative log-likelihood of `tokens` tokens
     kl_mean        mean Kullback-Leibler divergence of the model from a reference, in nats
     top1_agreement share of positions where both find the same token the most likely
+
+    Standard errors take positions for independent, as llama-perplexity does.
     """
 
     perplexity: float
@@ -31,6 +34,8 @@ class Evaluation:
     ctx: int
     kl_mean: float | None = None
     top1_agreement: float | None = None
+    kl_standard_error: float | None = None
+    top1_standard_error: float | None = None
 
 
 @dataclass
@@ -38,7 +43,24 @@ class _Totals:
     tokens: int = 0
     negative_log_likelihood: float = 0.0
     divergence: float = 0.0
+    divergence_squares: float = 0.0
     agreements: int = 0
+
+    def evaluation(self, ctx: int, compared: bool) -> Evaluation:
+        n = self.tokens
+        perplexity = _perplexity(self)
+        if not compared:
+            return Evaluation(perplexity, n, ctx)
+        mean, agreement = self.divergence / n, self.agreements / n
+        return Evaluation(
+            perplexity=perplexity,
+            tokens=n,
+            ctx=ctx,
+            kl_mean=mean,
+            top1_agreement=agreement,
+            kl_standard_error=math.sqrt(max(0.0, self.divergence_squares / n - mean**2) / n),
+            top1_standard_error=math.sqrt(agreement * (1 - agreement) / n),
+        )
 
 
 def slice_tokens(vocabulary: int) -> int:
@@ -71,14 +93,32 @@ def evaluate(
             window[0] = bos
         _score(model, reference, window, targets, totals)
         progress(i + 1, count, _perplexity(totals))
-    compared = reference is not None
+    return totals.evaluation(ctx, compared=reference is not None)
+
+
+def together(parts: Sequence[Evaluation]) -> Evaluation:
+    """Of several texts, each as heavy as its tokens; standard errors within the texts."""
+    n = [part.tokens for part in parts]
+    logs = [math.log(part.perplexity) for part in parts]
     return Evaluation(
-        perplexity=_perplexity(totals),
-        tokens=totals.tokens,
-        ctx=ctx,
-        kl_mean=totals.divergence / totals.tokens if compared else None,
-        top1_agreement=totals.agreements / totals.tokens if compared else None,
+        perplexity=math.exp(sum(map(operator.mul, n, logs)) / sum(n)),
+        tokens=sum(n),
+        ctx=parts[0].ctx,
+        kl_mean=_mean(n, [part.kl_mean for part in parts]),
+        top1_agreement=_mean(n, [part.top1_agreement for part in parts]),
+        kl_standard_error=_of_mean(n, [part.kl_standard_error for part in parts]),
+        top1_standard_error=_of_mean(n, [part.top1_standard_error for part in parts]),
     )
+
+
+def _mean(n: Sequence[int], values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(map(operator.mul, n, known)) / sum(n) if known else None
+
+
+def _of_mean(n: Sequence[int], errors: Sequence[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.hypot(*map(operator.mul, n, known)) / sum(n) if known else None
 
 
 def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | None) -> int:
@@ -144,7 +184,9 @@ def _compare(scores: np.ndarray, reference: np.ndarray, totals: _Totals) -> None
     totals.agreements += int((scores.argmax(axis=1) == reference.argmax(axis=1)).sum())
     difference = np.subtract(reference, scores)
     difference *= np.exp(reference)
-    totals.divergence += float(difference.sum(dtype=np.float64))
+    divergences = difference.sum(axis=1, dtype=np.float64)
+    totals.divergence += float(divergences.sum())
+    totals.divergence_squares += float(divergences @ divergences)
 
 
 def _perplexity(totals: _Totals) -> float:

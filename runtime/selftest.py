@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.format import tiles
-from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 
 from .kernels import catalogue
@@ -125,7 +125,8 @@ def _weights(bench: Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, 
     groups = -(-COLUMNS // form.group) if form.group else 1
     scales = _halves(bench.random.uniform(0.01, 0.1, (ROWS, groups)))
     offsets = _halves(bench.random.uniform(-1, 0, (ROWS, groups))) if form.offset else None
-    tensor = QuantizedTensor(form, codes, scales, offsets, _multipliers(bench, form))
+    factors, books = _multipliers(bench, form), _codebooks(bench, form)
+    tensor = QuantizedTensor(form, codes, scales, offsets, factors, books)
     values = tensor.dequantize()
     shift = 0 if offsets is None else 2 * np.abs(offsets).max()
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))
@@ -135,6 +136,13 @@ def _multipliers(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.multiplier_columns:
         return None
     shape = ROWS, -(-COLUMNS // form.multiplier_columns)
+    return bench.random.integers(-128, 128, shape).astype(np.int8)
+
+
+def _codebooks(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
+    if not form.has_codebook:
+        return None
+    shape = -(-ROWS // CODEBOOK_ROWS), CODES[form.kind].levels
     return bench.random.integers(-128, 128, shape).astype(np.int8)
 
 

@@ -6,24 +6,27 @@ import argparse
 import json
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import EdgeError
 
-from . import opening
+from . import domains, opening
 from .progress import Progress
+from .terminal import note
 from .usage import whole
 
 if TYPE_CHECKING:
     from edge.format.reader import EdgeFile
+    from edge.runtime.model import Model
     from edge.runtime.perplexity import Evaluation
+
+    from .domains import Row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     opening.add_model(parser)
     add = parser.add_argument
-    add("--text", metavar="FILE", required=True, help="the text to predict, UTF-8")
+    domains.add_arguments(parser)
     add(
         "--ctx",
         type=whole(4),
@@ -39,17 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def command(args: argparse.Namespace) -> int:
-    result = _evaluate(args)
-    print(json.dumps(asdict(result)) if args.json else _summary(result))
+    found = _evaluate(args)
+    print(_document(found) if args.json else _summary(found))
+    for text in domains.warnings(found):
+        note(f"warning: {text}")
     return 0
 
 
-def _evaluate(args: argparse.Namespace) -> Evaluation:
+def _evaluate(args: argparse.Namespace) -> list[Row]:
+    """A row for every text."""
     from edge.format.reader import EdgeFile
-    from edge.runtime.perplexity import evaluate, slice_tokens
+    from edge.runtime.perplexity import slice_tokens
 
     files = [EdgeFile(path) for path in (args.model, args.against) if path]
-    tokens, bos = _tokens(files, _read(args.text))
+    texts = domains.read(args.text, args.calibrated_on, files[0].document.get("calibration"))
+    tokens = [_tokens(files, domain.text) for domain in texts]
     settings = {
         "threads": args.threads,
         "context": args.ctx,
@@ -60,23 +67,25 @@ def _evaluate(args: argparse.Namespace) -> Evaluation:
         models = [
             stack.enter_context(opening.open_model(str(file.path), **settings)) for file in files
         ]
-        progress = stack.enter_context(Progress("evaluating"))
+        found = [_of_text(args, models, ids, bos) for ids, bos in tokens]
+    return domains.rows(texts, found)
+
+
+def _of_text(
+    args: argparse.Namespace, models: list[Model], ids: list[int], bos: int | None
+) -> Evaluation:
+    from edge.runtime.perplexity import evaluate
+
+    with Progress("evaluating") as progress:
         return evaluate(
             models[0],
-            tokens,
+            ids,
             ctx=args.ctx,
             bos=bos,
             chunks=args.chunks,
             reference=models[1] if args.against else None,
             progress=lambda done, total, perplexity: progress(done, total),
         )
-
-
-def _read(path: str) -> str:
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    if not text:
-        raise EdgeError(f"the text is empty ({path}); give a file with a few thousand words")
-    return text
 
 
 def _tokens(files: list[EdgeFile], text: str) -> tuple[list[int], int | None]:
@@ -93,10 +102,27 @@ def _tokens(files: list[EdgeFile], text: str) -> tuple[list[int], int | None]:
     return ids[0], tokenizers[0].bos if tokenizers[0].add_bos else None
 
 
-def _summary(result: Evaluation) -> str:
+def _document(found: list[Row]) -> str:
+    """Of one text its figures; of several the figures of all, and a row each."""
+    from edge.runtime.perplexity import together
+
+    document: dict[str, Any] = asdict(together([row.evaluation for row in found]))
+    if len(found) > 1:
+        document["domains"] = [row.to_json() for row in found]
+    return json.dumps(document)
+
+
+def _summary(found: list[Row]) -> str:
+    if len(found) > 1:
+        return "\n".join(domains.table(found))
+    result = found[0].evaluation
     scored = f"{result.tokens} tokens scored, windows of {result.ctx}"
     lines = [f"perplexity {result.perplexity:.4f} ({scored})"]
-    if result.kl_mean is not None and result.top1_agreement is not None:
-        lines.append(f"KL divergence {result.kl_mean:.5f} nats a token")
-        lines.append(f"same likeliest token {result.top1_agreement:.2%}")
+    if result.kl_mean is not None:
+        lines.append(
+            f"KL divergence {result.kl_mean:.5f} ± {result.kl_standard_error:.5f} nats a token"
+        )
+        lines.append(
+            f"same likeliest token {result.top1_agreement:.2%} ± {result.top1_standard_error:.2%}"
+        )
     return "\n".join(lines)

@@ -7,7 +7,8 @@ Every format stores unsigned codes and means
                                          Q4_1, Q4_K or HQQ exactly)
 
 with one scale (and offset) per row and group of columns.  int6 has scales of two levels, as Q6_K
-in ggml: w = scale * multiplier * (code - zero), an int8 multiplier per row and 16 columns.
+in ggml: w = scale * multiplier * (code - zero), an int8 multiplier per row and 16 columns.  The
+codes of code4 are no numbers: w = scale * codebook[code], 16 int8 levels for every 4 rows.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 TILE_ROWS = 16
+CODEBOOK_ROWS = 4  # that share a codebook: those of a byte shuffle's 16 bytes
 ALIGNMENT = 64
 
 
@@ -31,12 +33,14 @@ class Codes:
     groups: tuple[int, ...]  # columns a scale; 0 means one scale a row
     has_offset: bool = False
     multiplier_columns: int = 0  # columns an int8 multiplier of the scale; 0: there are none
+    has_codebook: bool = False
 
 
 CODES = {
     "int8": Codes(256, 128, 4, 1, 64, (0, 32, 64, 128)),
     "int6": Codes(64, 32, 16, 3, 256, (256,), multiplier_columns=16),
     "int4": Codes(16, 8, 8, 1, 32, (32, 64, 128), has_offset=True),
+    "code4": Codes(16, 0, 8, 1, 32, (32, 64, 128), has_codebook=True),
     "ternary": Codes(3, 1, 16, 1, 64, (0, 256)),
     "ternary-dense": Codes(3, 1, 96, 5, 96, (0,)),
 }
@@ -74,13 +78,22 @@ class WeightFormat:
 
     @property
     def zero(self) -> int:
-        """The code that means 0 (codes of a format with an offset have none: 0)."""
+        """The code that means 0; 0 where none does, with an offset or a codebook."""
         return 0 if self.offset else CODES[self.kind].zero
 
     @property
     def multiplier_columns(self) -> int:
         """Columns that share an int8 multiplier of their scale; 0 where there are none."""
         return 0 if self.is_float else CODES[self.kind].multiplier_columns
+
+    @property
+    def has_codebook(self) -> bool:
+        return not self.is_float and CODES[self.kind].has_codebook
+
+    @property
+    def head_bytes(self) -> int:
+        """Of a tile, before its blocks: its codebooks."""
+        return ALIGNMENT if self.has_codebook else 0
 
     @property
     def scale_type(self) -> np.dtype[np.floating]:
@@ -134,7 +147,8 @@ class WeightFormat:
         if self.is_float:
             return _round_up(TILE_ROWS * columns * FLOATS[self.kind].itemsize, ALIGNMENT)
         lines = self.blocks(columns) * (1 + self.offset)
-        return lines * ALIGNMENT + self.code_bytes(self.padded_columns(columns))
+        codes = self.code_bytes(self.padded_columns(columns))
+        return self.head_bytes + lines * ALIGNMENT + codes
 
     def nbytes(self, rows: int, columns: int) -> int:
         return self.tiles(rows) * self.tile_bytes(columns)
@@ -148,6 +162,7 @@ class QuantizedTensor:
     scales       float32 [rows, groups]; exactly representable in the format's scale type
     offsets      float32 [rows, groups] or None
     multipliers  int8 [rows, runs of multiplier_columns] or None
+    codebooks    int8 [rows / 4, 16], a last one of fewer rows, or None
     """
 
     format: WeightFormat
@@ -155,6 +170,7 @@ class QuantizedTensor:
     scales: np.ndarray
     offsets: np.ndarray | None = None
     multipliers: np.ndarray | None = None
+    codebooks: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -168,11 +184,19 @@ class QuantizedTensor:
         scales = _spread(self.scales, group, columns)
         if self.multipliers is not None:
             scales *= _spread(self.multipliers, self.format.multiplier_columns, columns)
-        values = self.codes.astype(np.float32) - np.float32(self.format.zero)
+        values = self.numbers()
         values *= scales
         if self.offsets is not None:
             values += _spread(self.offsets, group, columns)
         return values
+
+    def numbers(self) -> np.ndarray:
+        """float32 [rows, columns]: what scales multiply."""
+        if self.codebooks is None:
+            return self.codes.astype(np.float32) - np.float32(self.format.zero)
+        book = np.arange(len(self.codes)) // CODEBOOK_ROWS
+        levels: np.ndarray = self.codebooks.astype(np.float32)[book[:, None], self.codes]
+        return levels
 
 
 def _spread(per_group: np.ndarray, group: int, columns: int) -> np.ndarray:

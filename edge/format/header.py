@@ -80,6 +80,10 @@ class Header:
         self._text(document["recipe"], "recipe")
         for key in ("name", "sha256"):
             self._text(document["source"].get(key), f"source.{key}")
+        if document.get("calibration") is not None:
+            calibration = self._object(document["calibration"], "calibration")
+            for key in ("name", "sha256"):
+                self._text(calibration.get(key), f"calibration.{key}")
         if document["tokenizer"] is not None:
             self._check_tokenizer(document["tokenizer"])
 

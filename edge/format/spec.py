@@ -14,6 +14,7 @@ An .edge file is a safetensors file with stricter rules:
     config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
     recipe       what the weights were quantized with
     source       {"name", "sha256"} of the model it was made from
+    calibration  {"name", "sha256"} of the text that the recipe chose by; null or absent if none
     parameters   how many weights the model has
     tokenizer    {"bos", "eos", "add_bos"} or null; an encoder's also has "before" and "after",
                  the ids around a text
@@ -28,8 +29,8 @@ Beside a matrix NAME.weight may lie the vectors NAME.bias and NAME.in_scale: y =
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes.
 
-JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source and
-architecture are lines of text, free of control characters.  The limits are below.
+JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source,
+calibration and architecture are lines of text, free of control characters.  The limits are below.
 
 Nothing in a file is code, and nothing in it refers to another file.
 """

@@ -10,6 +10,8 @@ ends the tile.
     int6     192 bytes = 16 rows x 16 columns: two vectors of low nibbles as int4, and one of the
              high bits: bits 2i, 2i+1 of a row's byte c belong to column 4i + c
     int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
+    code4    as int4, and the tile begins with 64 bytes of codebooks, 16 int8 for every 4 rows: as
+             a byte shuffle of AVX-512 looks up in 4 tables at once
     ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
     ternary-dense  320 bytes = 16 rows x 96 columns, three codes in 5 bits: columns 12i + c,
              12i + 4 + c and 12i + 8 + c are u, v, w in a nibble 5u + m and a bit h, where
@@ -20,7 +22,15 @@ ends the tile.
 
 import numpy as np
 
-from .formats import ALIGNMENT, CODES, FLOATS, TILE_ROWS, QuantizedTensor, WeightFormat
+from .formats import (
+    ALIGNMENT,
+    CODEBOOK_ROWS,
+    CODES,
+    FLOATS,
+    TILE_ROWS,
+    QuantizedTensor,
+    WeightFormat,
+)
 
 _RUNS = 16  # multipliers of a row and group of int6
 
@@ -41,12 +51,17 @@ def pack(tensor: QuantizedTensor) -> np.ndarray:
     if tensor.multipliers is not None:
         packed = _with_multipliers(packed, tensor.multipliers, blocks * form.groups_per_block)
     parts.append(packed.reshape(tiles, blocks, -1))
-    return np.concatenate(parts, axis=2).reshape(tiles, -1)[:, : form.tile_bytes(columns)]
+    body = np.concatenate(parts, axis=2).reshape(tiles, -1)
+    if tensor.codebooks is not None:
+        body = np.concatenate([_pack_codebooks(tensor.codebooks, tiles), body], axis=1)
+    return body[:, : form.tile_bytes(columns)]
 
 
 def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> QuantizedTensor:
     """The inverse of `pack`."""
     blocks, size = form.blocks(columns), form.block_bytes(columns)
+    codebooks = _unpack_codebooks(tiles, rows) if form.has_codebook else None
+    tiles = tiles[:, form.head_bytes :]
     whole = np.pad(tiles, ((0, 0), (0, blocks * size - tiles.shape[1])))
     lines = whole.reshape(len(tiles), blocks, size)
     start = ALIGNMENT * (1 + form.offset)
@@ -58,7 +73,7 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
     offsets = None
     if form.offset:
         offsets = _unpack_scales(lines[:, :, ALIGNMENT:start], form, rows, columns)
-    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets, multipliers)
+    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets, multipliers, codebooks)
 
 
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
@@ -188,6 +203,18 @@ def _without_multipliers(
     runs = -(-columns // form.multiplier_columns)
     multipliers = by_row.reshape(tiles * TILE_ROWS, -1)[:rows, :runs]
     return np.ascontiguousarray(both[:, :, size:]), np.ascontiguousarray(multipliers)
+
+
+def _pack_codebooks(codebooks: np.ndarray, tiles: int) -> np.ndarray:
+    """uint8 [tiles, 64]."""
+    padded = np.zeros((tiles * TILE_ROWS // CODEBOOK_ROWS, codebooks.shape[1]), np.int8)
+    padded[: len(codebooks)] = codebooks
+    return padded.view(np.uint8).reshape(tiles, ALIGNMENT)
+
+
+def _unpack_codebooks(tiles: np.ndarray, rows: int) -> np.ndarray:
+    line = np.ascontiguousarray(tiles[:, :ALIGNMENT]).view(np.int8)
+    return line.reshape(-1, ALIGNMENT * CODEBOOK_ROWS // TILE_ROWS)[: -(-rows // CODEBOOK_ROWS)]
 
 
 def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.format.formats import QuantizedTensor
+from edge.format.formats import CODEBOOK_ROWS, QuantizedTensor
 
 from ..rows import rows_of
 from ..sources import Source
@@ -91,7 +91,10 @@ def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTens
     offsets = None if tensor.offsets is None else padding.pad(tensor.offsets)
     multipliers = None if tensor.multipliers is None else padding.pad(tensor.multipliers)
     codes = padding.pad(tensor.codes, tensor.format.zero)
-    return QuantizedTensor(tensor.format, codes, padding.pad(tensor.scales), offsets, multipliers)
+    scales, books = padding.pad(tensor.scales), tensor.codebooks
+    if books is not None:  # sources have one for all rows
+        books = np.tile(books[:1], (-(-len(codes) // CODEBOOK_ROWS), 1))
+    return QuantizedTensor(tensor.format, codes, scales, offsets, multipliers, books)
 
 
 def _padded_columns(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor | None:

@@ -1,6 +1,9 @@
 """Windows of tokens to calibrate with: from text, or from ids as they are."""
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -9,6 +12,7 @@ from edge.errors import SourceError
 
 from ..sources import TokenizerFiles
 
+SELF = "self"  # what the model writes
 WINDOW = 512
 MOST_WINDOWS = 128
 
@@ -45,12 +49,33 @@ def _checked(ids: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
     return ids.astype(np.int64)
 
 
-def _ids(path: Path, tokenizer: TokenizerFiles) -> np.ndarray:
-    encoder = Tokenizer.from_str(tokenizer.json.decode())
-    text = "\n".join(
+def record(calib: object, statistics: dict[str, Any]) -> dict[str, str]:
+    """What a file keeps of it: a name, and the hash of the text or of `statistics`' identity."""
+    identity = json.dumps(statistics, sort_keys=True)
+    if not isinstance(calib, str | Path) or calib == SELF or Path(calib).suffix == ".npy":
+        name = Path(calib).name if isinstance(calib, str | Path) else "token ids"
+        return {"name": _line(name), "sha256": _sha256(identity)}
+    return {"name": _line(Path(calib).name), "sha256": _sha256(_text(Path(calib)))}
+
+
+def _line(name: str) -> str:
+    """A file's name as a header may have it."""
+    return "".join(c if c.isprintable() else "?" for c in name)[:200]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _text(path: Path) -> str:
+    return "\n".join(
         file.read_text(encoding="utf-8", errors="replace") for file in _text_files(path)
     )
-    return np.array(encoder.encode(text, add_special_tokens=False).ids, np.int64)
+
+
+def _ids(path: Path, tokenizer: TokenizerFiles) -> np.ndarray:
+    encoder = Tokenizer.from_str(tokenizer.json.decode())
+    return np.array(encoder.encode(_text(path), add_special_tokens=False).ids, np.int64)
 
 
 def _text_files(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge.format.formats import WeightFormat
 
-from ..registry import OFFSET, SYMMETRIC, TERNARY, Entry, find
+from ..registry import CODEBOOK, OFFSET, SYMMETRIC, TERNARY, Entry, find
 from .gptq import gptq
 from .rtn import rtn
 from .stochastic import stochastic
@@ -29,7 +29,10 @@ class RoundingMethod(Protocol):
 
 
 class DataRounding(Protocol):
-    """Of an entry that needs data: a whole matrix, float32 [rows, columns]."""
+    """Of an entry that needs data: a whole matrix, float32 [rows, columns].
+
+    One that suits codebooks is called with `codebooks=` too where there are some.
+    """
 
     def __call__(
         self,
@@ -38,11 +41,14 @@ class DataRounding(Protocol):
         offsets: np.ndarray | None,
         form: WeightFormat,
         h: np.ndarray,
+        **codebooks: np.ndarray,
     ) -> np.ndarray: ...
 
 
 ROUNDING = {
-    "rtn": Entry("rounding", rtn, "rounds to nearest.", suits=(OFFSET, SYMMETRIC, TERNARY)),
+    "rtn": Entry(
+        "rounding", rtn, "rounds to nearest.", suits=(OFFSET, SYMMETRIC, TERNARY, CODEBOOK)
+    ),
     "stochastic": Entry(
         "rounding",
         stochastic,
@@ -54,6 +60,7 @@ ROUNDING = {
         "rounding",
         gptq,
         "later columns make up for a column's rounding error; needs --calib.",
+        suits=(OFFSET, SYMMETRIC, CODEBOOK),
         needs_data=True,
     ),
 }

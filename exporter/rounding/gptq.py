@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, WeightFormat
+
+from .nearest import middles
 
 BLOCK = 128  # columns whose errors reach the columns behind the block at once
 DAMP = 0.01  # of the mean of H's diagonal
@@ -14,6 +16,7 @@ def gptq(
     offsets: np.ndarray | None,
     form: WeightFormat,
     h: np.ndarray,
+    codebooks: np.ndarray | None = None,
 ) -> np.ndarray:
     """uint8 [rows, columns] (Frantar et al. 2022, arXiv:2210.17323).
 
@@ -23,7 +26,11 @@ def gptq(
     rows, columns = matrix.shape
     order, Hinv = inverse_factor(h)
     W = np.ascontiguousarray(matrix.T[order])  # [columns, rows]
-    grid = _Grid(scales, offsets, form, order)
+    groups = order // (form.group or columns)
+    if codebooks is None:
+        grid: _Grid | _Levels = _Grid(scales, offsets, form, groups)
+    else:
+        grid = _Levels(scales, codebooks, groups)
     codes = np.empty((columns, rows), np.uint8)
     for start in range(0, columns, BLOCK):
         end = min(start + BLOCK, columns)
@@ -67,11 +74,11 @@ class _Grid:
     """Nearest codes of a column: the i-th in GPTQ's order."""
 
     def __init__(
-        self, scales: np.ndarray, offsets: np.ndarray | None, form: WeightFormat, order: np.ndarray
+        self, scales: np.ndarray, offsets: np.ndarray | None, form: WeightFormat, groups: np.ndarray
     ):
         self._scales = np.ascontiguousarray(scales.T)  # [groups, rows]
         self._offsets = None if offsets is None else np.ascontiguousarray(offsets.T)
-        self._groups = order // (form.group or len(order))
+        self._groups = groups
         self._least, self._most = -form.zero, CODES[form.kind].levels - 1 - form.zero
 
     def nearest(self, i: int, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,3 +88,19 @@ class _Grid:
         q = np.rint((w - offset) / np.where(scale == 0, np.float32(1), scale))
         np.clip(q, self._least, self._most, out=q)
         return (q - self._least).astype(np.uint8), q * scale + offset
+
+
+class _Levels:
+    """The same, of codebooks."""
+
+    def __init__(self, scales: np.ndarray, codebooks: np.ndarray, groups: np.ndarray):
+        self._scales = np.ascontiguousarray(scales.T)  # [groups, rows]
+        self._middles = middles(codebooks, len(scales))
+        self._levels = np.repeat(codebooks.astype(np.float32), CODEBOOK_ROWS, axis=0)
+        self._rows, self._groups = np.arange(len(scales)), groups
+
+    def nearest(self, i: int, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = self._scales[self._groups[i]]
+        on_scale = w / np.where(scale == 0, np.float32(1), scale)
+        codes = (on_scale > self._middles).sum(axis=0, dtype=np.uint8)
+        return codes, self._levels[self._rows, codes] * scale

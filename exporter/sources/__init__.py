@@ -47,6 +47,7 @@ class Source(Protocol):
     config: dict[str, Any]  # keys as in Hugging Face's config.json, with "model_type"
     generation: Generation
     norms_are_folded: bool  # Gemma: True where the file already stores 1 + weight
+    grids_are_exact: bool  # whether `kept` loses nothing; False: also where float16 rounds a scale
 
     def digest(self) -> str:
         """SHA-256 of the source, hexadecimal."""
@@ -60,7 +61,7 @@ class Source(Protocol):
         """The tensor as float32, dequantized where it was quantized."""
 
     def kept(self, name: str) -> QuantizedTensor | None:
-        """The tensor on its own grid if edge stores that grid exactly, else None."""
+        """The tensor on its own grid, with its own codes, if edge stores that grid, else None."""
 
     def tokenizer(self) -> TokenizerFiles | None: ...
 

@@ -6,12 +6,18 @@ class AutoBitLinear multiply by that scale, BitLinear divides by it. "Online" ch
 the training weights, which every forward pass rounds to -1, 0, 1 times their mean magnitude.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edge.errors import SourceError, UnsupportedModel
 from edge.format.formats import QuantizedTensor, WeightFormat
+
+from .packed_matrix import Encoding, PackedMatrix, Parts, modules
+from .shards import Shards
 
 LINEAR_CLASSES = ("autobitlinear", "bitlinear")
 MODES = ("offline", "online")
@@ -32,6 +38,8 @@ class BitNetWeights:
             )
         if settings.get("use_rms_norm"):
             raise UnsupportedModel(f"{where}: BitNet layers with a norm of their own")
+        if not isinstance(excluded, list):
+            raise SourceError(f"{where}: modules_to_not_convert is no list: {excluded!r:.60}")
         self.excluded = tuple(str(part) for part in excluded)
 
     def is_rounded_online(self, name: str) -> bool:
@@ -40,28 +48,58 @@ class BitNetWeights:
         linear = len(parts) > 1 and parts[-1] == "weight" and parts[-2] in LAYERS
         return self.mode == "online" and linear and not any(e in name for e in self.excluded)
 
-    def unpacked(self, packed: np.ndarray, scale: np.ndarray, where: str) -> QuantizedTensor:
-        if packed.ndim != 2 or scale.size != 1:
-            raise SourceError(
-                f"{where}: packed weights of shape {packed.shape} with {scale.size} scales; "
-                "expected a matrix and one scale"
-            )
+    def unpacked(self, parts: Parts) -> QuantizedTensor:
+        packed, scale = parts.stored("weight"), parts.read("weight_scale")
+        if scale.size != 1:
+            raise parts.error("weight_scale", f"{scale.size} scales, expected one scale")
         codes = np.concatenate([packed >> 2 * i & 3 for i in range(4)])
-        if codes.size and codes.max() > 2:
-            raise SourceError(f"{where}: holds the 2-bit code 3, which has no meaning")
+        if codes.max() > 2:
+            raise parts.error("weight", "holds the 2-bit code 3, which has no meaning")
         factor = np.float32(scale.reshape(-1)[0])
         if self.linear_class == "bitlinear":
             factor = np.float32(1) / factor if factor else np.float32("inf")
         if not np.isfinite(factor):
-            raise SourceError(f"{where}: the scale is not usable: {scale.reshape(-1)[0]}")
+            raise parts.error("weight_scale", f"the scale is not usable: {scale.reshape(-1)[0]}")
         return _ternary(codes, factor)
 
-    def rounded(self, weights: np.ndarray, is_bfloat16: bool) -> QuantizedTensor:
+    def rounded(self, parts: Parts) -> QuantizedTensor:
         """What the forward pass makes of training weights, in their own precision."""
+        weights = parts.read("weight")
         factor = np.float32(1) / np.maximum(np.abs(weights).mean(), np.float32(1e-5))
         codes = np.clip(np.round(weights * factor), -1, 1) + 1
         scale = np.float32(1) / factor
-        return _ternary(codes.astype(np.uint8), _bfloat16(scale) if is_bfloat16 else scale)
+        in_bfloat16 = parts.dtype("weight") == "BF16"
+        return _ternary(codes.astype(np.uint8), _bfloat16(scale) if in_bfloat16 else scale)
+
+
+def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
+    layers = BitNetWeights(settings, str(tensors.folder))
+    found: dict[str, PackedMatrix] = {}
+    for parts in modules(tensors, "weight", (), ("weight_scale",)):
+        name = f"{parts.module}.weight"
+        if "weight_scale" in parts and parts.dtype("weight") == "U8":
+            rows, columns = parts.matrix_shape("weight", ("U8",))
+            decode = partial(layers.unpacked, parts)
+            found[name] = TernaryMatrix(parts.all, (4 * rows, columns), decode)
+        elif layers.is_rounded_online(name):
+            shape = parts.matrix_shape("weight", ("BF16", "F32", "F16"))
+            found[name] = TernaryMatrix((name,), shape, partial(layers.rounded, parts))
+    return found
+
+
+BITNET = Encoding(_find)
+
+
+@dataclass(frozen=True)
+class TernaryMatrix:
+    """A matrix that is stored or computed with as -1, 0, 1 times a scale."""
+
+    parts: tuple[str, ...]
+    shape: tuple[int, int]
+    kept: Callable[[], QuantizedTensor]
+
+    def read(self) -> np.ndarray:
+        return self.kept().dequantize()
 
 
 def _ternary(codes: np.ndarray, scale: np.float32) -> QuantizedTensor:

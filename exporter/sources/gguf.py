@@ -26,6 +26,7 @@ class GgufSource:
     """A model in one GGUF file, memory-mapped; a tensor is converted when it is asked for."""
 
     norms_are_folded = True  # converters store 1 + weight for Gemma's norms
+    grids_are_exact = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

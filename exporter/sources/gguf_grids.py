@@ -6,10 +6,11 @@ or multipliers [rows, blocks, runs], if the format has them.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from edge.format.formats import CODES, QuantizedTensor, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, QuantizedTensor, WeightFormat
 
 from .gguf_blocks import BlockMatrix, i2s_codes, i2s_scale
 
@@ -24,9 +25,11 @@ def kept_grid(matrix: BlockMatrix) -> QuantizedTensor | None:
         return None
     unpack, format_ = GRIDS[matrix.type.name]
     tensor = _unpacked(matrix, unpack, format_)
-    if tensor is None or format_.kind != "ternary":
-        return tensor
-    return _one_scale_a_row(tensor)
+    if tensor is None:
+        return None
+    if format_.has_codebook:
+        return _with_codebooks(tensor, np.array(LEVELS[matrix.type.name], np.int8))
+    return _one_scale_a_row(tensor) if format_.kind == "ternary" else tensor
 
 
 def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> QuantizedTensor | None:
@@ -48,6 +51,14 @@ def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> Qua
         if multipliers is not None and more is not None:
             multipliers[at] = more.reshape(len(chunk), -1)
     return QuantizedTensor(format_, codes, scales, offsets, multipliers)
+
+
+def _with_codebooks(tensor: QuantizedTensor, levels: np.ndarray) -> QuantizedTensor | None:
+    """The same levels for all rows; None if a scale is beyond float16."""
+    if (tensor.scales != tensor.scales.astype(np.float16)).any():
+        return None
+    books = np.tile(levels, (-(-len(tensor.codes) // CODEBOOK_ROWS), 1))
+    return replace(tensor, codebooks=books)
 
 
 def _one_scale_a_row(tensor: QuantizedTensor) -> QuantizedTensor:
@@ -89,6 +100,17 @@ def _q8_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
     return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0), None  # int8 q as q + 128
 
 
+def _iq4_nl(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    return _nibbles(blocks[:, :, 2:]), _half(blocks, 0), None
+
+
+def _mxfp4(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+    """A byte of exponent; where all numbers of a block are 0, it says nothing."""
+    codes = _nibbles(blocks[:, :, 1:])
+    scales = np.exp2(blocks[:, :, 0].astype(np.float32) - 128)
+    return codes, np.where((codes & 7).any(axis=2), scales, np.float32(0)), None
+
+
 def _q6_k(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Two halves of 128 columns: 64 bytes with a run of 64 low nibbles, then one of high ones;
     32 bytes with four runs of 32 bit pairs above them, lowest bits first."""
@@ -119,8 +141,14 @@ def _tq2_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
     return (packed >> shifts & 3).reshape(*blocks.shape[:2], 256), _half(blocks, 64), None
 
 
+LEVELS = {  # of codes; MXFP4's are 4-bit floats, times 2
+    "IQ4_NL": (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113),
+    "MXFP4": (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
+}
 GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
     "Q4_0": (_q4_0, WeightFormat("int4", 32)),
+    "IQ4_NL": (_iq4_nl, WeightFormat("code4", 32)),
+    "MXFP4": (_mxfp4, WeightFormat("code4", 32)),
     "Q4_1": (_q4_1, WeightFormat("int4", 32, offset=True)),
     "Q6_K": (_q6_k, WeightFormat("int6", 256)),
     "Q8_0": (_q8_0, WeightFormat("int8", 32)),

@@ -23,6 +23,7 @@ class Llama2cSource:
     """A llama2.c file, memory-mapped, with tok<vocabulary>.bin or tokenizer.bin beside it."""
 
     norms_are_folded = False
+    grids_are_exact = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import SourceError, UnsupportedModel
+from edge.errors import SourceError
 
+from . import float8
 from .files import json_object, mapped
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_DIMENSIONS = 16
 
-# BF16 is read as its bits; the 8-bit floats have a size only, so that files with them can open.
+# BF16 and the 8-bit floats are stored as their bits.
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -34,8 +35,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "U8": np.dtype("<u1"),
     "BOOL": np.dtype("?"),
+    "F8_E4M3": np.dtype("u1"),
+    "F8_E5M2": np.dtype("u1"),
 }
-ITEM_BYTES = {name: d.itemsize for name, d in DTYPES.items()} | {"F8_E4M3": 1, "F8_E5M2": 1}
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,6 @@ class SafetensorsFile:
     def stored(self, name: str) -> np.ndarray:
         """The tensor as it is stored (BF16 as uint16), read-only and not copied."""
         tensor = self.tensors[name]
-        if tensor.dtype not in DTYPES:
-            raise UnsupportedModel(f"{self.path}: tensor {name!r} has the type {tensor.dtype}")
         dtype = DTYPES[tensor.dtype]
         flat = np.frombuffer(self._map, dtype, math.prod(tensor.shape), tensor.start)
         return flat.reshape(tensor.shape)
@@ -76,6 +76,9 @@ class SafetensorsFile:
             bits = values.astype(np.uint32)
             bits <<= 16
             return bits.view(np.float32)
+        table = float8.VALUES.get(self.tensors[name].dtype)
+        if table is not None:
+            return np.take(table, values)
         return values.astype(np.float32)
 
 
@@ -95,11 +98,11 @@ def _checked_entry(path: Path, name: str, entry: Any, data_start: int) -> Stored
     if not isinstance(entry, dict):
         raise SourceError(f"{where}: its entry is not a JSON object")
     dtype = entry.get("dtype")
-    if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise SourceError(f"{where}: unknown type {dtype!r:.60}")
     shape = _sizes(entry, "shape", range(MAX_DIMENSIONS + 1), where)
     begin, end = _sizes(entry, "data_offsets", range(2, 3), where)
-    if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
+    if end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
         raise SourceError(f"{where}: {end - begin} bytes for {dtype} of shape {shape!r:.60}")
     return StoredTensor(dtype, shape, data_start + begin, end - begin)
 

@@ -12,13 +12,15 @@ import numpy as np
 
 from ..calibration.statistics import Statistics
 from ..recipe import Recipe
-from ..registry import Entry, find
+from ..registry import CODEBOOK, OFFSET, SYMMETRIC, Entry, find
 from ..weights import Weights
 from .awq import awq, awq_each
 from .bias_correct import bias_correct
 from .equalize import equalize
 from .hadamard import hadamard
 from .smooth import smooth
+
+SUITS = (OFFSET, SYMMETRIC, CODEBOOK)
 
 
 class Transform(Protocol):
@@ -51,6 +53,7 @@ TRANSFORMS = {
         "transform",
         awq,
         "scales channels by what passes through them; needs --calib.",
+        suits=SUITS,
         needs_data=True,
     ),
     "awq_each": Entry(
@@ -63,17 +66,20 @@ TRANSFORMS = {
         "transform",
         smooth,
         "moves half of the activations' range into the weights (SmoothQuant); needs --calib.",
+        suits=SUITS,
         needs_data=True,
     ),
     "equalize": Entry(
         "transform",
         equalize,
         "gives a channel's rows and columns one range (cross-layer equalization).",
+        suits=SUITS,
     ),
     "hadamard": Entry(
         "transform",
         hadamard,
         "rotates the residual stream and the values: outliers spread over all channels.",
+        suits=SUITS,
         stage="model",
     ),
     "bias_correct": Entry(

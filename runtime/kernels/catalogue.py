@@ -21,6 +21,7 @@ _PRODUCTS = {
     **{f"int8-g{group}": ("int8", "kernel", group) for group in (32, 64, 128)},
     **{f"int4-g{group}": ("int4", "kernel", group, False) for group in (32, 64, 128)},
     **{f"int4-g{group}-offset": ("int4", "kernel", group, True) for group in (32, 64, 128)},
+    **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "int6-g256": ("int6", "kernel"),
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),

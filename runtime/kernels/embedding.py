@@ -18,7 +18,8 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
     """OUT = FACTOR * W[id] for weights of a format."""
     code, zero = _CODES[kind]
     is_float = kind in ("float16", "float32")
-    multiplied = kind == "int6"
+    multiplied, booked = kind == "int6", kind == "code4"
+    head = 64 if booked else 0  # bytes of a tile before its blocks
     small = 0 < group < 256 or multiplied  # float16 scales, two groups a block
     codes_at = 0 if is_float else 128 if offset else 64
 
@@ -32,8 +33,10 @@ def kernel(kind: str, group: int, offset: bool) -> Kernel:
             lane = row % 16
             out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
             for column in range(arg(args, COLUMNS)):
-                block = tile + column // width * arg(args, BLOCK_BYTES)
+                block = tile + head + column // width * arg(args, BLOCK_BYTES)
                 value = code(block + codes_at, lane, column % width)
+                if booked:
+                    value = _level(tile, lane, value)
                 if not is_float:
                     scale = _scale(block, lane, column % width)
                     if multiplied:
@@ -84,7 +87,16 @@ def _int6(codes, lane, column):
 
 @inline
 def _int6_multiplier(codes, lane, column):
-    byte = simd.load_u8(codes + column // 256 * 3328 + column % 256 // 16 * 16 + lane)
+    return _signed(simd.load_u8(codes + column // 256 * 3328 + column % 256 // 16 * 16 + lane))
+
+
+@inline
+def _level(tile, lane, code):
+    return _signed(simd.load_u8(tile + lane // 4 * 16 + simd.int64(code)))
+
+
+@inline
+def _signed(byte):
     return simd.float32(byte) - simd.float32(256 * (byte > 127))
 
 
@@ -123,6 +135,7 @@ _CODES = {  # how to read a code, the code that means 0
     "int8": (_int8, 128),
     "int6": (_int6, 32),
     "int4": (_int4, 8),
+    "code4": (_int4, 0),
     "ternary": (_ternary, 1),
     "ternary-dense": (_ternary_dense, 1),
     "float32": (_float32, 0),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge.format.formats import WeightFormat
+from edge.format.formats import CODES, WeightFormat
 
 from ..plan import Arena
 
@@ -61,6 +61,8 @@ def encoding(form: WeightFormat) -> Encoding:
         return FLOAT
     if form.offset:
         return Encoding("moment", 0)
+    if form.has_codebook:  # levels are 8-bit codes to a product
+        return Encoding("group", CODES["int8"].zero)
     if form.kind == "ternary" and form.group:
         return Encoding("row256", form.zero)
     if form.multiplier_columns:

@@ -44,9 +44,8 @@ class Tiles:
 
 
 def whole_numbers(tensor: QuantizedTensor) -> np.ndarray:
-    """float32 [rows, columns]: codes without their zero, times their multipliers."""
-    zero = np.float32(tensor.format.zero)
-    codes: np.ndarray = np.subtract(tensor.codes, zero, dtype=np.float32)
+    """float32 [rows, columns]: what codes mean, times their multipliers."""
+    codes = tensor.numbers()
     if tensor.multipliers is not None:
         codes *= np.repeat(tensor.multipliers, tensor.format.multiplier_columns, axis=1)
     return codes

@@ -86,7 +86,10 @@ def test_a_file_of_another_kind_is_one_line(fails, tmp_path, content):
 
 def test_eval_has_the_contracts_keys(cli_json, model, text):
     document = cli_json("eval", model, "--text", text, "--ctx", "64", "--chunks", "2")
-    assert list(document) == ["perplexity", "tokens", "ctx", "kl_mean", "top1_agreement"]
+    assert list(document) == [
+        "perplexity", "tokens", "ctx", "kl_mean", "top1_agreement",
+        "kl_standard_error", "top1_standard_error",
+    ]  # fmt: skip
     assert (document["tokens"], document["ctx"]) == (2 * 31, 64)
     assert document["kl_mean"] is None
 

@@ -24,6 +24,7 @@ class MemorySource:
     tensors: dict[str, np.ndarray]
     on_grid: dict[str, QuantizedTensor] = field(default_factory=dict)
     norms_are_folded: bool = False
+    grids_are_exact: bool = True
     generation: Generation = field(default_factory=Generation)
     tokenizer_files: TokenizerFiles | None = None
     name: str = "test model"

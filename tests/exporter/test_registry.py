@@ -96,6 +96,7 @@ def test_every_method_of_ours_is_of_the_kind_of_its_folder_and_has_a_sentence():
                 registry.OFFSET,
                 registry.SYMMETRIC,
                 registry.TERNARY,
+                registry.CODEBOOK,
             }
             assert entry.needs_data == ("needs --calib" in entry.sentence)
     assert len(registry.own()) == sum(

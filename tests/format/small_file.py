@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.format import spec
 from edge.format.config import DecoderConfig, Rope
-from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
+from edge.format.formats import CODEBOOK_ROWS, CODES, FLOATS, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.format.writer import EdgeWriter
 
@@ -70,7 +70,8 @@ def quantized(form: WeightFormat, rows: int, columns: int, seed: int = 0) -> Qua
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns), np.uint8)
     scales = random(0.01, 0.05)
     offsets = random(-0.2, 0.2) if form.offset else None
-    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
+    factors, books = multipliers(form, rows, columns, rng), codebooks(form, rows, rng)
+    return QuantizedTensor(form, codes, scales, offsets, factors, books)
 
 
 def multipliers(
@@ -81,6 +82,13 @@ def multipliers(
         return None
     runs = -(-columns // form.multiplier_columns)
     return rng.integers(-128, 128, (rows, runs), np.int8)
+
+
+def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Random ones, if the format has any."""
+    if not form.has_codebook:
+        return None
+    return rng.integers(-128, 128, (-(-rows // CODEBOOK_ROWS), 16), np.int8)
 
 
 def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:

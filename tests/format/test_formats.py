@@ -8,6 +8,9 @@ from edge.format.formats import CODES, FLOATS, QuantizedTensor, WeightFormat
 from edge.format.spec import container, nbytes, weight_format
 
 NAMES = [
+    "code4-g128",
+    "code4-g32",
+    "code4-g64",
     "float16",
     "float32",
     "int4-g128",
@@ -43,6 +46,7 @@ def test_a_name_means_its_format(name):
 @pytest.mark.parametrize(
     "name",
     ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
+    + ["code4", "code4-g32-offset", "code4-g256"]
     + ["int6", "int6-g16", "int6-g256-offset"]
     + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
     + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
@@ -75,6 +79,7 @@ def test_every_tile_is_whole_lines(name, rows, columns):
         ("int4-g32", 4.5),
         ("int4-g32-offset", 5),
         ("int4-g64-offset", 4.5),
+        ("code4-g64", 4.25 + 8 * 64 / 16 / 4096),
         ("ternary", 2 + 32 / 4096),
         ("ternary-g256", 2.125),
         ("float16", 16),
@@ -101,6 +106,7 @@ def test_dense_ternary_takes_three_weights_in_five_bits():
         ("bytes", (65,), 128),
         ("int8", (1, 1), 64 + 64 * 16),
         ("int4-g128-offset", (1, 1), 128 + 256 * 8),
+        ("code4-g32", (17, 65), 2 * (64 + 2 * (64 + 64 * 8))),
         ("int6-g256", (1, 1), 64 + 256 + 256 * 12),
         ("int6-g256", (1, 512), 64 + 2 * (256 + 256 * 12)),
         ("int6-g256", (1, 513), 2 * 64 + 3 * (256 + 256 * 12)),
@@ -154,6 +160,15 @@ def test_a_multiplier_is_a_factor_of_its_scale():
     multipliers = np.array([[5, -128]], np.int8)
     tensor = QuantizedTensor(form, codes, np.array([[0.5]], np.float32), None, multipliers)
     assert tensor.dequantize().tolist() == [[-2.5] * 16 + [2048.0] * 2]
+
+
+def test_a_code_of_a_codebook_is_looked_up_in_that_of_its_four_rows():
+    form = WeightFormat("code4", 32)
+    codebooks = np.zeros((2, 16), np.int8)
+    codebooks[:, 3] = -7, 100
+    codes, scales = np.full((5, 1), 3, np.uint8), np.full((5, 1), 0.5, np.float32)
+    tensor = QuantizedTensor(form, codes, scales, codebooks=codebooks)
+    assert tensor.dequantize().ravel().tolist() == [-3.5] * 4 + [50.0]
 
 
 def test_the_limits_of_a_header_agree_with_each_other():

@@ -36,6 +36,9 @@ def test_a_quantized_matrix_comes_back(form, shape, seed):
     assert (found.offsets is None) == (not form.offset)
     if form.offset:
         assert np.array_equal(found.offsets, tensor.offsets)
+    assert (found.codebooks is None) == (not form.has_codebook)
+    if form.has_codebook:
+        assert np.array_equal(found.codebooks, tensor.codebooks)
     assert (found.multipliers is None) == (not form.multiplier_columns)
     if form.multiplier_columns:
         assert np.array_equal(found.multipliers, tensor.multipliers)
@@ -65,7 +68,7 @@ def test_padding_is_the_code_that_means_zero_with_scales_and_offsets_of_zero(for
     for values in (whole.scales, whole.offsets):
         if values is not None:
             assert not values[rows:].any() and not values[:, groups:].any()
-    if not form.offset:
+    if not form.offset and not form.has_codebook:
         assert not whole.dequantize()[padding].any()
 
 
@@ -80,14 +83,16 @@ def test_padding_of_floats_is_zero(kind):
 # --- layouts by hand ------------------------------------------------------------------------------
 
 
-def tensor(form: str, codes, scales, offsets=None, multipliers=None) -> QuantizedTensor:
+def tensor(
+    form: str, codes, scales, offsets=None, multipliers=None, codebooks=None
+) -> QuantizedTensor:
     def table(values):
         return np.array(values, np.float32)
 
     codes = np.array(codes, np.uint8)
     shift = None if offsets is None else table(offsets)
     factors = None if multipliers is None else np.array(multipliers, np.int8)
-    return QuantizedTensor(weight_format(form), codes, table(scales), shift, factors)
+    return QuantizedTensor(weight_format(form), codes, table(scales), shift, factors, codebooks)
 
 
 def halves(*values: float) -> bytes:
@@ -143,6 +148,21 @@ def test_int4_with_offsets_by_hand():
     found = pack(tensor("int4-g32-offset", INT4_CODES, [[0.5], [2.0]], [[-1.0], [-3.5]]))
     expected = halves(0.5, 2.0) + halves() + halves(-1.0, -3.5) + halves() + INT4_BYTES
     assert found.tobytes() == expected
+
+
+def test_code4_by_hand():
+    """A codebook for every four rows, then a tile of int4 whose padding is code 0."""
+    books = np.stack([np.arange(-8, 8), np.arange(-100, -84)]).astype(np.int8)
+    stored = tensor("code4-g32", [[15, 2]] * 5, [[0.5]] * 5, codebooks=books)
+    expected = (
+        books.tobytes().ljust(64, b"\x00")
+        + halves(*[0.5] * 5)
+        + halves()
+        + (bytes([15, 2, 0, 0]) * 5).ljust(64, b"\x00")
+        + bytes(7 * 64)
+    )
+    assert pack(stored).tobytes() == expected
+    assert stored.dequantize()[[0, 4]].tolist() == [[3.5, -3.0], [-42.5, -49.0]]
 
 
 def test_int6_by_hand():

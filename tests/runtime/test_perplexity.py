@@ -7,7 +7,7 @@ import tiny_model
 from edge.errors import EdgeError
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
-from edge.runtime.perplexity import evaluate, log_softmax, slice_tokens
+from edge.runtime.perplexity import evaluate, log_softmax, slice_tokens, together
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,30 @@ def test_divergence_and_agreement_are_what_their_definitions_say(models, tokens)
     kept, _ = expected(models[0], tokens, 32, 256)
     reference, _ = expected(models[1], tokens, 32, 256)
     result = evaluate(models[0], tokens, ctx=32, bos=256, reference=models[1])
-    divergence = (np.exp(reference) * (reference - kept)).sum(axis=1).mean()
-    agreement = (kept.argmax(axis=1) == reference.argmax(axis=1)).mean()
-    assert result.kl_mean == pytest.approx(divergence, rel=1e-3)
-    assert result.top1_agreement == pytest.approx(agreement)
+    divergence = (np.exp(reference) * (reference - kept)).sum(axis=1)
+    agreement = kept.argmax(axis=1) == reference.argmax(axis=1)
+    assert result.kl_mean == pytest.approx(divergence.mean(), rel=1e-3)
+    assert result.top1_agreement == pytest.approx(agreement.mean())
+    root = np.sqrt(len(divergence))
+    assert result.kl_standard_error == pytest.approx(divergence.std() / root, rel=1e-3)
+    assert result.top1_standard_error == pytest.approx(agreement.std() / root)
+
+
+def test_texts_together_weigh_as_much_as_their_tokens(models, tokens):
+    """Two halves of whole windows are the text."""
+    whole = evaluate(models[0], tokens[:64], ctx=16, reference=models[1])
+    halves = [
+        evaluate(models[0], part, ctx=16, reference=models[1])
+        for part in (tokens[:48], tokens[48:64])
+    ]
+    found = together(halves)
+    assert (found.tokens, found.ctx) == (whole.tokens, 16)
+    assert found.perplexity == pytest.approx(whole.perplexity)
+    assert found.kl_mean == pytest.approx(whole.kl_mean)
+    assert found.top1_agreement == pytest.approx(whole.top1_agreement)
+    n = np.array([half.tokens for half in halves])
+    errors = np.array([half.kl_standard_error for half in halves])
+    assert found.kl_standard_error == pytest.approx(np.sqrt(((n * errors) ** 2).sum()) / n.sum())
 
 
 def test_chunks_limit_the_windows_and_progress_counts_them(models, tokens):

@@ -8,8 +8,8 @@ A weight tile is 16 rows high, so every vector here has 16 lanes, one a row:
 
 LLVM splits a vector into as many registers as the target needs: one on AVX-512, two on AVX2,
 four on NEON.  Only the integer dot products, because their lane order is part of the tile
-layout, and the look-ups of dense trits (triples.py: vpshufb, tbl) name an instruction; it is
-chosen by the `isa` of the target being compiled for:
+layout, and the look-ups of dense trits and codebooks (triples.py, codebooks.py: vpshufb, tbl)
+name an instruction; it is chosen by the `isa` of the target being compiled for:
 
     avx512vnni, avxvnni   vpdpbusd
     avx2                  vpmaddubsw, vpmaddwd
@@ -36,6 +36,7 @@ from .blocks import (
     zero_floats,
     zero_ints,
 )
+from .codebooks import load_codebooks
 from .products import (
     crumbs0,
     crumbs1,
@@ -51,7 +52,14 @@ from .products import (
     low_nibbles,
     small_starts,
 )
-from .runs import add_int4_run, add_int4_shifted_run, add_int8_run, dot64_crumbs, dot64_int8
+from .runs import (
+    add_code4_run,
+    add_int4_run,
+    add_int4_shifted_run,
+    add_int8_run,
+    dot64_crumbs,
+    dot64_int8,
+)
 from .threads import (
     call0,
     call_futex,
@@ -101,6 +109,7 @@ from .vectors import (
 
 __all__ = [
     "absolute",
+    "add_code4_run",
     "add_int4_run",
     "add_int4_shifted_run",
     "add_int8_run",
@@ -134,6 +143,7 @@ __all__ = [
     "int64",
     "load_acquire",
     "load_bytes",
+    "load_codebooks",
     "load_f16",
     "load_f32",
     "load_floats",

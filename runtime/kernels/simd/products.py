@@ -139,12 +139,15 @@ def _dot_avx2_int6(builder, sums, codes, x_address):
 
 
 def _dot_avx2_int8(builder, sums, codes, x_address):
-    """Codes - 128 as |w| times sign(w) * x: 2 * 128 * 127 = 32512 does not saturate."""
-    for column, code in enumerate(codes):
+    return _dot_avx2_levels(builder, sums, [_minus_128(builder, c) for c in codes], x_address)
+
+
+def _dot_avx2_levels(builder, sums, levels, x_address):
+    """Signed, as |w| times sign(w) * x: 2 * 128 * 127 = 32512 does not saturate."""
+    for column, level in enumerate(levels):
         x = emit.split(builder, _broadcast(builder, x_address, column), 32)
         wide = []
-        for half, part in enumerate(emit.split(builder, code, 32)):
-            w = builder.xor(part, ir.Constant(_B32, [-128] * 32))
+        for half, w in enumerate(emit.split(builder, level, 32)):
             size = emit.call_intrinsic(
                 builder, "llvm.abs.v32i8", _B32, w, ir.Constant(ir.IntType(1), 0)
             )
@@ -239,15 +242,14 @@ def _minus_128(builder, codes):
     return builder.xor(codes, emit.constant(codes.type, -128))
 
 
-def _dot_plain(to_signed):
+def _dot_plain(convert, signed):
     wide = ir.VectorType(I32, 64)
 
     def dot(builder, sums, codes, x_address):
         for column, code in enumerate(codes):
             x = builder.sext(_broadcast(builder, x_address, column), wide)
-            w = to_signed(builder, code)
-            extend = builder.zext if to_signed is _same else builder.sext
-            product = builder.mul(extend(w, wide), x)
+            extend = builder.sext if signed else builder.zext
+            product = builder.mul(extend(convert(builder, code), wide), x)
             for i in range(4):
                 part = emit.shuffle(builder, product, range(i, 64, 4))
                 sums[0] = builder.add(sums[0], part)
@@ -263,7 +265,7 @@ SMALL = {
     "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
     "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
     "neon": _dot_arm(_same, _smlal(4, 15)),
-    "plain": _dot_plain(_same),
+    "plain": _dot_plain(_same, signed=False),
 }
 _INT6 = {
     "avx512vnni": _dot_vnni(16),
@@ -272,7 +274,7 @@ _INT6 = {
     "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
     "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
     "neon": _dot_arm(_same, _smlal(4, 63)),
-    "plain": _dot_plain(_same),
+    "plain": _dot_plain(_same, signed=False),
 }
 INT8 = {
     "avx512vnni": _dot_vnni(16),
@@ -281,7 +283,16 @@ INT8 = {
     "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
     "dotprod": _dot_arm(_minus_128, _dot_lanes("sdot")),
     "neon": _dot_arm(_minus_128, _smlal(2, 128)),
-    "plain": _dot_plain(_minus_128),
+    "plain": _dot_plain(_minus_128, signed=True),
+}
+LEVELS = {  # of a codebook
+    "avx512vnni": _dot_vnni(16),
+    "avxvnni": _dot_vnni(8),
+    "avx2": _dot_avx2_levels,
+    "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
+    "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
+    "neon": _dot_arm(_same, _smlal(2, 128)),
+    "plain": _dot_plain(_same, signed=True),
 }
 UNSIGNED_INT8 = {"avx512vnni", "avxvnni", "i8mm"}  # here dot16_int8 sums codes, not codes - 128
 

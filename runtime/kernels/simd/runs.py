@@ -9,7 +9,7 @@ benchmarks/ARM.md counts what that saves.
 
 from llvmlite import ir
 
-from . import emit, pairs, products
+from . import codebooks, emit, pairs, products
 from .emit import F32, I8, I32, I64, LANES, block_op
 
 _ARM = ("neon", "dotprod", "i8mm")
@@ -20,14 +20,16 @@ class _Layout:
 
     def __init__(self, bits, products_of_isa):
         self.bits, self.vectors, self.products = bits, bits // 2, products_of_isa
-        self.signed = products_of_isa is products.INT8  # code - 128, where the target can
+        # Values of -128..127, plus 128 where the target's product wants unsigned ones.
+        self.signed = products_of_isa is not products.SMALL
 
     def has_starts(self, isa):
         return not self.signed or isa in products.UNSIGNED_INT8
 
 
-_CRUMBS, _NIBBLES, _BYTES = (
+_CRUMBS, _NIBBLES, _BYTES, _BOOKED = (
     _Layout(2, products.SMALL), _Layout(4, products.SMALL), _Layout(8, products.INT8),
+    _Layout(4, products.LEVELS),
 )  # fmt: skip
 
 
@@ -37,18 +39,21 @@ class _Block:
     Sums are lists of lists of vectors: [token][piece], or as `enter` turns them.
     """
 
-    def __init__(self, isa, builder, layout, w, x, x_stride, tokens, paired=True):
+    def __init__(self, isa, builder, layout, w, x, x_stride, tokens, paired=True, books=None):
         self.isa, self.builder, self.layout, self.w = isa, builder, layout, w
         self.x = [emit.offset(builder, x, x_stride, t) if t else x for t in range(tokens)]
         self.lanes = 4 if isa in _ARM else LANES
         pieces = list(range(LANES // self.lanes))
         self.parts = [pieces[:2], pieces[2:]] if isa in _ARM and tokens > 1 else [pieces]
+        self.books = books and self.pieces(books)
         self.paired = paired and isa == "i8mm" and tokens > 1
         together = (2 if self.paired else 1) if isa in _ARM else tokens
         self.groups = [range(t, t + together) for t in range(0, tokens, together)]
 
     def pieces(self, vector):
-        return emit.split(self.builder, vector, self.lanes)
+        """Of all rows' floats, or of their codebooks."""
+        width = vector.type.count // LANES * self.lanes
+        return emit.split(self.builder, vector, width)
 
     def codes(self, part, chunk):
         """[piece] of four vectors, 4 columns each, of the 16 columns from 16 * chunk."""
@@ -57,11 +62,15 @@ class _Block:
     def _codes(self, piece, first):
         kind = ir.VectorType(I8, 4 * self.lanes)
         first += kind.count * piece
-        return [
+        codes = [
             self._field(emit.load(self.builder, self._at(self.w, first + 64 * i), kind, 16), shift)
             for i in range(self.layout.vectors)
             for shift in range(0, 8, self.layout.bits)
         ]
+        if self.books:
+            book = self.books[piece]
+            return [codebooks.look_up(self.isa, self.builder, book, code) for code in codes]
+        return codes
 
     def _field(self, codes, shift):
         bits = self.layout.bits
@@ -142,18 +151,19 @@ class _Scaling:
         return emit.fused(self.isa, self.builder, a, b, c)
 
 
-def _scaled_run(layout, shifted):
+def _scaled_run(layout, shifted=False, booked=False):
     """Intrinsic: see add_int4_run."""
 
-    def typing(acc, w, scale, shift, x):
-        return acc(acc, w, scale, shift, x)
+    def typing(acc, w, scale, more, x):
+        return acc(acc, w, scale, more, x)
 
     @block_op(typing)
     def add_run(isa, builder, values, args):
         acc = emit.unpack(builder, values[0])
         x, x_stride, *scales = emit.unpack(builder, values[4])
         # A shift for each token leaves i8mm's pairs too few registers: they would cost more.
-        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), paired=not shifted)
+        books = values[3] if booked else None
+        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), not shifted, books)
         scaling = _Scaling(block, values[2], values[3] if shifted else None, *scales)
         results = [block.pieces(vector) for vector in acc]
         for part in block.parts:
@@ -169,7 +179,7 @@ def _scaled_run(layout, shifted):
     return add_run
 
 
-add_int4_run = _scaled_run(_NIBBLES, shifted=False)
+add_int4_run = _scaled_run(_NIBBLES)
 add_int4_run.__doc__ = """acc + 32 columns of codes . x, times scale * x_scale.
 
 acc    Floats, one a token
@@ -182,8 +192,12 @@ add_int4_shifted_run = _scaled_run(_NIBBLES, shifted=True)
 add_int4_shifted_run.__doc__ = (
     """The same, plus shift * moment: float32 moments in place of starts."""
 )
-add_int8_run = _scaled_run(_BYTES, shifted=False)
+add_int8_run = _scaled_run(_BYTES)
 add_int8_run.__doc__ = """add_int4_run for codes 0..255 that mean code - 128."""
+add_code4_run = _scaled_run(_BOOKED, booked=True)
+add_code4_run.__doc__ = (
+    """add_int4_run for codes of a codebook; after the scales, the tables of load_codebooks."""
+)
 
 
 def _row_run(layout):

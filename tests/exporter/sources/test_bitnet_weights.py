@@ -120,10 +120,8 @@ def test_excluded_layers_are_not_rounded(checkpoint):
     ],
 )
 def test_packed_weights_that_make_no_sense_are_refused(checkpoint, tensor, scale, message):
-    source = checkpoint({}, {NAME: ("U8", tensor), NAME + "_scale": ("F32", scale)})
-
     with pytest.raises(SourceError, match=message):
-        source.read(NAME)
+        checkpoint({}, {NAME: ("U8", tensor), NAME + "_scale": ("F32", scale)}).read(NAME)
 
 
 @pytest.mark.parametrize(

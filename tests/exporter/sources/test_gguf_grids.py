@@ -10,6 +10,7 @@ from edge.format.formats import WeightFormat
 
 KINDS = {t.name: t for t in gguf.GGMLQuantizationType}
 FORMATS = {
+    "IQ4_NL": WeightFormat("code4", 32),
     "Q4_0": WeightFormat("int4", 32),
     "Q4_1": WeightFormat("int4", 32, offset=True),
     "Q6_K": WeightFormat("int6", 256),
@@ -69,6 +70,31 @@ def test_tq2_0_with_a_fourth_code_is_not_kept(random_blocks, block_matrix):
     data[0, 0] |= 3
 
     assert kept_grid(block_matrix("TQ2_0", data, 256)) is None
+
+
+def mxfp4(rows: int, columns: int, exponents: slice) -> np.ndarray:
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 256, (rows, columns // 32, 17), np.uint8)
+    blocks[:, :, 0] = random.integers(exponents.start, exponents.stop, blocks.shape[:2])
+    return blocks.reshape(rows, -1)
+
+
+def test_mxfp4_is_kept_where_float16_has_its_scales(block_matrix):
+    data = mxfp4(37, 256, slice(128 - 24, 128 + 16))
+    data[3, :17], data[4, :17] = 0, 0x88  # zeros and minus zeros, whose scale is 2**-127 and 2**8
+
+    kept = kept_grid(block_matrix("MXFP4", data, 256))
+
+    assert kept is not None and kept.format == WeightFormat("code4", 32)
+    assert np.array_equal(kept.dequantize(), quants.dequantize(data, KINDS["MXFP4"]))
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 128 - 25, 128 + 16, 255])
+def test_mxfp4_with_other_scales_is_not_kept(block_matrix, exponent):
+    data = mxfp4(4, 256, slice(128, 129))
+    data[2, 0], data[2, 1] = exponent, 0x11
+    with np.errstate(over="ignore"):
+        assert kept_grid(block_matrix("MXFP4", data, 256)) is None
 
 
 @pytest.mark.parametrize("name", ["F16", "Q5_0", "Q5_K"])

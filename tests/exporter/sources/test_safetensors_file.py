@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from edge.errors import EdgeError, SourceError, UnsupportedModel
+from edge.errors import EdgeError, SourceError
 from edge.exporter.sources.safetensors_file import SafetensorsFile
 
 rng = np.random.default_rng(0)
@@ -63,13 +63,19 @@ def test_empty_tensors_and_scalars_are_tensors(tmp_path):
     assert file.read("e").shape == (0, 7) and file.read("s") == np.float32(2.5)
 
 
-def test_8_bit_floats_are_refused_when_they_are_read(tmp_path):
-    file = opened(
-        tmp_path, with_header({"w": entry(dtype="F8_E4M3", data_offsets=[0, 2])}, bytes(2))
-    )
+@pytest.mark.parametrize(
+    "dtype, codes, values",
+    [
+        ("F8_E4M3", [0x38, 0x7E, 0x01, 0xB8, 0x7F], [1, 448, 2**-9, -1, np.nan]),
+        ("F8_E5M2", [0x3C, 0x7B, 0x01, 0xBC, 0xFC], [1, 57344, 2**-16, -1, -np.inf]),
+    ],
+)
+def test_8_bit_floats_are_numbers(tmp_path, dtype, codes, values):
+    header = {"w": entry(dtype=dtype, shape=[5], data_offsets=[0, 5])}
 
-    with pytest.raises(UnsupportedModel, match="'w' has the type F8_E4M3"):
-        file.read("w")
+    file = opened(tmp_path, with_header(header, bytes(codes)))
+
+    np.testing.assert_array_equal(file.read("w"), np.array(values, np.float32))
 
 
 HOSTILE = {

@@ -10,11 +10,12 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 from edge.format.spec import weight_format
 from edge.runtime.lowering.buffers import encoding
 from edge.runtime.lowering.weights import Matrix
-from tests.format.small_file import multipliers
+from tests.format.small_file import codebooks, multipliers
 
 GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
     f"int4-g{g}{offset}" for g in (32, 64, 128) for offset in ("", "-offset")
 ]
+GROUPED += [f"code4-g{g}" for g in (32, 64, 128)]
 FORMATS = ["int8", *GROUPED, "int6-g256", "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
 TOKENS = [1, 2, 3, 4, 5, 8, 9, 16, 33]
@@ -28,7 +29,8 @@ def random_tensor(form: WeightFormat, rows: int, columns: int, rng) -> Quantized
     if form.offset:
         offsets = rng.uniform(-9, 1, (rows, groups)).astype(np.float16).astype(np.float32)
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
-    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
+    factors, books = multipliers(form, rows, columns, rng), codebooks(form, rows, rng)
+    return QuantizedTensor(form, codes, scales, offsets, factors, books)
 
 
 class Activations:
@@ -118,7 +120,10 @@ def test_extreme_codes_do_not_saturate(kernels, name, code, x):
     runs = columns // (form.multiplier_columns or columns)
     factors = np.full((rows, runs), -128, np.int8) if form.multiplier_columns else None
     codes = np.full((rows, columns), value, np.uint8)
-    tensor = QuantizedTensor(form, codes, scales, offsets, factors)
+    books = codebooks(form, rows, np.random.default_rng(0))
+    if books is not None:
+        books[:, 0], books[:, -1] = -128, 127
+    tensor = QuantizedTensor(form, codes, scales, offsets, factors, books)
     a = Activations(np.full((5, columns), x, np.float64), form)
     assert (product(kernels, tensor, a) == reference(tensor, a)).all()
 

@@ -1,0 +1,106 @@
+"""Quantized Hugging Face checkpoints: decoded as the tools that wrote them decode them."""
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.exporter.sources.huggingface import HuggingFaceSource
+from edge.format.formats import QuantizedTensor
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "quantized"
+CASES = sorted(path.stem for path in GOLDEN.glob("*.safetensors"))
+NAME = "layer.weight"
+KEPT = {  # what a matrix stays in; None: no grid of ours
+    "awq-gemm": "int4-g32-offset",
+    "awq-gemv": "int4-g32-offset",
+    "bnb-fp4": None,
+    "bnb-int8": "int8",
+    "bnb-nf4": None,
+    "bnb-nf4-double": None,
+    "ct-float8": None,
+    "ct-float8-blocks": None,
+    "ct-float8-tensor": None,
+    "ct-int8": "int8",
+    "ct-int8-asymmetric": None,  # a code less its zero point takes more than 8 bits
+    "ct-naive-4": "int4-g32",
+    "ct-packed-3": "int4-g128",
+    "ct-packed-4": "int4-g32",
+    "ct-packed-4-asymmetric": "int4-g32-offset",
+    "ct-packed-8": "int8",
+    "gptq-2-asymmetric": "int4-g32",
+    "gptq-2-symmetric": "int4-g32",
+    "gptq-3-asymmetric": "int4-g32",
+    "gptq-3-symmetric": "int4-g32",
+    "gptq-4-asymmetric": "int4-g32-offset",
+    "gptq-4-symmetric": "int4-g32",
+    "gptq-8-asymmetric": None,
+    "gptq-8-symmetric": "int8-g32",
+    "gptq-act-order": None,  # the columns of a group are scattered
+    "gptq-v2": "int4-g32-offset",
+}
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A golden case as a model folder."""
+
+    def opened(case: str) -> HuggingFaceSource:
+        weights = tmp_path / "model.safetensors"
+        shutil.copy(GOLDEN / f"{case}.safetensors", weights)
+        (size,) = struct.unpack("<Q", weights.read_bytes()[:8])
+        metadata = json.loads(weights.read_bytes()[8 : 8 + size])["__metadata__"]
+        config = {"model_type": "llama", "quantization_config": json.loads(metadata["config"])}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return HuggingFaceSource(tmp_path)
+
+    return opened
+
+
+def rounded_like(values: np.ndarray, dtype: str) -> np.ndarray:
+    """float32 values as a float type holds them, ties to even; as float32."""
+    if dtype == "BF16":
+        bits = values.view(np.uint32)
+        return (bits + 0x7FFF + (bits >> 16 & 1) & 0xFFFF0000).view(np.float32)
+    return values.astype({"F16": np.float16, "F32": np.float32}[dtype]).astype(np.float32)
+
+
+def test_every_golden_case_is_expected_to_stay_or_not():
+    assert sorted(KEPT) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_weights_are_those_of_the_tool_that_wrote_them(opened, case):
+    """Bit for bit in the tool's own precision, once we round as it does."""
+    source = opened(case)
+    assert sorted(source.names()) == ["expected", NAME]
+    assert source.shape(NAME) == (32, 64)
+    values, expected = source.read(NAME), source.read("expected")
+    assert values.dtype == np.float32 and values.shape == (32, 64)
+    if case == "bnb-int8":  # it multiplies by 1/127 after the scale: two roundings for our one
+        np.testing.assert_allclose(values, expected, rtol=2**-22)
+        return
+    dtype = source._tensors.entry("expected").dtype
+    np.testing.assert_array_equal(rounded_like(values, dtype), expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_stays_on_its_grid_keeps_its_weights(opened, case):
+    source = opened(case)
+    kept = source.kept(NAME)
+    assert (None if kept is None else str(kept.format)) == KEPT[case]
+    if kept is not None:
+        off = np.abs(kept.dequantize() - source.read(NAME))
+        assert (off <= rounding_of(kept)).all()
+
+
+def rounding_of(kept: QuantizedTensor) -> np.ndarray:
+    """How far float16 offsets, half a step off at most, move weights [rows, columns]; and the
+    float32 sums that follow."""
+    if kept.offsets is None:
+        return np.zeros(kept.shape)
+    largest = np.abs(kept.offsets) * (2.0**-11 + 2.0**-22) + np.abs(kept.scales) * 16 * 2.0**-23
+    return np.repeat(largest, kept.format.group, axis=1)[:, : kept.shape[1]]
