@@ -218,12 +218,15 @@ def _document(
     weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
-    source, ids = weights.source, None
+    source = weights.source
+    ids: dict[str, Any] | None = None
     if tokenizer is not None:
         ids = {"bos": tokenizer.bos, "eos": list(tokenizer.eos), "add_bos": tokenizer.add_bos}
+        if weights.model.kind == "encoder":
+            ids |= {"before": list(tokenizer.before), "after": list(tokenizer.after)}
     settings = {k: v for k, v in asdict(source.generation).items() if v is not None}
     return {
-        "kind": "decoder",
+        "kind": weights.model.kind,
         "config": weights.model.config,
         "recipe": str(recipe),
         "kv": recipe.kv,

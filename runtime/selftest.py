@@ -139,7 +139,7 @@ def _multipliers(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     return bench.random.integers(-128, 128, shape).astype(np.int8)
 
 
-def _codebooks(bench: _Bench, form: WeightFormat) -> np.ndarray | None:
+def _codebooks(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.has_codebook:
         return None
     shape = -(-ROWS // CODEBOOK_ROWS), CODES[form.kind].levels

@@ -27,6 +27,7 @@ MOST_HELD = 64  # tokens; more than any character has bytes
 class Tokenizer:
     """A tokenizer, of `tokenizers` or of pytokenizers, and the ids that begin and end a text.
 
+    `around`: ids that an encoder wants before and after every text.
     `vocabulary` is the model's: ids that it has no embedding for are refused.
     """
 
@@ -37,12 +38,14 @@ class Tokenizer:
         bos: int | None = None,
         eos: Sequence[int] = (),
         add_bos: bool = False,
+        around: tuple[Sequence[int], Sequence[int]] = ((), ()),
     ):
         self._tokenizer = tokenizer
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self.vocabulary = vocabulary
         self.bos, self.eos, self.add_bos = bos, tuple(eos), add_bos and bos is not None
+        self._before, self._after = (list(ids) for ids in around)
 
     @classmethod
     def of(cls, file: EdgeFile) -> Tokenizer:
@@ -51,14 +54,16 @@ class Tokenizer:
         if ids is None or TOKENIZER not in file:
             raise EdgeError(f"{file.path}: the model has no tokenizer; give it token ids instead")
         vocabulary = file.config.vocabulary
-        outside = [i for i in (ids.get("bos"), *ids["eos"]) if i is not None and i >= vocabulary]
+        around = ids.get("before", []), ids.get("after", [])
+        named = ids.get("bos"), *ids["eos"], *around[0], *around[1]
+        outside = [i for i in named if i is not None and i >= vocabulary]
         if outside:
             raise FormatError(
                 f"{file.path}: tokenizer id {outside[0]}, expected 0..{vocabulary - 1}"
             )
         tokenizer = _parse(file.read_bytes(TOKENIZER), str(file.path))
         bos, add_bos = ids.get("bos"), bool(ids.get("add_bos"))
-        return cls(tokenizer, vocabulary, bos, ids["eos"], add_bos)
+        return cls(tokenizer, vocabulary, bos, ids["eos"], add_bos, around)
 
     def encode(self, text: str, *, special: bool = False, bos: bool = False) -> list[int]:
         """Ids of a text; special tokens that it spells out stay text unless `special`.
@@ -72,6 +77,16 @@ class Tokenizer:
             assert self.bos is not None
             ids.insert(0, self.bos)
         return ids
+
+    def encode_whole(self, text: str, most: int) -> tuple[list[int], int]:
+        """An encoder's ids of a text, at most so many, and how many there would be uncut.
+
+        Special tokens that the text spells out count as such, as in sentence-transformers.
+        """
+        ids = self.encode(text, special=True)
+        room = max(most - len(self._before) - len(self._after), 0)
+        whole = len(self._before) + len(ids) + len(self._after)
+        return [*self._before, *ids[:room], *self._after][:most], whole
 
     def encode_marked(self, text: str, mark: str) -> list[int]:
         """Ids of a text with special tokens, but none where it holds `mark`, which is left out."""

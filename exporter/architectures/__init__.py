@@ -1,23 +1,23 @@
-"""Model families as data: config.json -> DecoderConfig, checkpoint tensors -> ours."""
+"""Model families as data: config.json -> our configuration, checkpoint tensors -> ours."""
 
-import json
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from edge.errors import FormatError, SourceError, UnsupportedModel
+from edge.errors import UnsupportedModel
 from edge.format import config as format_config
 from edge.format.config import DecoderConfig
 
 from ..sources import Source
 from .architecture import Architecture
+from .bert import BERT, DISTILBERT, ROBERTA
 from .bitnet import BITNET
+from .encoder import lower_encoder
 from .gemma import GEMMA2, GEMMA3
 from .keys import Keys
 from .llama import LLAMA
+from .lowered import Lowered, checked
 from .mistral import MISTRAL
 from .phi import PHI3
-from .placement import Placement
 from .qwen import QWEN2, QWEN3
 from .tensors import OUTPUT, Checkpoint, padded_head_dim, place
 
@@ -33,26 +33,13 @@ ARCHITECTURES = {
     "phi3": PHI3,
     "bitnet": BITNET,
 }
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """A source model in our words.
-
-    config    the decoder, its heads padded as they are stored
-    tensors   where each of our tensors comes from, in the order of the file
-    notes     what people should know about it
-    """
-
-    config: DecoderConfig
-    tensors: tuple[Placement, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def parameters(self) -> int:
-        """Weights of the model: without padding, a tied embedding once."""
-        shapes = {(t.source, t.first_row): t.shape for t in self.tensors}
-        return sum(map(math.prod, shapes.values()))
+ENCODERS = {
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "camembert": ROBERTA,
+    "distilbert": DISTILBERT,
+}
 
 
 def architecture(name: str, where: str) -> Architecture:
@@ -60,7 +47,7 @@ def architecture(name: str, where: str) -> Architecture:
         return ARCHITECTURES[name]
     except KeyError:
         raise UnsupportedModel(
-            f"{where}: model type {name!r:.60}; edge has {', '.join(ARCHITECTURES)}"
+            f"{where}: model type {name!r:.60}; edge has {', '.join([*ARCHITECTURES, *ENCODERS])}"
         ) from None
 
 
@@ -70,14 +57,18 @@ def lower(source: Source) -> Lowered:
     Raises SourceError (a key or tensor is missing or wrong), UnsupportedModel (edge lacks it).
     """
     keys = _text_keys(source)
+    if keys.text("model_type") in ENCODERS:
+        return lower_encoder(source, keys, ENCODERS[keys.text("model_type")])
     family = architecture(keys.text("model_type"), source.name)
     keys = keys.over(family.defaults)
-    checkpoint = Checkpoint(source, family)
+    checkpoint = Checkpoint(source, family.prefixes, family.unused)
     config = replace(family.decoder(keys), tied_embedding=_tied(keys, checkpoint))
     _check_heads(config, source.name)
     tensors = place(checkpoint, family, config, family.biases(keys))
     stored = replace(config, head_dim=padded_head_dim(config.head_dim))
-    return Lowered(_checked(stored, source.name), tensors, _notes(checkpoint))
+    return Lowered(
+        checked(stored, format_config.from_json, source.name), tensors, _notes(checkpoint)
+    )
 
 
 def _text_keys(source: Source) -> Keys:
@@ -98,14 +89,6 @@ def _check_heads(config: DecoderConfig, where: str) -> None:
         raise UnsupportedModel(
             f"{where}: norms over heads of {config.head_dim} elements, edge needs a multiple of 16"
         )
-
-
-def _checked(config: DecoderConfig, where: str) -> DecoderConfig:
-    """The configuration as a reader of the file will take it."""
-    try:
-        return format_config.from_json(json.loads(json.dumps(format_config.to_json(config))), where)
-    except FormatError as error:
-        raise SourceError(str(error)) from None
 
 
 def _notes(checkpoint: Checkpoint) -> tuple[str, ...]:

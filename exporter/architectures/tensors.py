@@ -1,4 +1,4 @@
-"""The tensors of a decoder, in the order a decode reads them, matched with a checkpoint's."""
+"""The tensors of a model, in the order a step reads them, matched with a checkpoint's."""
 
 import re
 from collections.abc import Container, Iterable, Iterator
@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from edge.errors import SourceError, UnsupportedModel
 from edge.format.config import DecoderConfig
+from edge.format.encoder_config import EncoderConfig
 
 from ..sources import Source
 from .architecture import Architecture, LayerNames
@@ -23,15 +24,17 @@ HEADS = {"attention.query": 0, "attention.key": 0, "attention.value": 0, "attent
 class Checkpoint:
     """The names of a source's tensors, as the family's plain checkpoints have them."""
 
-    def __init__(self, source: Source, architecture: Architecture) -> None:
+    def __init__(
+        self, source: Source, prefixes: dict[str, str], unused: re.Pattern[str] | None
+    ) -> None:
         self.source = source
         self.names: dict[str, str] = {}  # usual name -> the source's
         self.unused: list[str] = []
         for name in source.names():
-            if architecture.unused and architecture.unused.fullmatch(name):
+            if unused and unused.fullmatch(name):
                 self.unused.append(name)
             elif not FREQUENCIES.fullmatch(name):
-                self._add(_usual(name, architecture.prefixes), name)
+                self._add(_usual(name, prefixes), name)
 
     def _add(self, name: str, theirs: str) -> None:
         if name in self.names:
@@ -101,16 +104,19 @@ def place(
     configuration says, UnsupportedModel if the checkpoint holds one that has no place.
     """
     table = (config.vocabulary, config.hidden)
-    embedding = _whole(checkpoint, "embedding.weight", "model.embed_tokens.weight", table)
+    embedding = whole(checkpoint, "embedding.weight", "model.embed_tokens.weight", table)
     found = [] if config.tied_embedding else [embedding]
     for layer in range(config.layers):
-        found += _of_layer(checkpoint, architecture.layer, config, layer, biased)
-    found.append(_whole(checkpoint, "output_norm.weight", "model.norm.weight", (config.hidden,)))
+        stems = f"layers.{layer}.", f"model.layers.{layer}."
+        shapes = layer_shapes(config)
+        found += of_layer(checkpoint, architecture.layer, shapes, stems, biased, config.head_dim)
+    found.append(whole(checkpoint, "output_norm.weight", "model.norm.weight", (config.hidden,)))
     if config.tied_embedding:
         found.append(embedding)  # a step reads one row of it first, and all of it last
     else:
-        found.append(_whole(checkpoint, "output.weight", OUTPUT, table))
-    _check_all_placed(checkpoint, found, config)
+        found.append(whole(checkpoint, "output.weight", OUTPUT, table))
+    unplaced = {OUTPUT} if config.tied_embedding else set[str]()
+    check_all_placed(checkpoint, found, config, unplaced)
     folded = checkpoint.source.norms_are_folded
     return tuple(_with_offset(t, 0.0 if folded else architecture.norm_offset) for t in found)
 
@@ -124,33 +130,34 @@ def padded_head_dim(head_dim: int) -> int:
     return -(-head_dim // HEAD_MULTIPLE) * HEAD_MULTIPLE
 
 
-def _whole(checkpoint: Checkpoint, name: str, theirs: str, shape: Shape) -> Placement:
+def whole(checkpoint: Checkpoint, name: str, theirs: str, shape: Shape) -> Placement:
     return Placement(name, checkpoint.find(theirs, shape), shape)
 
 
-def _of_layer(
+def of_layer(
     checkpoint: Checkpoint,
     names: LayerNames,
-    config: DecoderConfig,
-    layer: int,
+    shapes: dict[str, Shape],
+    stems: tuple[str, str],
     biased: Container[str],
+    head_dim: int,
 ) -> Iterator[Placement]:
-    shapes = layer_shapes(config)
+    """A layer's tensors; `stems` begin our names and theirs, `biased` must have a bias."""
+    our_stem, their_stem = stems
     origins = _origins(names, shapes)
     for stem in [s for s in shapes if s in origins]:
         theirs, first_row, rows = origins[stem]
         parts = {"weight": shapes[stem][1:]}
-        is_matrix = len(shapes[stem]) == 2
-        bias = f"model.layers.{layer}.{theirs}.bias"
-        if is_matrix and (bias in checkpoint or stem in biased):
+        may_be_biased = len(shapes[stem]) == 2 and f"{their_stem}{theirs}.bias" in checkpoint
+        if may_be_biased or stem in biased:
             parts["bias"] = ()
         for part, columns in parts.items():
             yield Placement(
-                name=f"layers.{layer}.{stem}.{part}",
-                source=checkpoint.find(f"model.layers.{layer}.{theirs}.{part}", (rows, *columns)),
+                name=f"{our_stem}{stem}.{part}",
+                source=checkpoint.find(f"{their_stem}{theirs}.{part}", (rows, *columns)),
                 shape=(shapes[stem][0], *columns),
                 first_row=first_row,
-                padding=_padding(stem, part, config.head_dim),
+                padding=_padding(stem, part, head_dim),
             )
 
 
@@ -172,12 +179,16 @@ def _padding(stem: str, part: str, head_dim: int) -> HeadPadding | None:
     return HeadPadding(axis, head_dim, padded)
 
 
-def _check_all_placed(
-    checkpoint: Checkpoint, found: Iterable[Placement], config: DecoderConfig
+def check_all_placed(
+    checkpoint: Checkpoint,
+    found: Iterable[Placement],
+    config: DecoderConfig | EncoderConfig,
+    unplaced: Container[str] = (),
 ) -> None:
+    """Raises UnsupportedModel for a tensor that none of ours comes from, but for `unplaced`."""
     placed = {p.source for p in found}
     for name, theirs in checkpoint.names.items():
-        if theirs not in placed and not (name == OUTPUT and config.tied_embedding):
+        if theirs not in placed and name not in unplaced:
             raise UnsupportedModel(
                 f"{checkpoint.source.name}: tensor {theirs!r:.120} has no place in a "
                 f"{config.architecture} model with {config.layers} layers"

@@ -23,6 +23,7 @@ class TokenizerFiles:
     chat_template  Jinja source, or None
     bos, eos       token ids: the one that starts a text (None: none), those that end an answer
     add_bos        whether encoding a text puts `bos` first
+    before, after  ids that the tokenizer itself puts around a text, for an encoder
     """
 
     json: bytes
@@ -30,6 +31,8 @@ class TokenizerFiles:
     bos: int | None
     eos: tuple[int, ...]
     add_bos: bool
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

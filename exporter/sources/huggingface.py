@@ -19,6 +19,7 @@ from .float8_weights import FLOAT8
 from .gptq_weights import GPTQ
 from .huggingface_tokenizer import TOKENIZER_FILES, end_token_ids, tokenizer_files
 from .packed_matrix import Encoding
+from .sentence_transformers import sentence_files, sentence_settings
 from .shards import Shards
 
 # The keys are quantization_config's `quant_method`.
@@ -47,6 +48,8 @@ class HuggingFaceSource:
         if not (self.folder / "config.json").is_file():
             raise SourceError(f"{self.folder}: not a model folder: config.json is missing")
         self.config = read_json_object(self.folder / "config.json")
+        if (sentence := sentence_settings(self.folder)) is not None:
+            self.config["sentence"] = sentence
         self._settings = _optional_json(self.folder / "generation_config.json")
         self.generation = _generation(self._settings)
         encoding, quantization = _quantization(self.config, self.folder)
@@ -57,6 +60,7 @@ class HuggingFaceSource:
     def digest(self) -> str:
         names = {"config.json", "generation_config.json", *SETTINGS_FILES, *TOKENIZER_FILES}
         beside = [self.folder / name for name in names if (self.folder / name).is_file()]
+        beside += sentence_files(self.folder)
         return sha256_of_files([*beside, *(file.path for file in self._tensors.files)])
 
     def names(self) -> Iterable[str]:

@@ -32,12 +32,15 @@ def tokenizer_files(folder: Path, bos: Any, ends: Iterable[int]) -> TokenizerFil
     settings_path = folder / "tokenizer_config.json"
     settings = read_json_object(settings_path) if settings_path.is_file() else {}
     bos = _token_id(settings.get("bos_token"), tokenizer, bos)
+    before, after = _around(tokenizer)
     return TokenizerFiles(
         json=text.encode(),
         chat_template=_chat_template(folder, settings),
         bos=bos,
         eos=_end_tokens(settings, tokenizer, ends),
-        add_bos=bos is not None and tokenizer.encode("a").ids[:1] == [bos],
+        add_bos=bos is not None and before[:1] == (bos,),
+        before=before,
+        after=after,
     )
 
 
@@ -45,6 +48,17 @@ def end_token_ids(config: dict[str, Any]) -> list[int]:
     """eos_token_id of a configuration: an id, a list of ids, or nothing."""
     value = config.get("eos_token_id")
     return [i for i in (value if isinstance(value, list) else [value]) if type(i) is int]
+
+
+def _around(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ids that the post-processor puts before and after a text."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    encoding = tokenizer.encode("a")
+    special = encoding.special_tokens_mask
+    text = [i for i, is_special in enumerate(special) if not is_special] or [len(special)]
+    ids = encoding.ids
+    return tuple(ids[: text[0]]), tuple(ids[text[-1] + 1 :])
 
 
 def _token_id(token: Any, tokenizer: Tokenizer, default: Any) -> int | None:
