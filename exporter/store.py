@@ -103,6 +103,11 @@ class Store:
             return "token" if method.format.group else None
         if method.activation != "static":
             return None
+        if not is_of_layer(name):
+            raise RecipeError(
+                f"recipe {str(self.recipe)!r}: {name.removesuffix('.weight')!r} has no input that "
+                "calibration sees; leave the s of a8s away there"
+            )
         largest = float(self.weights.inputs(name, self.data.fit(name).largest).max())
         return largest / 127 or None  # of nothing but zeros there is no scale
 
