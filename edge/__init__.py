@@ -37,12 +37,12 @@ if TYPE_CHECKING:
         UnsupportedModel,
     )
     from edge.exporter import export
-    from edge.session import load
+    from edge.opening import load
 else:
     _HOME = {
         "Monitor": "edge.devices.monitor",
         "export": "edge.exporter",
-        "load": "edge.session",
+        "load": "edge.opening",
     }
 
     def __getattr__(name):  # on first use: `edge --help` must not wait for Numba or NumPy

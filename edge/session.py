@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from edge.devices.policy import Targets
-from edge.errors import EdgeError, FormatError
-from edge.format.reader import EdgeFile
+from edge.errors import EdgeError
+from edge.opening import open_as
 from edge.runtime import state
 from edge.runtime.chat import ChatFormat, Message
 from edge.runtime.generate import Engine, Progress, Timings
@@ -233,7 +233,7 @@ def load(
     note: Note = lambda text: None,
     compiling: Progress | None = None,
 ) -> Session:
-    """Open an .edge file.
+    """Open a language model.
 
     threads    defaults to the cores this process may use
     context    tokens of prompt and answer together; defaults to the model's own, at most 4096
@@ -257,12 +257,7 @@ def load(
 
 def load_model(path: str | Path, *, compiling: Progress | None = None, **settings: Any) -> Model:
     """The model alone; `settings` are Model's."""
-    path = Path(path)
-    if path.is_dir() or path.suffix in (".gguf", ".safetensors", ".onnx"):
-        raise FormatError(
-            f"{path}: a source model, not an .edge file; "
-            f"pack it first: edge export {path} -o {path.stem}.edge"
-        )
+    file = open_as(path, "decoder")
     kernels = library()
     with kernels.telling(compiling):
-        return Model(EdgeFile(path), kernels=kernels, **settings)
+        return Model(file, kernels=kernels, **settings)

@@ -19,6 +19,7 @@ from edge.runtime.generate import Answer
 from edge.runtime.libraries.cache import folder as cache_folder
 
 if TYPE_CHECKING:
+    from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
 
 Note = Callable[[str], None]
@@ -32,7 +33,7 @@ class Watch:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Encoder,
         targets: Targets | None = None,
         note: Note = lambda text: None,
         root: Root | None = None,
@@ -129,7 +130,7 @@ class WatchedAnswer(Answer):
 
 
 def _governor(
-    model: Model, device: Device, targets: Targets, cap: ClockCap | None, note: Note
+    model: Model | Encoder, device: Device, targets: Targets, cap: ClockCap | None, note: Note
 ) -> Governor:
     """With what is remembered of this model on this device."""
     memory = Memory(cache_folder() / "knees.json")

@@ -22,11 +22,16 @@ STEP_TOKENS = 512  # of one step, if no text is longer
 Ids = Sequence[int]
 
 
+def step_tokens(config: EncoderConfig) -> int:
+    """Tokens of a step if nothing else is wanted."""
+    return max(STEP_TOKENS, config.context)
+
+
 class Encoder:
     """An encoder ready to run.
 
     threads   defaults to the cores this process may use
-    tokens    of one step, texts together; at least what the longest text has
+    tokens    of one step, texts together; at least what the longest text has (`step_tokens`)
 
     Raises FormatError, UnsupportedModel, DoesNotFit; EdgeError for a number below 1.
     """
@@ -36,16 +41,19 @@ class Encoder:
         file: EdgeFile,
         *,
         threads: int | None = None,
-        tokens: int = STEP_TOKENS,
+        tokens: int | None = None,
         kernels: Library | None = None,
     ):
         check_counts(threads=threads, tokens=tokens)
         self.file = file
         self.config: EncoderConfig = file.config
         self.threads = threads or usable_cores()
-        self.tokens = max(tokens, self.config.context)
+        self.tokens = max(tokens or step_tokens(self.config), self.config.context)
         scratch = scratch_bytes(self.config)
-        check_memory(file.size, 0, self.threads * scratch)
+        check_memory(
+            {"weights": file.size, "working memory": self.threads * scratch},
+            "use fewer threads or a smaller model",
+        )
         kernels = kernels or library()
         self._program = lower(file, kernels, self.threads, self.tokens)
         self.team = Team(kernels, self.threads, scratch)

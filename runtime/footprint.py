@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from edge.format.reader import EdgeFile
 
+from .encoder import step_tokens
 from .kv_cache import POSITIONS, CacheShape, KvCache, cache_shape
 from .libraries.library import Library
+from .lowering import encoder
 from .lowering.decoder import lower
 from .model import DEFAULT_BATCH, DEFAULT_CONTEXT, usable_cores
 
@@ -43,15 +45,27 @@ class _NoCache(KvCache):
 
 
 def footprint(file: EdgeFile, kv: str = "float16") -> Footprint:
-    """As `Model` would take it if not asked for another context or batch."""
+    """As `Model` or `Encoder` would take it if not asked for another context or batch."""
+    kv_per_token, arena = _OF_KIND[file.document["kind"]](file, kv)
+    weights = sum(i.nbytes for i in file.tensors.values() if i.format != "bytes")
+    return Footprint(weights, kv_per_token, arena)
+
+
+def _of_decoder(file: EdgeFile, kv: str) -> tuple[int, int]:
     context = min(file.config.context, DEFAULT_CONTEXT)
     cache, tokens = _NoCache(cache_shape(file.config, kv, context)), min(DEFAULT_BATCH, context)
     program = lower(file, cache, _NoKernels(), threads=usable_cores(), tokens=tokens, outputs=1)
-    return Footprint(
-        weights=sum(i.nbytes for i in file.tensors.values() if i.format != "bytes"),
-        kv_per_token=cache_shape(file.config, kv, POSITIONS).nbytes // POSITIONS,
-        arena=program.buffers.arena.nbytes,
-    )
+    kv_per_token = cache_shape(file.config, kv, POSITIONS).nbytes // POSITIONS
+    return kv_per_token, program.buffers.arena.nbytes
+
+
+def _of_encoder(file: EdgeFile, kv: str) -> tuple[int, int]:
+    tokens = step_tokens(file.config)
+    program = encoder.lower(file, _NoKernels(), threads=usable_cores(), tokens=tokens)
+    return 0, program.arena.nbytes
+
+
+_OF_KIND = {"decoder": _of_decoder, "encoder": _of_encoder}
 
 
 def bytes_per_token(file: EdgeFile) -> int:

@@ -56,7 +56,10 @@ class Model:
             self.threads * scratch_bytes(self.context)
             + 4 * self.context * sum(rope.dims for rope in self.config.ropes)
         )  # fmt: skip
-        check_memory(file.size, shape.nbytes, working)
+        check_memory(
+            {"weights": file.size, "KV cache": shape.nbytes, "working memory": working},
+            "choose a smaller context (-c), --kv int8, or a smaller model",
+        )
         self.cache = KvCache(shape)
         kernels = kernels or library()
         self._program = lower(file, self.cache, kernels, self.threads, self.batch, outputs)
@@ -164,11 +167,11 @@ def check_counts(**counts: int | None) -> None:
             raise EdgeError(f"{name} {count}, expected at least 1")
 
 
-def check_memory(weights: int, cache: int, working: int) -> None:
+def check_memory(needed: dict[str, int], advice: str) -> None:
+    """Raises DoesNotFit if these bytes are more than there are."""
     available = available_memory()
-    if available is not None and weights + cache + working > available:
+    if available is not None and sum(needed.values()) > available:
+        parts = ", ".join(f"{n / 2**20:.0f} MiB of {what}" for what, n in needed.items())
         raise DoesNotFit(
-            f"the model needs {weights / 2**20:.0f} MiB of weights, {cache / 2**20:.0f} MiB of "
-            f"KV cache and {working / 2**20:.0f} MiB to work in, {available / 2**20:.0f} MiB of memory are available; "
-            "choose a smaller context (-c), --kv int8, or a smaller model"
+            f"the model needs {parts}; {available / 2**20:.0f} MiB of memory are available; {advice}"
         )

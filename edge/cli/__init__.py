@@ -19,6 +19,7 @@ VERBS = {  # a module of this package each, imported when called
     "export": "turn a model into an .edge file",
     "run": "answer one prompt",
     "chat": "talk to a model",
+    "embed": "turn texts into vectors",
     "show": "what an .edge file holds, and whether it fits here",
     "verify": "check every byte of an .edge file",
     "bench": "measure speed, bandwidth and memory",

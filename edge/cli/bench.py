@@ -1,4 +1,4 @@
-"""edge bench: prompt processing and generation in tokens a second, beside the memory's speed."""
+"""edge bench: prompts, generation or embeddings in tokens a second, beside the memory's speed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,21 @@ from .usage import UsageError, number, whole, whole_list
 
 if TYPE_CHECKING:
     from edge.devices.monitor import Monitor
+    from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
 
+PROMPT, GENERATED, EMBEDDED = [512], [128], [32, 128]  # tokens, if nothing else is asked for
+SENTENCES = 20  # embedded one after the other in a repetition: one alone is too short to time
 SAMPLE_S = 0.25  # ten samples, the least for an average of watts, in two and a half seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     opening.add_model(parser)
     add = parser.add_argument
-    add("-p", "--n-prompt", type=whole_list(0), default=[512], metavar="N,...",
-        help="tokens of the prompt, 512 if not given; 0: no such test")  # fmt: skip
-    add("-n", "--n-gen", type=whole_list(0), default=[128], metavar="N,...",
+    add("-p", "--n-prompt", type=whole_list(0), metavar="N,...",
+        help="tokens of the prompt, 512 if not given; 0: no such test; of an encoder tokens of a "
+        "text, 32,128 if not given")  # fmt: skip
+    add("-n", "--n-gen", type=whole_list(0), metavar="N,...",
         help="tokens to generate, 128 if not given; 0: no such test")  # fmt: skip
     add("-t", "--threads", type=whole_list(1), metavar="N,...",
         help="numbers of threads; all usable cores if not given")  # fmt: skip
@@ -41,15 +46,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Row:
-    """One test with one number of threads."""
+    """One test with one number of threads; `kind` is pp, tg or embed."""
 
-    name: str
+    kind: str
     tokens: int
     threads: int
-    generates: bool
     tok_s: list[float] = field(default_factory=list)
     joules: list[float | None] = field(default_factory=list)  # per repetition
     peak_rss: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}{self.tokens}"
 
     @property
     def median(self) -> float:
@@ -58,14 +66,15 @@ class Row:
     @property
     def joules_per_token(self) -> float | None:
         known = [joules for joules in self.joules if joules is not None]
-        return sum(known) / len(known) / self.tokens if known else None
+        tokens = self.tokens * (SENTENCES if self.kind == "embed" else 1)
+        return sum(known) / len(known) / tokens if known else None
 
 
 @dataclass
 class Bench:
     """A model under test, with every figure taken in turns: the machine drifts between minutes."""
 
-    model: Model
+    model: Model | Encoder
     rows: list[Row]
     monitor: Monitor
     bandwidth: dict[int, float] = field(default_factory=dict)  # GB/s by threads, the best seen
@@ -98,15 +107,10 @@ class Bench:
         """Tokens a second of one run from an empty cache."""
         model = self.model
         ids = [i * 7919 % model.config.vocabulary for i in range(row.tokens)]
-        model.rewind(0)
         model.team.resize(row.threads)
         started = time.perf_counter()
-        if row.generates:
-            for token in ids:
-                model.forward([token])
-        else:
-            model.forward(ids)
-        return row.tokens / (time.perf_counter() - started)
+        tokens = _RUNS[row.kind](model, ids)
+        return tokens / (time.perf_counter() - started)
 
     def _measure_bandwidth(self) -> None:
         from edge.runtime.bandwidth import read_bandwidth
@@ -117,24 +121,43 @@ class Bench:
             self.bandwidth[count] = max(gb_s, self.bandwidth.get(count, 0.0))
 
 
+def _read(model: Any, ids: list[int]) -> int:
+    model.rewind(0)
+    model.forward(ids)
+    return len(ids)
+
+
+def _generate(model: Any, ids: list[int]) -> int:
+    model.rewind(0)
+    for token in ids:
+        model.forward([token])
+    return len(ids)
+
+
+def _embed(model: Any, ids: list[int]) -> int:
+    for _ in range(SENTENCES):
+        model.embed([ids])
+    return SENTENCES * len(ids)
+
+
+_RUNS = {"pp": _read, "tg": _generate, "embed": _embed}  # each returns the tokens it ran
+
+
 def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
     from edge.devices.sample import Sensors
+    from edge.opening import opened
     from edge.runtime.model import usable_cores
 
-    threads = args.threads or [usable_cores()]
-    rows = [
-        Row(f"{'tg' if generates else 'pp'}{tokens}", tokens, count, generates)
-        for tokens, generates in _tests(args)
-        for count in threads
-    ]
     if args.sustained:
         return sustained.command(args)
     earlier = None if args.compare is None else compare.read(args.compare)
+    threads = args.threads or [usable_cores()]
+    tests = _tests(args, opened(args.model).document["kind"])
+    rows = [Row(kind, tokens, count) for kind, tokens in tests for count in threads]
     if not rows:
         raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
-    settings = {"threads": max(threads), "context": max(row.tokens for row in rows), "kv": args.kv}
-    with opening.open_model(args.model, **settings) as model, Progress("measuring") as progress:
+    with _opened(args, rows) as model, Progress("measuring") as progress:
         # Asking Termux for the battery starts an app, which takes time and power itself.
         with Monitor(SAMPLE_S, sensors=Sensors.of().without("termux")) as monitor:
             bench = Bench(model, rows, monitor)
@@ -147,10 +170,22 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tests(args: argparse.Namespace) -> list[tuple[int, bool]]:
-    """(tokens, whether they are generated one by one)"""
-    prompts = [(tokens, False) for tokens in args.n_prompt if tokens]
-    return prompts + [(tokens, True) for tokens in args.n_gen if tokens]
+def _opened(args: argparse.Namespace, rows: list[Row]) -> AbstractContextManager[Model | Encoder]:
+    threads = max(row.threads for row in rows)
+    if rows[0].kind == "embed":
+        return opening.open_encoder(args.model, threads=threads)
+    context = max(row.tokens for row in rows)
+    return opening.open_model(args.model, threads=threads, context=context, kv=args.kv)
+
+
+def _tests(args: argparse.Namespace, kind: str) -> list[tuple[str, int]]:
+    """(kind of test, tokens)"""
+    if kind == "encoder":
+        tests = [("embed", n) for n in args.n_prompt or EMBEDDED]
+    else:
+        prompts, generated = args.n_prompt or PROMPT, args.n_gen or GENERATED
+        tests = [*(("pp", n) for n in prompts), *(("tg", n) for n in generated)]
+    return [(name, tokens) for name, tokens in tests if tokens]
 
 
 def _document(bench: Bench) -> dict[str, Any]:
@@ -163,7 +198,7 @@ def _document(bench: Bench) -> dict[str, Any]:
     here = machine.description() | {"target": library().target.name, "edge": edge.__version__}
     here["power"] = bench.power or None
     described = show.describe(file) | {"path": str(file.path)}
-    touched = bytes_per_token(file)
+    touched = bytes_per_token(file) if bench.rows[0].kind != "embed" else 0
     return {
         "machine": here,
         "model": described,
@@ -173,13 +208,15 @@ def _document(bench: Bench) -> dict[str, Any]:
 
 
 def _result(row: Row, touched: int, bandwidth: float) -> dict[str, Any]:
-    """A row; only generation reads all weights once a token."""
-    gb_s = row.median * touched / 1e9 if row.generates else None
+    """A row; only generation reads all weights once a token, only an encoder reads texts."""
+    gb_s = row.median * touched / 1e9 if row.kind == "tg" else None
+    texts = {"median_texts_s": round(row.median / row.tokens, 3)} if row.kind == "embed" else {}
     return {
         "test": row.name,
         "threads": row.threads,
         "tok_s": [round(value, 3) for value in row.tok_s],
         "median_tok_s": round(row.median, 3),
+        **texts,
         "gb_s": None if gb_s is None else round(gb_s, 3),
         "bandwidth_share": None if gb_s is None else round(gb_s / bandwidth, 4),
         "peak_rss_bytes": row.peak_rss,
@@ -208,9 +245,10 @@ def _line(result: dict[str, Any]) -> str:
     spread = (max(values) - min(values)) / median
     gb_s, share = result["gb_s"], result["bandwidth_share"]
     peak, joules = result["peak_rss_bytes"], result["joules_per_token"]
+    texts = f"  {result['median_texts_s']:.1f} texts/s" if "median_texts_s" in result else ""
     return (
         f"{result['test']:8}{result['threads']:9}{median:11.1f}{spread:9.0%}"
         f"{'-' if gb_s is None else f'{gb_s:.1f}':>8}{'-' if share is None else f'{share:.0%}':>8}"
         f"{'-' if peak is None else quantities.size(peak):>10}"
-        f"{'-' if joules is None else f'{joules:.2g}':>8}"
+        f"{'-' if joules is None else f'{joules:.2g}':>8}{texts}"
     )

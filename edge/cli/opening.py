@@ -15,6 +15,8 @@ from .terminal import is_terminal, note
 from .usage import whole
 
 if TYPE_CHECKING:
+    from edge.embedder import Embedder
+    from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
     from edge.session import Session
 
@@ -54,6 +56,19 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
 
 @contextmanager
+def open_embedder(args: argparse.Namespace) -> Iterator[Embedder]:
+    from edge.embedder import load
+
+    with Compiling() as compiling:
+        embedder = load(
+            args.model, threads=args.threads or limits.big_cores(),
+            targets=limits.targets(args), note=note, compiling=compiling,
+        )  # fmt: skip
+    with embedder:
+        yield embedder
+
+
+@contextmanager
 def open_model(path: str, **settings: Any) -> Iterator[Model]:
     from edge.session import load_model
 
@@ -63,6 +78,18 @@ def open_model(path: str, **settings: Any) -> Iterator[Model]:
         yield model
     finally:
         model.close()
+
+
+@contextmanager
+def open_encoder(path: str, **settings: Any) -> Iterator[Encoder]:
+    from edge.embedder import load_encoder
+
+    with Compiling() as compiling:
+        encoder = load_encoder(path, compiling=compiling, **settings)
+    try:
+        yield encoder
+    finally:
+        encoder.close()
 
 
 class Compiling(Progress):

@@ -7,7 +7,7 @@ import sys
 from edge.errors import EdgeError
 
 from . import answering, chat, limits, opening
-from .terminal import is_terminal
+from .terminal import is_terminal, piped
 from .usage import UsageError
 
 INTERRUPTED = 130
@@ -35,18 +35,10 @@ def command(args: argparse.Namespace) -> int:
         if args.json or args.raw:
             raise UsageError("--json and --raw want a PROMPT; see edge run --help")
         return chat.command(args)
-    prompt = _piped() if args.prompt is None else args.prompt
+    prompt = piped().removesuffix("\n") if args.prompt is None else args.prompt
     if not prompt.strip():
         raise EdgeError("the prompt is empty (edge run); give a PROMPT or pipe a text in")
     return _answer(args, prompt)
-
-
-def _piped() -> str:
-    if sys.stdin is None:  # closed by whoever started us
-        return ""
-    if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    return sys.stdin.read().removesuffix("\n")
 
 
 def _answer(args: argparse.Namespace, prompt: str) -> int:

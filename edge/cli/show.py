@@ -53,7 +53,7 @@ def describe(file: EdgeFile) -> dict[str, Any]:
         "context_length": file.config.context,
         "recipe": file.document["recipe"],
         "source": file.document["source"],
-        "chat": _chat(file),
+        "chat": None if _is_encoder(file) else _chat(file),
         "memory": asdict(memory),
     }
 
@@ -79,28 +79,48 @@ def _formats(file: EdgeFile) -> dict[str, int]:
 def _rows(file: EdgeFile, document: dict[str, Any]) -> list[tuple[str, str]]:
     """The document for people."""
     c, memory = file.config, document["memory"]
-    heads = f"{c.heads} heads ({c.kv_heads} of keys and values)"
     bits = f"{document['bits_per_weight']:.2f} bits each"
     formats = ", ".join(f"{f} {quantities.size(n)}" for f, n in document["formats"].items())
     return [
-        ("architecture", f"{c.architecture}, {c.layers} layers of {c.hidden}, {heads}"),
+        ("architecture", f"{c.architecture}, {c.layers} layers of {c.hidden}, {_heads(file)}"),
         ("vocabulary", f"{c.vocabulary} tokens"),
         ("context", f"{c.context} tokens"),
         ("parameters", f"{quantities.count(document['parameters'])}, {bits}"),
         ("size", quantities.size(file.size)),
         ("formats", formats),
         ("recipe", f"{document['recipe']}, from {document['source'].get('name', 'unknown')}"),
-        ("chat", CHATS[document["chat"]]),
+        _use(file, document),
         ("memory", _memory_line(memory)),
         ("on this device", _fit(memory, c.context)),
     ]
+
+
+def _is_encoder(file: EdgeFile) -> bool:
+    return bool(file.document["kind"] == "encoder")
+
+
+def _heads(file: EdgeFile) -> str:
+    c = file.config
+    return f"{c.heads} heads" + ("" if _is_encoder(file) else f" ({c.kv_heads} of keys and values)")
+
+
+def _use(file: EdgeFile, document: dict[str, Any]) -> tuple[str, str]:
+    """What the model is for."""
+    if not _is_encoder(file):
+        return "chat", CHATS[document["chat"]]
+    length = ", of unit length" if file.config.normalize else ""
+    return (
+        "embeddings",
+        f"{file.config.hidden} numbers a text, {file.config.pooling} of tokens{length}",
+    )
 
 
 def _memory_line(memory: dict[str, int]) -> str:
     weights, token, arena = (
         quantities.size(memory[k]) for k in ("weights", "kv_per_token", "arena")
     )
-    return f"{weights} of weights, {token} a token of context, {arena} of buffers"
+    cache = f"{token} a token of context, " if memory["kv_per_token"] else ""
+    return f"{weights} of weights, {cache}{arena} of buffers"
 
 
 def _fit(memory: dict[str, int], context: int) -> str:
@@ -109,10 +129,11 @@ def _fit(memory: dict[str, int], context: int) -> str:
     available = available_memory()
     if available is None:
         return "the system does not say how much memory is available"
-    room = available - memory["weights"] - memory["arena"]
-    if room < 0:
-        needed = quantities.size(memory["weights"] + memory["arena"])
-        return f"does not fit: needs {needed}, {quantities.size(available)} are available"
-    tokens = min(context, room // max(memory["kv_per_token"], 1))
-    needed = quantities.size(memory["weights"] + memory["arena"] + tokens * memory["kv_per_token"])
-    return f"fits with {tokens} tokens of context: {needed} of {quantities.size(available)}"
+    needed, there = memory["weights"] + memory["arena"], quantities.size(available)
+    if needed > available:
+        return f"does not fit: needs {quantities.size(needed)}, {there} are available"
+    if not memory["kv_per_token"]:
+        return f"fits: {quantities.size(needed)} of {there}"
+    tokens = min(context, (available - needed) // memory["kv_per_token"])
+    needed += tokens * memory["kv_per_token"]
+    return f"fits with {tokens} tokens of context: {quantities.size(needed)} of {there}"

@@ -1,4 +1,4 @@
-"""What goes to a terminal: faint notes where colours are wanted, no control characters."""
+"""What comes from stdin, and what goes to a terminal: faint notes where colours are wanted, no control characters."""
 
 import os
 import sys
@@ -9,6 +9,15 @@ _CONTROLS = {c: None for c in (*range(32), 127, *range(128, 160)) if chr(c) not 
 
 def is_terminal(stream: TextIO) -> bool:
     return hasattr(stream, "isatty") and stream.isatty()
+
+
+def piped() -> str:
+    """All of stdin as text; nothing if whoever started us closed it."""
+    if sys.stdin is None:
+        return ""
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    return sys.stdin.read()
 
 
 def note(text: str) -> None:

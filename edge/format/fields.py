@@ -27,7 +27,7 @@ def _typed(value: Any, annotation: str, where: str) -> Any:
     if "tuple" in wanted:
         if not isinstance(value, list) or len(value) > 4096:
             raise FormatError(f"{where}: expected a list of at most 4096, found {value!r:.60}")
-        if "Rope, ..." in wanted:  # objects, which their own class reads
+        if "Rope" in wanted:  # objects, which their own class reads
             return tuple(value)
         kind = "float" if "float" in wanted else "int"
         return tuple(_scalar(v, kind, where) for v in value)
