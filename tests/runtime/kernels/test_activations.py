@@ -200,6 +200,17 @@ def test_columns_may_be_multiplied_on_the_way_to_their_codes(kernels):
     assert (case.codes == codes).all() and (case.scales[:, :3] == scales).all()
 
 
+@pytest.mark.parametrize("sink", ["group", "row"])
+def test_codes_of_a_fused_norm_are_those_of_the_norm_alone(kernels, sink):
+    x, weight = (np.random.default_rng(n).standard_normal((5, 96)) for n in (9, 10))
+    fused = Case(kernels, f"plain-norm-{sink}", x, weight=weight[0])
+    alone = Case(
+        kernels, f"plain-{sink}", Case(kernels, "plain-norm-float", x, weight=weight[0]).out
+    )
+    assert (fused.codes == alone.codes).all()
+    assert np.array_equal(fused.scales, alone.scales, equal_nan=True)
+
+
 def test_nothing_is_written_beyond_the_padding(kernels):
     x = np.random.default_rng(1).standard_normal((3, 100)) + 5
     assert (Case(kernels, "plain-norm-group", x).all_codes[:, 100:] == 0).all()
