@@ -1,9 +1,12 @@
 """What a recipe may do to a model, said in words: before an export, and after it."""
 
+import re
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from edge.format import spec
 from edge.format.formats import CODES
+from edge.format.spec import TensorInfo
 
 from .recipe import Recipe
 
@@ -35,9 +38,50 @@ def before(
     return tuple(found)
 
 
+def after(
+    tensors: Sequence[TensorInfo], fallen: Sequence[tuple[str, str]], windows: int | None
+) -> tuple[str, ...]:
+    """What an export found; `windows` of calibration, None without any."""
+    found = list(_of_outliers(tensors))
+    if windows is not None and windows < SHORT:
+        found.append(
+            f"calibrated on {windows} windows of text only: give some 60 pages, of the kind the "
+            "model will meet"
+        )
+    if fallen:
+        matrices = sum(len(t.shape) == 2 for t in tensors)
+        found.append(
+            f"in {len(fallen)} of {matrices} matrices the data-aware method did worse on "
+            "held-out tokens than the plain one, which was taken"
+        )
+    return tuple(found)
+
+
+def _of_outliers(tensors: Sequence[TensorInfo]) -> Iterable[str]:
+    """Matrices whose error is far above that of their kind in other layers."""
+    kinds: dict[tuple[str, str], list[TensorInfo]] = {}
+    for tensor in tensors:
+        if tensor.error:
+            kinds.setdefault((kind_of(tensor.name), tensor.format), []).append(tensor)
+    for (kind, _), some in kinds.items():
+        middle = median(t.error or 0.0 for t in some)
+        for tensor in some:
+            if (tensor.error or 0.0) > FAR * middle:
+                yield (
+                    f"{tensor.name}: its error of {tensor.error:.2%} is far above the {middle:.2%} "
+                    f"that is usual for {kind} here; try a rule like {tensor.name.removesuffix('.weight')}=int8"
+                )
+
+
+def kind_of(tensor: str) -> str:
+    """layers.3.attention.value.weight -> attention.value"""
+    return re.sub(r"^layers\.\d+\.", "", tensor).removesuffix(".weight")
+
+
 def _fewest_bits(formats: Iterable[tuple[str, float | None]]) -> float | None:
     """Of matrices that were rounded, ternary ones left out; None if there is none."""
-    kinds = {spec.weight_format(form).kind for form, error in formats if error}
+    matrices = {form for form, error in formats if error and form not in spec.PAYLOADS}
+    kinds = {spec.weight_format(form).kind for form in matrices}
     levels = [CODES[kind].levels for kind in kinds if kind in CODES and CODES[kind].levels > 3]
     return (min(levels) - 1).bit_length() if levels else None
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from .architectures.placement import Placement
 from .recipe import Recipe
+from .refinements.quantease import SWEEPS
 from .registry import find
 from .transforms.awq import EXPONENTS, ROWS
 
 PROBE = 512  # rows, columns and depth of the product that is timed
 SHARED = 4  # a layer's matrices read four different inputs: each has second moments
 # Measured on SmolLM2: times what the counted multiply-adds would take at the probe's rate.
-FORWARD, MOMENTS, GPTQ = 2.0, 2.0, 3.0
+FORWARD, MOMENTS, GPTQ = 6.0, 6.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a class's sample took: seconds a weight, to read one and to store one."""
+    """What a class's sample took, seconds a weight: to read, to store, to store without data."""
 
     tensors: list[Placement]
     read: float
     store: float
+    plain: float
 
 
 def seconds(recipe: Recipe, samples: list[Sampled], tokens: int) -> Seconds:
@@ -74,7 +76,7 @@ def _moments(body: list[Placement]) -> float:
 
 
 def _by_data(recipe: Recipe, body: list[Placement]) -> Iterator[float]:
-    """Multiply-adds of what is done with second moments: judging twice, GPTQ."""
+    """Multiply-adds of what is done with second moments: judging twice, GPTQ, sweeps."""
     for tensor in body:
         rows, columns = tensor.shape
         method = recipe.method(tensor.name)
@@ -82,13 +84,15 @@ def _by_data(recipe: Recipe, body: list[Placement]) -> Iterator[float]:
             yield 2 * rows * columns**2
         if find(method.rounding).needs_data:
             yield GPTQ * (rows * columns**2 / 2 + columns**3)
+        if method.refinement:
+            yield (SWEEPS + 1) * rows * columns**2
 
 
 def _search(body: list[Placement], samples: list[Sampled], rate: float) -> float:
     """Seconds of a search like AWQ's: some rows of each matrix, quantized for every exponent."""
     products = sum(ROWS * t.shape[1] ** 2 for t in body) / rate
-    store = {t.name: s.store for s in samples for t in s.tensors}
-    quantized = sum(store[t.name] * min(ROWS, t.shape[0]) * t.shape[1] for t in body)
+    plain = {t.name: s.plain for s in samples for t in s.tensors}
+    quantized = sum(plain[t.name] * min(ROWS, t.shape[0]) * t.shape[1] for t in body)
     return len(EXPONENTS) * (products + quantized)
 
 

@@ -1,7 +1,6 @@
 """What a recipe would do to a model, before anything is written."""
 
 import math
-import re
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,15 +13,16 @@ from edge.format import spec, tiles
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
-from .calibration.corpus import MOST_WINDOWS, SELF, WINDOW, windows
-from .cautions import before
+from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows
+from .cautions import before, kind_of
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
-from .pipeline import SELF_WINDOWS, check_rules
 from .quantize import Method, float_error, quantization_error, quantize
 from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS, rows_of
+from .rules import check_rules
 from .sources import Source, open_source
+from .sources.lora import LoraSource
 from .transforms import transform_model
 from .weights import Weights
 
@@ -72,6 +72,7 @@ class _Sample:
     energy: float
     read: float
     store: float
+    plain: float
 
 
 def explain(
@@ -79,13 +80,15 @@ def explain(
     quant: str,
     group: int | None = None,
     calib: str | Path | np.ndarray | None = None,
+    lora: str | Path | None = None,
 ) -> Explanation:
     """Classes of tensors in the order of the file; reads a few rows of each.
 
-    `calib` is only counted, to say how long it would take.
+    `calib` is only counted, to say how long it would take; `lora` as in an export.
     """
     recipe = parse(quant, group)
     opened = open_source(source) if isinstance(source, str) else source
+    opened = opened if lora is None else LoraSource(opened, lora)
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
     transform_model(weights, recipe)
@@ -102,7 +105,7 @@ def explain(
         if key[1] != "vector"
     }
     plans = tuple(_plan(key, classes[key], samples.get(key)) for key in classes)
-    timed = [Sampled(classes[key], s.read, s.store) for key, s in samples.items()]
+    timed = [Sampled(classes[key], s.read, s.store, s.plain) for key, s in samples.items()]
     size = sum(plan.bytes for plan in plans)
     return Explanation(
         recipe=str(recipe),
@@ -113,11 +116,6 @@ def explain(
         classes=plans,
         cautions=before(recipe, model.parameters, [(p.format, p.error) for p in plans]),
     )
-
-
-def kind_of(tensor: str) -> str:
-    """layers.3.attention.value.weight -> attention.value"""
-    return re.sub(r"^layers\.\d+\.", "", tensor).removesuffix(".weight")
 
 
 def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
@@ -160,7 +158,7 @@ def _sample(weights: Weights, recipe: Recipe, tensors: list[Placement]) -> _Samp
     """The mean over at most three matrices: the first, the middle one, the last."""
     some = {t.name: t for t in (tensors[0], tensors[len(tensors) // 2], tensors[-1])}
     found = [_of_one(weights, recipe, tensor) for tensor in some.values()]
-    parts = np.array([(s.error, s.energy, s.read, s.store) for s in found]).mean(axis=0)
+    parts = np.array([(s.error, s.energy, s.read, s.store, s.plain) for s in found]).mean(axis=0)
     return _Sample(*map(float, parts))
 
 
@@ -169,29 +167,38 @@ def _of_one(weights: Weights, recipe: Recipe, tensor: Placement) -> _Sample:
     kept = recipe.kept(tensor, weights.source)
     if kept is not None:
         tiles.pack(kept)
-        store = (time.perf_counter() - started) / math.prod(tensor.shape)
+        taken = (time.perf_counter() - started) / math.prod(tensor.shape)
         some = rows_of(kept, slice(0, ROWS)).dequantize()
         energy = float(np.square(some, dtype=np.float64).mean())
-        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, store)
+        return _Sample(weights.kept_error(tensor.name, kept), energy, 0.0, taken, taken)
     matrix = weights.read(tensor.name)
-    read = time.perf_counter() - started
+    read = (time.perf_counter() - started) / matrix.size
     some = matrix[:: max(1, len(matrix) // ROWS)]
+    method = recipe.method(tensor.name)
+    error, plain = _stored(some, method.without_data() if method.needs_data else method)
+    if error and recipe.inexact is not None:
+        error, plain = _stored(some, recipe.inexact)
+    by_data = _by_data(some, method) if method.needs_data else 0.0
+    store = (plain + by_data) / cores(matrix.size, BLOCK_ELEMENTS)
     energy = float(np.square(some, dtype=np.float64).mean())
+    return _Sample(error, energy, read, store / some.size, plain / some.size)
+
+
+def _stored(some: np.ndarray, method: Method) -> tuple[float, float]:
+    """Relative error of rows, and the seconds it took to store them as an export would."""
     started = time.perf_counter()
-    error = _error(some, recipe.method(tensor.name), recipe.inexact)
-    store = (time.perf_counter() - started) / cores(matrix.size, BLOCK_ELEMENTS)
-    return _Sample(error, energy, read / matrix.size, store / some.size)
-
-
-def _error(some: np.ndarray, method: Method, inexact: Method | None) -> float:
-    """Of rows that are stored as an export would, but for what needs data."""
     if method.format.is_float:
         tiles.pack_floats(some, method.format.kind)
-        return float_error(some, method.format)
-    if method.needs_data:  # also what it is judged by; its rounding is counted, not timed
-        quantize(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
-        method = method.without_data()
-    stored = quantize(some, method)
-    tiles.pack(stored)
-    error = quantization_error(some, stored)
-    return error if not error or inexact is None else _error(some, inexact, None)
+        error = float_error(some, method.format)
+    else:
+        stored = quantize(some, method)
+        tiles.pack(stored)
+        error = quantization_error(some, stored)
+    return error, time.perf_counter() - started
+
+
+def _by_data(some: np.ndarray, method: Method) -> float:
+    """Seconds of choosing scales with second moments; rounding by them is counted, not timed."""
+    started = time.perf_counter()
+    quantize(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
+    return time.perf_counter() - started

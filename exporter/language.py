@@ -88,7 +88,7 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
-    for kind in ("scales", "codebook", "rounding"):
+    for kind in ("scales", "codebook", "rounding", "refinement"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
             raise RecipeError(f"{same[0]!r} and {same[1]!r} both choose the {kind}; name one")
@@ -167,6 +167,8 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "refinement":
+            method = replace(method, refinement=name)
     return method
 
 

@@ -1,6 +1,5 @@
 """Source model -> .edge: read, rename, quantize, write, one tensor in memory at a time."""
 
-import fnmatch
 import math
 import time
 from collections.abc import Callable
@@ -17,21 +16,24 @@ from edge.format.chat_template import TEMPLATE
 from edge.format.unfinished import Unfinished
 from edge.format.writer import EdgeWriter
 
-from . import chat, report
+from . import chat
 from .allocation.mixed import allocate
-from .architectures import Lowered, lower
-from .calibration.corpus import SELF, WINDOW, record, windows
+from .architectures import lower
+from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
+from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
-from .report import ExportReport
+from .report import ExportReport, bits_per_weight, notes
+from .rules import check_rules
 from .sources import Source, TokenizerFiles, open_source
+from .sources.lora import LoraSource
 from .store import Store, least_bytes
 from .transforms import corrections, transform_layer, transform_model
+from .verification import verify
 from .weights import Weights
 
-SELF_WINDOWS = 24  # of what the model writes
 Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
@@ -42,7 +44,9 @@ def export(
     quant: str = "keep",
     group: int | None = None,
     calib: str | Path | np.ndarray | Statistics | None = None,
+    lora: str | Path | None = None,
     force: bool = False,
+    report: str | Path | None = None,
     progress: Progress = lambda done, total: None,
     calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
@@ -51,8 +55,10 @@ def export(
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
-    (what the model writes), or what edge.exporter.calibration.collect made of them.  An export that
-    was stopped goes on at the layer it was at, from a folder OUTPUT.unfinished.
+    (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
+    folder of PEFT's with an adapter to merge into the model.  An export that was stopped goes on at
+    the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about
+    it; with a text (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
@@ -65,38 +71,46 @@ def export(
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
         source = open_source(source)
+    if lora is not None:
+        check_not_source(output, Path(lora))
+        source = LoraSource(source, lora)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
+    inspection = None
+    if report is not None:
+        inspection = Inspection(Path(report), source, quant, group, calib)
     weights, statistics = Weights(source, model), None
     transform_model(weights, recipe)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
     if recipe.needs_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics)
+    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
     with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
-        writer.document = _document(weights, digest, recipe, tokenizer)
+        writer.document = document(weights, digest, recipe, tokenizer)
         if statistics is not None:
             writer.document["calibration"] = record(calib, statistics.identity)
-    if statistics is not None and statistics is not calib:
-        statistics.remove()
-    return ExportReport(
+    verify(output, weights)
+    done = ExportReport(
         output=output,
         bytes=output.stat().st_size,
-        bits_per_weight=report.bits_per_weight(writer.infos, model.parameters),
+        bits_per_weight=bits_per_weight(writer.infos, model.parameters),
         recipe=str(recipe),
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=weights.model.notes
-        + report.notes(recipe, writer.infos, writer.notes)
-        + chatting.notes,
+        notes=weights.model.notes + notes(recipe, writer.infos, writer.notes) + chatting.notes,
     )
+    if inspection is not None:
+        inspection.publish(done, recipe, weights, digest, writer.notes, statistics)
+    if statistics is not None and statistics is not calib:
+        statistics.remove()
+    return done
 
 
 def _check_data(recipe: Recipe, calib: object) -> None:
@@ -105,14 +119,6 @@ def _check_data(recipe: Recipe, calib: object) -> None:
             f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
             "let it write one (--calib self), or take int4-search, which needs none"
         )
-
-
-def check_rules(recipe: Recipe, model: Lowered) -> None:
-    """Raises RecipeError for a rule that no matrix fits."""
-    names = [t.name.removesuffix(".weight") for t in model.tensors if len(t.shape) == 2]
-    for glob, _ in recipe.rules:
-        if not fnmatch.filter(names, glob):
-            raise RecipeError(f"rule for {glob!r:.80} fits no matrix; one is called {names[0]!r}")
 
 
 def _statistics(
@@ -128,6 +134,8 @@ def _statistics(
 
     source, model = weights.source, weights.model
     if isinstance(calib, str) and calib == SELF:
+        if model.kind != "decoder":
+            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
         ids = windows(calib, tokenizer, model.config.vocabulary)
@@ -214,7 +222,7 @@ def _add_tensors(store: Store, progress: Progress) -> None:
         progress(done, total)
 
 
-def _document(
+def document(
     weights: Weights, digest: str, recipe: Recipe, tokenizer: TokenizerFiles | None
 ) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""

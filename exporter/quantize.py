@@ -10,11 +10,14 @@ import numpy as np
 from edge.format.formats import QuantizedTensor, WeightFormat
 
 from .codebooks import codebook_method
+from .refinements import refinement
 from .registry import find
 from .rounding import data_rounding, rounding_method
 from .rounding.nearest import nearest
-from .rows import row_blocks, rows_of
+from .rows import joined, row_blocks, rows_of
 from .scales import scale_method
+
+REFINED_ROWS = 512  # side by side: more share the work of a column
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Method:
     """How a matrix is stored; float formats have neither scales nor rounding, few throw dice.
 
     scales      a method of scales, of code4 one of codebooks
+    refinement  what comes after rounding, or ""
     activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
     """
 
@@ -29,11 +33,13 @@ class Method:
     scales: str = ""
     rounding: str = "rtn"
     seed: int = 0
+    refinement: str = ""
     activation: str = ""
 
     @property
     def needs_data(self) -> bool:
-        return any(find(name).needs_data for name in (self.scales, self.rounding) if name)
+        names = (self.scales, self.rounding, self.refinement)
+        return any(find(name).needs_data for name in names if name)
 
     def without_data(self) -> "Method":
         """The plain method of the same format."""
@@ -48,6 +54,11 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
 
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
+    stored = _rounded(matrix, method, h)
+    return _refined(matrix, stored, method.refinement, h) if method.refinement else stored
+
+
+def _rounded(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
     if method.format.has_codebook:
         return _on_codebooks(matrix, method, h)
     scales, offsets = _scales(matrix, method, h)
@@ -57,6 +68,18 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
     else:
         codes = _codes(matrix, scales, offsets, method)
     return QuantizedTensor(method.format, codes, scales, offsets)
+
+
+def _refined(
+    matrix: np.ndarray, stored: QuantizedTensor, name: str, h: np.ndarray | None
+) -> QuantizedTensor:
+    refine, parts = refinement(name), {}
+
+    def block(at: slice) -> None:
+        parts[at.start] = refine(matrix[at], rows_of(stored, at), h)
+
+    _on_all_cores(block, [slice(i, i + REFINED_ROWS) for i in range(0, len(matrix), REFINED_ROWS)])
+    return joined([parts[start] for start in sorted(parts)])
 
 
 def _on_codebooks(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:

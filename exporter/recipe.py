@@ -107,7 +107,7 @@ def _floats(name: str, group: int) -> Recipe:
 
 PRESETS = {
     "keep": Preset(
-        "Weights that are 4-, 6- or 8-bit or ternary in the source keep their codes; "
+        "Weights that are 3- to 8-bit or ternary in the source keep their codes; "
         "all others become int8 in groups of 32.",
         _keep,
     ),

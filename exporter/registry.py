@@ -17,6 +17,7 @@ KINDS = {  # their folders
     "scales": "scales",
     "codebook": "codebooks",
     "rounding": "rounding",
+    "refinement": "refinements",
 }
 NAME = re.compile(r"(?!g[0-9]+$)[a-z][a-z0-9_]{0,39}")  # g64 is a group size
 OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebook"
@@ -26,8 +27,8 @@ OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebo
 class Entry:
     """One method.
 
-    kind        "transform", "scales", "codebook" or "rounding"; its folder's __init__ has the
-                protocol of
+    kind        "transform", "scales", "codebook", "rounding" or "refinement"; its folder's __init__
+                has the protocol of
     call        the method itself
     sentence    what it does, for `--quant list`; ends with "needs --calib." if it
     needs_data  second moments of what matrices read
@@ -55,7 +56,7 @@ def grid(form: WeightFormat) -> str:
         return TERNARY
     if codes.has_codebook:
         return CODEBOOK
-    return OFFSET if codes.has_offset else SYMMETRIC
+    return OFFSET if codes.shifted else SYMMETRIC
 
 
 def own() -> dict[str, Entry]:

@@ -1,6 +1,7 @@
 """Matrices a block of rows at a time, so that work on a large one needs little memory."""
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -22,10 +23,20 @@ def rows_of(tensor: QuantizedTensor, at: slice) -> QuantizedTensor:
 
     Where codebooks differ, a multiple of 4 rows comes before them.
     """
-    offsets = None if tensor.offsets is None else tensor.offsets[at]
-    multipliers = None if tensor.multipliers is None else tensor.multipliers[at]
-    codes, scales, codebooks = tensor.codes[at], tensor.scales[at], tensor.codebooks
-    if codebooks is not None:
-        first = (at.start or 0) // CODEBOOK_ROWS
-        codebooks = codebooks[first : first + -(-len(codes) // CODEBOOK_ROWS)]
-    return QuantizedTensor(tensor.format, codes, scales, offsets, multipliers, codebooks)
+    rows = tensor.each(lambda part: part[at])
+    if tensor.codebooks is None:
+        return rows
+    first = (at.start or 0) // CODEBOOK_ROWS
+    last = first + -(-len(rows.codes) // CODEBOOK_ROWS)
+    return replace(rows, codebooks=tensor.codebooks[first:last])
+
+
+def joined(parts: list[QuantizedTensor]) -> QuantizedTensor:
+    """What `rows_of` cut, put together."""
+    first = parts[0]
+    together = {
+        f.name: np.concatenate([getattr(part, f.name) for part in parts])
+        for f in fields(first)
+        if f.name != "format" and getattr(first, f.name) is not None
+    }
+    return replace(first, **together)

@@ -9,10 +9,12 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from edge.errors import EdgeError
+from edge.format.config import DecoderConfig
 
 from .model import Model
 
@@ -36,6 +38,19 @@ class Evaluation:
     top1_agreement: float | None = None
     kl_standard_error: float | None = None
     top1_standard_error: float | None = None
+
+
+class Reference(Protocol):
+    """What a model is compared with: another model, or what one has said before."""
+
+    outputs: int
+
+    @property
+    def config(self) -> DecoderConfig: ...
+
+    def rewind(self, position: int) -> None: ...
+
+    def forward(self, tokens: Sequence[int], outputs: int = 1) -> np.ndarray: ...
 
 
 @dataclass
@@ -75,7 +90,7 @@ def evaluate(
     ctx: int,
     bos: int | None = None,
     chunks: int | None = None,
-    reference: Model | None = None,
+    reference: Reference | None = None,
     progress: Callable[[int, int, float], None] = lambda done, total, perplexity: None,
 ) -> Evaluation:
     """Score at most `chunks` windows; `bos` is None for a model that does not begin with it.
@@ -121,7 +136,7 @@ def _of_mean(n: Sequence[int], errors: Sequence[float | None]) -> float | None:
     return math.hypot(*map(operator.mul, n, known)) / sum(n) if known else None
 
 
-def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | None) -> int:
+def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Reference | None) -> int:
     """How many windows there are."""
     if not SMALLEST_WINDOW <= ctx <= model.context:
         raise EdgeError(f"windows of {ctx}, expected {SMALLEST_WINDOW}..{model.context} tokens")
@@ -140,7 +155,7 @@ def _check(model: Model, tokens: Sequence[int], ctx: int, reference: Model | Non
 
 def _score(
     model: Model,
-    reference: Model | None,
+    reference: Reference | None,
     window: Sequence[int],
     targets: Sequence[int],
     totals: _Totals,
@@ -160,7 +175,7 @@ def _score(
             _compare(scores, log_softmax(next(others)), totals)
 
 
-def _logits(model: Model, window: Sequence[int], step: int) -> Iterator[np.ndarray]:
+def _logits(model: Reference, window: Sequence[int], step: int) -> Iterator[np.ndarray]:
     """Logits at a window's positions ctx/2 .. ctx-2, `step` positions at a time."""
     first, end = len(window) // 2, len(window) - 1
     model.rewind(0)

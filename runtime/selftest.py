@@ -125,18 +125,18 @@ def _weights(bench: Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, 
     groups = -(-COLUMNS // form.group) if form.group else 1
     scales = _halves(bench.random.uniform(0.01, 0.1, (ROWS, groups)))
     offsets = _halves(bench.random.uniform(-1, 0, (ROWS, groups))) if form.offset else None
-    factors, books = _multipliers(bench, form), _codebooks(bench, form)
-    tensor = QuantizedTensor(form, codes, scales, offsets, factors, books)
-    values = tensor.dequantize()
-    shift = 0 if offsets is None else 2 * np.abs(offsets).max()
+    factors = [_multipliers(bench, form) for _ in range(1 + form.offset)]
+    books = _codebooks(bench, form)
+    tensor = QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
+    values, (_, shifts) = tensor.dequantize(), tensor.steps()
+    shift = 0 if shifts is None else 2 * np.abs(shifts).max()
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))
 
 
 def _multipliers(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.multiplier_columns:
         return None
-    shape = ROWS, -(-COLUMNS // form.multiplier_columns)
-    return bench.random.integers(-128, 128, shape).astype(np.int8)
+    return bench.random.integers(-128, 128, (ROWS, form.runs(COLUMNS))).astype(np.int8)
 
 
 def _codebooks(bench: Bench, form: WeightFormat) -> np.ndarray | None:

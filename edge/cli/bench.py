@@ -153,10 +153,12 @@ def command(args: argparse.Namespace) -> int:
         return sustained.command(args)
     earlier = None if args.compare is None else compare.read(args.compare)
     threads = args.threads or [usable_cores()]
+    if not any([*(args.n_prompt or PROMPT), *(args.n_gen or GENERATED)]):
+        raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
     tests = _tests(args, opened(args.model).document["kind"])
     rows = [Row(kind, tokens, count) for kind, tokens in tests for count in threads]
     if not rows:
-        raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
+        raise UsageError("-p 0 leaves nothing of an encoder to measure; see edge bench --help")
     with _opened(args, rows) as model, Progress("measuring") as progress:
         # Asking Termux for the battery starts an app, which takes time and power itself.
         with Monitor(SAMPLE_S, sensors=Sensors.of().without("termux")) as monitor:

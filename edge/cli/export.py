@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("source", metavar="SRC", nargs="?", help="a .gguf file or a Hugging Face folder")
+    add(
+        "source",
+        metavar="SRC",
+        nargs="?",
+        help="a .gguf file, a Hugging Face folder, or ollama:NAME",
+    )
     add("-o", "--output", metavar="OUT.edge", help="the file to write")
     add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
     add("--group", type=whole(0), metavar="N", help="weights that share a scale")
@@ -31,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
+    add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
+    add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
 
@@ -84,7 +91,9 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             quant=args.quant,
             group=args.group,
             calib=args.calib,
+            lora=args.lora,
             force=args.force,
+            report=args.report,
             progress=progress,
             calibrating=calibrating,
         )
@@ -101,7 +110,7 @@ def _explanation(args: argparse.Namespace) -> str:
     _leave_threads_to_edge()
     from edge.exporter.explain import explain
 
-    plan = explain(args.source, args.quant, args.group, args.calib)
+    plan = explain(args.source, args.quant, args.group, args.calib, args.lora)
     if args.json:
         return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
     size, seconds = quantities.size(plan.bytes), plan.seconds

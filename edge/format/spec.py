@@ -43,7 +43,7 @@ from functools import cache
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
 FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536

@@ -3,16 +3,22 @@
 A tile is a sequence of blocks, so that a product reads it front to back.  A block is 64 bytes of
 scales, 64 bytes of offsets (formats with offsets), and the codes of the columns they belong to:
 two groups with float16 scales [group][16 rows], or one (256 columns, or a whole row) with float32.
-A group of int6 begins with its multipliers, int8 [run of 16 columns][16 rows]; an odd last group
-ends the tile.
 
-    int8     64 bytes = 16 rows x 4 columns
-    int6     192 bytes = 16 rows x 16 columns: two vectors of low nibbles as int4, and one of the
-             high bits: bits 2i, 2i+1 of a row's byte c belong to column 4i + c
-    int4     64 bytes = 16 rows x 8 columns: 4 bytes a row, low nibbles columns 0-3, high 4-7
+A block of two levels is 64 bytes of float16: scales of two groups, or the scales and the offsets
+of one.  Then come pieces of 64 columns: int8 multipliers [run][16 rows] of the scales, those of
+the offsets, the codes.  The last block of a tile ends with the last piece that there is.
+
+Codes whose bits lie in planes: a vector of 64 bytes holds a plane's `bits` bits of 16 rows x
+32 / bits columns; bits `bits * i` and on of a row's byte c belong to column 4i + c.  A unit is the
+vectors of the first plane, the lowest bits, then those of the second, for as many columns as the
+narrowest plane's vector holds.
+
+    int8, int4, ternary   one plane, of 8, 4 or 2 bits
     code4    as int4, and the tile begins with 64 bytes of codebooks, 16 int8 for every 4 rows: as
              a byte shuffle of AVX-512 looks up in 4 tables at once
-    ternary  64 bytes = 16 rows x 16 columns: bits 2i, 2i+1 of a row's byte c: column 4i + c
+    int6     192 bytes = 16 rows x 16 columns: two vectors of 4 bits, one of the 2 above them
+    int5     320 bytes = 16 rows x 32 columns: four vectors of 4 bits, one of the fifth
+    int3     192 bytes = 16 rows x 32 columns: two vectors of 2 bits, one of the third
     ternary-dense  320 bytes = 16 rows x 96 columns, three codes in 5 bits: columns 12i + c,
              12i + 4 + c and 12i + 8 + c are u, v, w in a nibble 5u + m and a bit h, where
              2m + h = 3v + w.  Four vectors of nibbles (i = 0, 2, 4, 6 low, 1, 3, 5, 7 high in
@@ -27,12 +33,11 @@ from .formats import (
     CODEBOOK_ROWS,
     CODES,
     FLOATS,
+    PIECE,
     TILE_ROWS,
     QuantizedTensor,
     WeightFormat,
 )
-
-_RUNS = 16  # multipliers of a row and group of int6
 
 
 def pack(tensor: QuantizedTensor) -> np.ndarray:
@@ -48,8 +53,8 @@ def pack(tensor: QuantizedTensor) -> np.ndarray:
         assert tensor.offsets is not None
         parts.append(_pack_scales(tensor.offsets, form, rows, columns))
     packed = _pack_codes(codes, form.kind)
-    if tensor.multipliers is not None:
-        packed = _with_multipliers(packed, tensor.multipliers, blocks * form.groups_per_block)
+    if form.multiplier_columns:
+        packed = _with_multipliers(packed, tensor, width // PIECE)
     parts.append(packed.reshape(tiles, blocks, -1))
     body = np.concatenate(parts, axis=2).reshape(tiles, -1)
     if tensor.codebooks is not None:
@@ -63,17 +68,18 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
     codebooks = _unpack_codebooks(tiles, rows) if form.has_codebook else None
     tiles = tiles[:, form.head_bytes :]
     whole = np.pad(tiles, ((0, 0), (0, blocks * size - tiles.shape[1])))
-    lines = whole.reshape(len(tiles), blocks, size)
-    start = ALIGNMENT * (1 + form.offset)
-    packed, multipliers = np.ascontiguousarray(lines[:, :, start:]), None
+    parts = whole.reshape(len(tiles), blocks, size)
+    start, each = form.lines * ALIGNMENT, form.lines * ALIGNMENT // (1 + form.offset)
+    packed, multipliers = np.ascontiguousarray(parts[:, :, start:]), []
     if form.multiplier_columns:
         packed, multipliers = _without_multipliers(packed, form, rows, columns)
     codes = _unpack_codes(packed.reshape(len(tiles), -1), form.kind)
-    scales = _unpack_scales(lines[:, :, :ALIGNMENT], form, rows, columns)
+    scales = _unpack_scales(parts[:, :, :each], form, rows, columns)
     offsets = None
     if form.offset:
-        offsets = _unpack_scales(lines[:, :, ALIGNMENT:start], form, rows, columns)
-    return QuantizedTensor(form, codes[:rows, :columns], scales, offsets, multipliers, codebooks)
+        offsets = _unpack_scales(parts[:, :, each:start], form, rows, columns)
+    codes = codes[:rows, :columns]
+    return QuantizedTensor(form, codes, scales, offsets, *multipliers, codebooks=codebooks)
 
 
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
@@ -100,19 +106,35 @@ def unpack_floats(tiles: np.ndarray, kind: str, rows: int, columns: int) -> np.n
 
 def _pack_codes(codes: np.ndarray, kind: str) -> np.ndarray:
     """uint8 [tiles, bytes] of codes [rows, columns]."""
-    if kind == "int6":
-        return _pack_int6(codes)
-    if kind == "ternary-dense":
-        return _pack_trits(codes)
-    return _pack_fields(codes, CODES[kind].columns // 4)
+    planes = CODES[kind].planes
+    return _pack_planes(codes, planes) if planes else _pack_trits(codes)
 
 
 def _unpack_codes(packed: np.ndarray, kind: str) -> np.ndarray:
-    if kind == "int6":
-        return _unpack_int6(packed)
-    if kind == "ternary-dense":
-        return _unpack_trits(packed)
-    return _unpack_fields(packed, CODES[kind].columns // 4)
+    planes = CODES[kind].planes
+    return _unpack_planes(packed, planes) if planes else _unpack_trits(packed)
+
+
+def _pack_planes(codes: np.ndarray, planes: tuple[int, ...]) -> np.ndarray:
+    tiles, units = len(codes) // TILE_ROWS, codes.shape[1] * min(planes) // 32
+    parts, shift = [], 0
+    for bits in planes:
+        field = codes >> np.uint8(shift) & np.uint8(2**bits - 1)
+        parts.append(_pack_fields(field, 8 // bits).reshape(tiles, units, -1))
+        shift += bits
+    return np.concatenate(parts, axis=2).reshape(tiles, -1)
+
+
+def _unpack_planes(packed: np.ndarray, planes: tuple[int, ...]) -> np.ndarray:
+    tiles = len(packed)
+    vectors = [bits // min(planes) for bits in planes]  # of a unit
+    units = packed.reshape(tiles, -1, sum(vectors) * ALIGNMENT)
+    codes, start, shift = np.uint8(0), 0, 0
+    for bits, count in zip(planes, vectors, strict=True):
+        part = np.ascontiguousarray(units[:, :, start : start + count * ALIGNMENT])
+        codes = codes | _unpack_fields(part.reshape(tiles, -1), 8 // bits) << np.uint8(shift)
+        start, shift = start + count * ALIGNMENT, shift + bits
+    return codes
 
 
 def _quads(codes: np.ndarray, count: int) -> np.ndarray:
@@ -146,22 +168,6 @@ def _unpack_fields(packed: np.ndarray, per_byte: int) -> np.ndarray:
     return _columns(np.stack([vectors >> np.uint8(bits * i) & mask for i in range(per_byte)]))
 
 
-def _pack_int6(codes: np.ndarray) -> np.ndarray:
-    low, high = _pack_fields(codes & 15, 2), _pack_fields(codes >> 4, 4)
-    tiles = len(low)
-    units = (low.reshape(tiles, -1, 2 * ALIGNMENT), high.reshape(tiles, -1, ALIGNMENT))
-    return np.concatenate(units, axis=2).reshape(tiles, -1)
-
-
-def _unpack_int6(packed: np.ndarray) -> np.ndarray:
-    tiles = len(packed)
-    units = packed.reshape(tiles, -1, 3 * ALIGNMENT)
-    low = np.ascontiguousarray(units[:, :, : 2 * ALIGNMENT]).reshape(tiles, -1)
-    high = np.ascontiguousarray(units[:, :, 2 * ALIGNMENT :]).reshape(tiles, -1)
-    codes: np.ndarray = _unpack_fields(low, 2) | _unpack_fields(high, 4) << 4
-    return codes
-
-
 def _pack_trits(codes: np.ndarray) -> np.ndarray:
     quads = _quads(codes, 24)
     first, pair = quads[::3], 3 * quads[1::3] + quads[2::3]
@@ -182,27 +188,33 @@ def _unpack_trits(packed: np.ndarray) -> np.ndarray:
     return _columns(np.minimum(digits, 2).reshape(24, *units.shape[1:]))
 
 
-def _with_multipliers(packed: np.ndarray, multipliers: np.ndarray, groups: int) -> np.ndarray:
-    """The codes of every group behind its multipliers, uint8 [tiles, groups, bytes]."""
-    tiles, (rows, runs) = len(packed), multipliers.shape
-    padded = np.zeros((tiles * TILE_ROWS, groups * _RUNS), np.int8)
-    padded[:rows, :runs] = multipliers
-    by_run = padded.reshape(tiles, TILE_ROWS, groups, _RUNS).transpose(0, 2, 3, 1)
-    lines = np.ascontiguousarray(by_run).view(np.uint8).reshape(tiles, groups, -1)
-    return np.concatenate([lines, packed.reshape(tiles, groups, -1)], axis=2)
+def _with_multipliers(packed: np.ndarray, tensor: QuantizedTensor, pieces: int) -> np.ndarray:
+    """Every piece's multipliers, and its codes behind them: uint8 [tiles, pieces, bytes]."""
+    tiles, runs = len(packed), PIECE // tensor.format.multiplier_columns
+    parts = []
+    for multipliers in (tensor.multipliers, tensor.offset_multipliers):
+        if multipliers is not None:
+            padded = np.zeros((tiles * TILE_ROWS, pieces * runs), np.int8)
+            padded[: len(multipliers), : multipliers.shape[1]] = multipliers
+            by_piece = padded.reshape(tiles, TILE_ROWS, pieces, runs).transpose(0, 2, 3, 1)
+            parts.append(np.ascontiguousarray(by_piece).view(np.uint8).reshape(tiles, pieces, -1))
+    return np.concatenate([*parts, packed.reshape(tiles, pieces, -1)], axis=2)
 
 
 def _without_multipliers(
     packed: np.ndarray, form: WeightFormat, rows: int, columns: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The codes alone, and int8 [rows, runs]."""
-    tiles, groups = len(packed), form.blocks(columns) * form.groups_per_block
-    both, size = packed.reshape(tiles, groups, -1), _RUNS * TILE_ROWS
-    lines = np.ascontiguousarray(both[:, :, :size]).view(np.int8)
-    by_row = lines.reshape(tiles, groups, _RUNS, TILE_ROWS).transpose(0, 3, 1, 2)
-    runs = -(-columns // form.multiplier_columns)
-    multipliers = by_row.reshape(tiles * TILE_ROWS, -1)[:rows, :runs]
-    return np.ascontiguousarray(both[:, :, size:]), np.ascontiguousarray(multipliers)
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The codes alone, and int8 [rows, runs] of scales, and of offsets if there are any."""
+    runs = PIECE // form.multiplier_columns
+    pieces = packed.reshape(len(packed), -1, form.code_bytes(PIECE))
+    start, multipliers = 0, []
+    for _ in range(1 + form.offset):
+        lines = np.ascontiguousarray(pieces[:, :, start : start + runs * TILE_ROWS])
+        by_row = lines.view(np.int8).reshape(*pieces.shape[:2], runs, TILE_ROWS)
+        table = by_row.transpose(0, 3, 1, 2).reshape(len(packed) * TILE_ROWS, -1)
+        multipliers.append(np.ascontiguousarray(table[:rows, : form.runs(columns)]))
+        start += runs * TILE_ROWS
+    return np.ascontiguousarray(pieces[:, :, start:]), multipliers
 
 
 def _pack_codebooks(codebooks: np.ndarray, tiles: int) -> np.ndarray:
@@ -218,12 +230,12 @@ def _unpack_codebooks(tiles: np.ndarray, rows: int) -> np.ndarray:
 
 
 def _pack_scales(scales: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:
-    """uint8 [tiles, blocks, 64]."""
+    """uint8 [tiles, blocks, bytes]: a line, or half of one."""
     groups = form.blocks(columns) * form.groups_per_block
     out = np.zeros((form.tiles(rows) * TILE_ROWS, groups), form.scale_type)
     out[:rows, : scales.shape[1]] = scales
     lines = np.ascontiguousarray(out.reshape(-1, TILE_ROWS, groups).transpose(0, 2, 1))
-    return lines.view(np.uint8).reshape(form.tiles(rows), form.blocks(columns), ALIGNMENT)
+    return lines.view(np.uint8).reshape(form.tiles(rows), form.blocks(columns), -1)
 
 
 def _unpack_scales(lines: np.ndarray, form: WeightFormat, rows: int, columns: int) -> np.ndarray:

@@ -61,7 +61,7 @@ class EdgeWriter:
 
     def _temporary(self) -> IO[bytes]:
         try:
-            return tempfile.NamedTemporaryFile(  # type: ignore[return-value]
+            return tempfile.NamedTemporaryFile(
                 dir=self.path.parent, prefix=f".{self.path.name}.", delete=False
             )
         except OSError as error:

@@ -1,7 +1,7 @@
 """Bits where they matter: every matrix of the layers in one of a few formats."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,33 +11,46 @@ from edge.format import spec
 from edge.format.formats import WeightFormat
 
 from ..architectures.placement import Placement
+from ..calibration.probe import rounded
 from ..calibration.statistics import Statistics
 from ..layer_error import output_error
 from ..quantize import Method, quantize
 from ..recipe import Recipe
 from ..weights import Weights
-from .knapsack import choose
+from .ilp import choose
 
 FORMATS = (
     *(WeightFormat("int4", group, offset=True) for group in (128, 64, 32)),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
+TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
 ROWS = 128  # of a matrix stand for all
+Progress = Callable[[int, int], None]  # matrices done, matrices in all
 
 
-def allocate(weights: Weights, recipe: Recipe, statistics: Statistics | None) -> Recipe:
+def allocate(
+    weights: Weights,
+    recipe: Recipe,
+    statistics: Statistics | None,
+    progress: Progress = lambda done, total: None,
+) -> Recipe:
     """The recipe with a rule for each matrix of the layers that had none: `recipe.bits` a weight.
 
-    What is summed is the share of each output's energy that is lost, by second moments of the
-    input where there are statistics, else of the weights.  Padding counts.  Raises RecipeError if
-    the budget is too small.
+    Without statistics, what is summed is the share of each matrix's energy that is lost.  With
+    them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
+    the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
+    too small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
-    errors = np.array([list(_errors(weights, t, recipe, statistics)) for t in matrices])
+    errors = np.array([_errors(weights, t, recipe, statistics) for t in matrices])
+    if statistics is not None:
+        names = [t.name for t in matrices]
+        errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
+        errors[:, 1:] /= np.maximum(errors[:, :1], TINY)
     costs = np.array([[spec.nbytes(str(f), t.stored_shape) for f in FORMATS] for t in matrices])
     size = sum(math.prod(t.shape) for t in matrices)
     assert recipe.bits is not None
-    chosen = choose(errors, costs.astype(float), recipe.bits / 8 * size)
+    chosen = choose(errors[:, 1:], costs.astype(float), recipe.bits / 8 * size)
     if chosen is None:
         least = 8 * costs.min(axis=1).sum() / size
         raise RecipeError(
@@ -49,6 +62,24 @@ def allocate(weights: Weights, recipe: Recipe, statistics: Statistics | None) ->
         for t, i in zip(matrices, chosen, strict=True)
     ]
     return replace(recipe, rules=(*recipe.rules, *rules))
+
+
+def _divergences(
+    weights: Weights,
+    recipe: Recipe,
+    statistics: Statistics,
+    names: list[str],
+    progress: Progress,
+) -> np.ndarray:
+    """float64 [matrices, 1]; what was measured before a kill is not measured again."""
+    from ..calibration.divergence import divergences  # the runtime: only if needed
+
+    known = statistics.divergences(str(recipe))
+    missing = [name for name in names if name not in known]
+    for name, nats in divergences(weights, statistics.tokens(), missing, progress):
+        known[name] = nats
+        statistics.keep_divergences(str(recipe), known)
+    return np.array([[known[name]] for name in names])
 
 
 def _is_free(tensor: Placement, recipe: Recipe) -> bool:
@@ -65,15 +96,18 @@ def _method(recipe: Recipe, form: WeightFormat) -> Method:
 
 def _errors(
     weights: Weights, tensor: Placement, recipe: Recipe, statistics: Statistics | None
-) -> Iterator[float]:
-    """The share of the output's energy lost in each format, rounded to nearest."""
+) -> list[float]:
+    """The share of the output's energy that the probe loses, then each format, rounded to nearest."""
     matrix = weights.read(tensor.name)
     matrix = matrix[:: max(1, len(matrix) // ROWS)]
     h = np.eye(matrix.shape[1])
     if statistics is not None:
         h = weights.second_moments(tensor.name, statistics.fit(tensor.name).balanced)
     energy = output_error(matrix, h) or 1.0
-    for form in FORMATS:
-        method = _method(recipe, form)
-        blind = method.without_data() if method.needs_data else method
-        yield output_error(quantize(matrix, blind).dequantize() - matrix, h) / energy
+    stored = [rounded(matrix), *(_quantized(matrix, recipe, form) for form in FORMATS)]
+    return [output_error(values - matrix, h) / energy for values in stored]
+
+
+def _quantized(matrix: np.ndarray, recipe: Recipe, form: WeightFormat) -> np.ndarray:
+    method = _method(recipe, form)
+    return quantize(matrix, method.without_data() if method.needs_data else method).dequantize()

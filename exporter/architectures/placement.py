@@ -1,6 +1,6 @@
 """Where each of our tensors comes from in a checkpoint: renamed, unfused, padded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,13 +88,12 @@ class Placement:
 
 
 def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor:
-    offsets = None if tensor.offsets is None else padding.pad(tensor.offsets)
-    multipliers = None if tensor.multipliers is None else padding.pad(tensor.multipliers)
     codes = padding.pad(tensor.codes, tensor.format.zero)
-    scales, books = padding.pad(tensor.scales), tensor.codebooks
-    if books is not None:  # sources have one for all rows
-        books = np.tile(books[:1], (-(-len(codes) // CODEBOOK_ROWS), 1))
-    return QuantizedTensor(tensor.format, codes, scales, offsets, multipliers, books)
+    padded, books = replace(tensor.each(padding.pad), codes=codes), tensor.codebooks
+    if books is None:
+        return padded
+    # sources have one for all rows
+    return replace(padded, codebooks=np.tile(books[:1], (-(-len(codes) // CODEBOOK_ROWS), 1)))
 
 
 def _padded_columns(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor | None:

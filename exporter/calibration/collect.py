@@ -42,7 +42,7 @@ def collect(
     """
     statistics = Statistics(folder)
     windows, layers = len(ids), model.config.layers
-    first = statistics.begin(identity(source.digest(), ids))
+    first = statistics.begin(identity(source.digest(), ids), ids)
     if first == layers:
         return statistics
     hidden = statistics.hidden(first - 1) if first else _embedded(source, model, ids)

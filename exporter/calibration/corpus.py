@@ -12,7 +12,7 @@ from edge.errors import SourceError
 
 from ..sources import TokenizerFiles
 
-SELF = "self"  # what the model writes
+SELF, SELF_WINDOWS = "self", 24  # what the model writes
 WINDOW = 512
 MOST_WINDOWS = 128
 

@@ -16,8 +16,11 @@ from edge.errors import SourceError
 from . import moments
 from .moments import Moments
 
-NOTE = "calibration.json"
-OURS = re.compile(r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
+NOTE, TOKENS = "calibration.json", "tokens.npy"
+OURS = re.compile(
+    r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz"
+    r"|divergences-[0-9a-f]{8}\.json"
+)
 OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
@@ -56,7 +59,7 @@ class Statistics:
 
     # --- written while layers pass ----------------------------------------------------------------
 
-    def begin(self, identity: dict[str, Any]) -> int:
+    def begin(self, identity: dict[str, Any], ids: np.ndarray) -> int:
         """Layers that are there already, of this model and these tokens."""
         self.folder.mkdir(exist_ok=True)
         note = self.folder / NOTE
@@ -64,6 +67,7 @@ class Statistics:
             for file in self.folder.iterdir():
                 if OURS.fullmatch(file.name):
                     file.unlink()
+        _replace(self.folder / TOKENS, lambda path: _save(path, ids))
         _replace(note, lambda path: path.write_text(json.dumps(identity)))
         states = [int(f.stem.split("-")[1]) for f in self.folder.glob("hidden-*.npy")]
         return max(states, default=-1) + 1
@@ -97,13 +101,30 @@ class Statistics:
             return dict(file)
 
     def _factors(self, recipe: str, layer: int) -> Path:
-        return self.folder / f"factors-{zlib.crc32(recipe.encode()):08x}-{layer}.npz"
+        return self.folder / f"factors-{_crc(recipe)}-{layer}.npz"
+
+    def tokens(self) -> np.ndarray:
+        """int64 [windows, tokens] that the statistics are of."""
+        ids: np.ndarray = np.load(self.folder / TOKENS)
+        return ids
+
+    def keep_divergences(self, recipe: str, nats: dict[str, float]) -> None:
+        """By matrix, of a model as the recipe's transforms leave it."""
+        _replace(self._divergences(recipe), lambda path: path.write_text(json.dumps(nats)))
+
+    def divergences(self, recipe: str) -> dict[str, float]:
+        path = self._divergences(recipe)
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _divergences(self, recipe: str) -> Path:
+        return self.folder / f"divergences-{_crc(recipe)}.json"
 
     def remove(self) -> None:
         for file in self.folder.iterdir():
             if OURS.fullmatch(file.name):
                 file.unlink()
-        (self.folder / NOTE).unlink(missing_ok=True)
+        for name in (NOTE, TOKENS):
+            (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):  # other work lies there
             self.folder.rmdir()
 
@@ -125,6 +146,10 @@ def split(tensor: str) -> tuple[int, str]:
     if match is None:
         raise SourceError(f"tensor {tensor!r} belongs to no layer; it has no statistics")
     return int(match[1]), match[2]
+
+
+def _crc(recipe: str) -> str:
+    return f"{zlib.crc32(recipe.encode()):08x}"
 
 
 def _replace(path: Path, write: Any) -> None:

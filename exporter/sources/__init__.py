@@ -70,10 +70,16 @@ class Source(Protocol):
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a GGUF file, a Hugging Face folder or a llama2.c checkpoint.
+    """Open a GGUF file, a Hugging Face folder, a llama2.c checkpoint or a model of Ollama's store:
+    "ollama:NAME[:TAG]", a manifest, or a store that has one model.
 
     Raises SourceError when the path is none of these or is broken.
     """
+    manifest = _manifest(path)
+    if manifest is not None:
+        from .ollama import OllamaSource
+
+        return OllamaSource(manifest)
     path = Path(path)
     if path.is_dir():
         from .huggingface import HuggingFaceSource
@@ -81,7 +87,7 @@ def open_source(path: str | Path) -> Source:
         return HuggingFaceSource(path)
     if not path.is_file():
         raise SourceError(f"no such file or folder: {path}")
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf" or _begins_as_gguf(path):
         from .gguf import GgufSource
 
         return GgufSource(path)
@@ -90,6 +96,27 @@ def open_source(path: str | Path) -> Source:
 
         return Llama2cSource(path)
     raise SourceError(
-        f"{path}: not a model edge can read; expected a .gguf file or a folder with "
-        "config.json and *.safetensors"
+        f"{path}: not a model edge can read; expected a .gguf file, a folder with config.json and "
+        "*.safetensors, or ollama:NAME"
     )
+
+
+def _manifest(path: str | Path) -> Path | None:
+    """The manifest of a model in Ollama's store; None for another kind of path."""
+    from . import ollama_store as store
+
+    if isinstance(path, str) and path.startswith(store.PREFIX):
+        return store.find(path.removeprefix(store.PREFIX))
+    path = Path(path)
+    if store.is_store(path):
+        return store.only_model(path)
+    return path if store.is_manifest(path) and path.is_file() else None
+
+
+def _begins_as_gguf(path: Path) -> bool:
+    """A GGUF file by another name, as in stores that name files by their hash."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error

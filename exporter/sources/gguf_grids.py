@@ -1,8 +1,8 @@
 """The grids of GGML's block formats that edge stores as they are, without rounding anything.
 
 The layouts are those of ggml-common.h; an unpacker takes uint8 [rows, blocks of a row, bytes of
-a block] and gives codes [rows, blocks, columns], scales [rows, blocks], and offsets [rows, blocks]
-or multipliers [rows, blocks, runs], if the format has them.
+a block] and gives codes [rows, blocks, columns], scales [rows, blocks], offsets if the format has
+them, and then, if it has two levels, multipliers [rows, blocks, runs] of each.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from edge.format.formats import CODEBOOK_ROWS, CODES, QuantizedTensor, WeightFor
 
 from .gguf_blocks import BlockMatrix, i2s_codes, i2s_scale
 
-Unpack = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+Parts = tuple[np.ndarray, ...]
+Unpack = Callable[[np.ndarray], Parts]
 
 
 def kept_grid(matrix: BlockMatrix) -> QuantizedTensor | None:
@@ -34,23 +35,19 @@ def kept_grid(matrix: BlockMatrix) -> QuantizedTensor | None:
 
 def _unpacked(matrix: BlockMatrix, unpack: Unpack, format_: WeightFormat) -> QuantizedTensor | None:
     """All blocks of a matrix; None if a code is not one of the format's levels."""
-    rows, columns = len(matrix.rows), matrix.columns
-    codes = np.empty((rows, columns), np.uint8)
-    scales = np.empty((rows, columns // matrix.type.columns), np.float32)
-    offsets = np.empty_like(scales) if format_.offset else None
-    runs = format_.multiplier_columns
-    multipliers = np.empty((rows, columns // runs), np.int8) if runs else None
+    whole: list[np.ndarray] = []
     for at, chunk in matrix.chunks():
-        blocks = chunk.reshape(len(chunk), -1, matrix.type.nbytes)
-        chunk_codes, scales[at], more = unpack(blocks)
-        if chunk_codes.max() >= CODES[format_.kind].levels:
+        parts = unpack(chunk.reshape(len(chunk), -1, matrix.type.nbytes))
+        if parts[0].max() >= CODES[format_.kind].levels:
             return None
-        codes[at] = chunk_codes.reshape(len(chunk), -1)
-        if offsets is not None:
-            offsets[at] = more
-        if multipliers is not None and more is not None:
-            multipliers[at] = more.reshape(len(chunk), -1)
-    return QuantizedTensor(format_, codes, scales, offsets, multipliers)
+        rows = [part.reshape(len(chunk), -1) for part in parts]
+        whole = whole or [np.empty((len(matrix.rows), p.shape[1]), p.dtype) for p in rows]
+        for out, part in zip(whole, rows, strict=True):
+            out[at] = part
+    names = ["codes", "scales"] + ["offsets"] * format_.offset
+    if format_.multiplier_columns:
+        names += ["multipliers"] + ["offset_multipliers"] * format_.offset
+    return QuantizedTensor(format_, **dict(zip(names, whole, strict=True)))
 
 
 def _with_codebooks(tensor: QuantizedTensor, levels: np.ndarray) -> QuantizedTensor | None:
@@ -83,47 +80,87 @@ def _half(blocks: np.ndarray, start: int) -> np.ndarray:
     return both.view("<f2")[:, :, 0].astype(np.float32)
 
 
-def _nibbles(packed: np.ndarray) -> np.ndarray:
-    """[..., n] bytes -> [..., 2n]: all low nibbles of a block, then all high ones."""
-    return np.concatenate([packed & 15, packed >> 4], axis=-1)
+def _fields(packed: np.ndarray, size: int, bits: int) -> np.ndarray:
+    """[rows, blocks, codes]: `size` bytes hold 8 / bits runs of codes, the first in the low bits."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
+    runs = packed.reshape(*packed.shape[:2], -1, 1, size) >> shifts & np.uint8(2**bits - 1)
+    return runs.reshape(*packed.shape[:2], -1)
 
 
-def _q4_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
-    return _nibbles(blocks[:, :, 2:]), _half(blocks, 0), None
+def _q4_0(blocks: np.ndarray) -> Parts:
+    return _fields(blocks[:, :, 2:], 16, 4), _half(blocks, 0)
 
 
-def _q4_1(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return _nibbles(blocks[:, :, 4:]), _half(blocks, 0), _half(blocks, 2)
+def _q4_1(blocks: np.ndarray) -> Parts:
+    return _fields(blocks[:, :, 4:], 16, 4), _half(blocks, 0), _half(blocks, 2)
 
 
-def _q8_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
-    return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0), None  # int8 q as q + 128
+def _q5_0(blocks: np.ndarray) -> Parts:
+    return _fifth_bits(blocks[:, :, 2:]), _half(blocks, 0)
 
 
-def _iq4_nl(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
-    return _nibbles(blocks[:, :, 2:]), _half(blocks, 0), None
+def _q5_1(blocks: np.ndarray) -> Parts:
+    return _fifth_bits(blocks[:, :, 4:]), _half(blocks, 0), _half(blocks, 2)
 
 
-def _mxfp4(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+def _fifth_bits(packed: np.ndarray) -> np.ndarray:
+    """4 bytes with a bit a column, then nibbles."""
+    high = np.unpackbits(packed[:, :, :4], axis=-1, bitorder="little")
+    codes: np.ndarray = _fields(packed[:, :, 4:], 16, 4) | high << 4
+    return codes
+
+
+def _q8_0(blocks: np.ndarray) -> Parts:
+    return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0)  # int8 q as q + 128
+
+
+def _q3_k(blocks: np.ndarray) -> Parts:
+    """32 bytes of third bits, 64 with the two below; a code is q + 4, a multiplier m + 32."""
+    codes = _fields(blocks[:, :, 32:96], 32, 2) | _fields(blocks[:, :, :32], 32, 1) << 2
+    low, high = _fields(blocks[:, :, 96:104], 8, 4), _fields(blocks[:, :, 104:108], 4, 2)
+    return codes, _half(blocks, 108), (low | high << 4).astype(np.int8) - np.int8(32)
+
+
+def _q4_k(blocks: np.ndarray) -> Parts:
+    scales = _half(blocks, 0), -_half(blocks, 2)
+    return _fields(blocks[:, :, 16:], 32, 4), *scales, *_six_bits(blocks[:, :, 4:16])
+
+
+def _q5_k(blocks: np.ndarray) -> Parts:
+    codes = _fields(blocks[:, :, 48:], 32, 4) | _fields(blocks[:, :, 16:48], 32, 1) << 4
+    return codes, _half(blocks, 0), -_half(blocks, 2), *_six_bits(blocks[:, :, 4:16])
+
+
+def _six_bits(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 [rows, blocks, 8] twice: 4 bytes a run of four numbers, their upper bits those of the
+    next run's, whose low halves are the last 4 bytes' nibbles."""
+    first, rest = packed[:, :, :8] & 63, packed[:, :, :8] >> 2 & 0x30
+    low, high = packed[:, :, 8:] & 15, packed[:, :, 8:] >> 4
+    scales = np.concatenate([first[:, :, :4], rest[:, :, :4] | low], axis=2)
+    offsets = np.concatenate([first[:, :, 4:], rest[:, :, 4:] | high], axis=2)
+    return scales.view(np.int8), offsets.view(np.int8)
+
+
+def _iq4_nl(blocks: np.ndarray) -> Parts:
+    return _fields(blocks[:, :, 2:], 16, 4), _half(blocks, 0)
+
+
+def _mxfp4(blocks: np.ndarray) -> Parts:
     """A byte of exponent; where all numbers of a block are 0, it says nothing."""
-    codes = _nibbles(blocks[:, :, 1:])
+    codes = _fields(blocks[:, :, 1:], 16, 4)
     scales = np.exp2(blocks[:, :, 0].astype(np.float32) - 128)
-    return codes, np.where((codes & 7).any(axis=2), scales, np.float32(0)), None
+    nothing = ~(codes & 7).reshape(*scales.shape, 32).any(axis=2)
+    return codes, np.where(nothing, np.float32(0), scales)
 
 
-def _q6_k(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _q6_k(blocks: np.ndarray) -> Parts:
     """Two halves of 128 columns: 64 bytes with a run of 64 low nibbles, then one of high ones;
     32 bytes with four runs of 32 bit pairs above them, lowest bits first."""
-    halves = *blocks.shape[:2], 2
-    low = _nibbles(blocks[:, :, :128].reshape(*halves, 64))
-    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
-    high = blocks[:, :, 128:192].reshape(*halves, 1, 32) >> shifts & 3
-    codes = low | high.reshape(low.shape) << 4
-    multipliers = np.ascontiguousarray(blocks[:, :, 192:208]).view(np.int8)
-    return codes.reshape(*blocks.shape[:2], 256), _half(blocks, 208), multipliers
+    codes = _fields(blocks[:, :, :128], 64, 4) | _fields(blocks[:, :, 128:192], 32, 2) << 4
+    return codes, _half(blocks, 208), np.ascontiguousarray(blocks[:, :, 192:208]).view(np.int8)
 
 
-def _tq1_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
+def _tq1_0(blocks: np.ndarray) -> Parts:
     """Five trits a byte, as the fixed-point fraction t * 256 / 243; the digit is its 3s place."""
     parts = [(0, 32, 5), (32, 48, 5), (48, 52, 4)]  # bytes from, to; trits a byte
     digits = []
@@ -131,14 +168,11 @@ def _tq1_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
         powers = np.array([1, 3, 9, 27, 81][:trits], np.uint8)[:, None]
         digits.append((blocks[:, :, None, start:stop] * powers).reshape(*blocks.shape[:2], -1))
     fractions = np.concatenate(digits, axis=-1).astype(np.uint16)
-    return (fractions * 3 >> 8).astype(np.uint8), _half(blocks, 52), None
+    return (fractions * 3 >> 8).astype(np.uint8), _half(blocks, 52)
 
 
-def _tq2_0(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, None]:
-    """Two runs of 32 bytes, each holding four runs of 32 codes, lowest bits first."""
-    packed = blocks[:, :, :64].reshape(*blocks.shape[:2], 2, 1, 32)
-    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
-    return (packed >> shifts & 3).reshape(*blocks.shape[:2], 256), _half(blocks, 64), None
+def _tq2_0(blocks: np.ndarray) -> Parts:
+    return _fields(blocks[:, :, :64], 32, 2), _half(blocks, 64)
 
 
 LEVELS = {  # of codes; MXFP4's are 4-bit floats, times 2
@@ -146,10 +180,15 @@ LEVELS = {  # of codes; MXFP4's are 4-bit floats, times 2
     "MXFP4": (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
 }
 GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
+    "Q3_K": (_q3_k, WeightFormat("int3", 256)),
     "Q4_0": (_q4_0, WeightFormat("int4", 32)),
     "IQ4_NL": (_iq4_nl, WeightFormat("code4", 32)),
     "MXFP4": (_mxfp4, WeightFormat("code4", 32)),
     "Q4_1": (_q4_1, WeightFormat("int4", 32, offset=True)),
+    "Q4_K": (_q4_k, WeightFormat("int4", 256, offset=True)),
+    "Q5_0": (_q5_0, WeightFormat("int5", 32)),
+    "Q5_1": (_q5_1, WeightFormat("int5", 32, offset=True)),
+    "Q5_K": (_q5_k, WeightFormat("int5", 256, offset=True)),
     "Q6_K": (_q6_k, WeightFormat("int6", 256)),
     "Q8_0": (_q8_0, WeightFormat("int8", 32)),
     "TQ1_0": (_tq1_0, WeightFormat("ternary", 256)),

@@ -56,11 +56,12 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
     path = folder / MODULES
     if not path.is_file():
         return []
+    text = read_text(path)
     try:
-        listed = json.loads(read_text(path))
-        return [(step["type"].rsplit(".", 1)[-1], _inside(step["path"], path)) for step in listed]
+        steps = [(step["type"].rsplit(".", 1)[-1], step["path"]) for step in json.loads(text)]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise SourceError(f"{path}: not a list of steps with type and path") from None
+    return [(kind, _inside(name, path)) for kind, name in steps]
 
 
 def _inside(name: Any, where: Path) -> str:

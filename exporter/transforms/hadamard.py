@@ -27,6 +27,11 @@ def hadamard(weights: Weights, recipe: Recipe) -> None:
     Raises RecipeError where a norm lies between a branch and the residual stream (its gain would
     have to come after the rotation), and for layer norms, whose mean no rotation keeps.
     """
+    if weights.model.kind != "decoder":
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: an encoder's layer norms do not commute with hadamard's "
+            "rotation; leave it out"
+        )
     config = weights.model.config
     _check(recipe, config)
     residual = randomized_hadamard(config.hidden, 0)

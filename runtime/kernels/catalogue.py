@@ -17,12 +17,22 @@ SINKS = ("float", "group", "group16", "moment", "row", "row256")
 _PRODUCTS = {
     "float32": ("floats", "kernel", "float32"),
     "float16": ("floats", "kernel", "float16"),
-    "int8": ("int8", "kernel", 0),
-    **{f"int8-g{group}": ("int8", "kernel", group) for group in (32, 64, 128)},
-    **{f"int4-g{group}": ("int4", "kernel", group, False) for group in (32, 64, 128)},
-    **{f"int4-g{group}-offset": ("int4", "kernel", group, True) for group in (32, 64, 128)},
+    "int8": ("int8", "kernel"),
+    **{f"int8-g{group}": ("grouped", "kernel", "int8", group, False) for group in (32, 64, 128)},
+    "int5-g32": ("grouped", "kernel", "int5", 32, False),
+    "int5-g32-offset": ("grouped", "kernel", "int5", 32, True),
+    **{f"int4-g{group}": ("grouped", "kernel", "int4", group, False) for group in (32, 64, 128)},
+    **{
+        f"int4-g{group}-offset": ("grouped", "kernel", "int4", group, True)
+        for group in (32, 64, 128)
+    },
+    "int6-g256": ("two_level", "kernel", "int6", False),
+    **{
+        f"{kind}-g256-offset": ("two_level", "kernel", kind, True)
+        for kind in ("int5", "int4", "int3")
+    },
+    "int3-g256": ("two_level", "kernel", "int3", False),
     **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
-    "int6-g256": ("int6", "kernel"),
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),

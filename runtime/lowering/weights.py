@@ -32,9 +32,7 @@ class Matrix:
         """Turns of the product's outer loop (kernels/matmul.py)."""
         if self.form.is_float:
             return self.columns
-        if self.form.group:
-            if self.form.multiplier_columns:  # a tile may end with half a block
-                return self.form.groups(self.columns)
+        if self.form.group and not self.form.multiplier_columns:
             return self.form.blocks(self.columns)
         unit = 96 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // unit

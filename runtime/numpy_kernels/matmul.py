@@ -107,11 +107,13 @@ def _by_row(matrix: Tiles, tiles: range) -> _Product:
 
 def _by_run(matrix: Tiles, tiles: range) -> _Product:
     """A scale a group: a whole number for each run of columns that share both their scales."""
-    tensor = matrix.quantized(tiles)
-    runs = matrix.columns // (256 if encoding(matrix.form).sink == "row256" else 32)
+    tensor, form = matrix.quantized(tiles), matrix.form
+    width = 256 if encoding(form).sink == "row256" else 32
+    runs = matrix.columns // width
     codes = _by_columns(whole_numbers(tensor), runs)
-    scales = _spread(tensor.scales, runs)
-    offsets = None if tensor.offsets is None else _spread(tensor.offsets, runs)[:, 0]
+    scales = _spread(tensor.scales, form.group // width, runs)[:, None]
+    _, shifts = tensor.steps()
+    offsets = None if shifts is None else _spread(shifts, form.step_columns // width, runs)
 
     def product(x: _Inputs) -> np.ndarray:
         sums = _by_columns(x.codes(matrix.columns), runs).transpose(0, 2, 1) @ codes
@@ -130,6 +132,6 @@ def _by_columns(codes: np.ndarray, runs: int) -> np.ndarray:
     return codes.reshape(len(codes), runs, -1).transpose(1, 2, 0)
 
 
-def _spread(per_group: np.ndarray, runs: int) -> np.ndarray:
-    """[runs, 1, rows] of [rows, groups]; a group is one run or several."""
-    return np.repeat(per_group, runs // per_group.shape[1], axis=1).T[:, None]
+def _spread(values: np.ndarray, repeats: int, runs: int) -> np.ndarray:
+    """[runs, rows] of [rows, groups of so many runs, the last perhaps shorter]"""
+    return np.repeat(values, repeats, axis=1)[:, :runs].T

@@ -227,6 +227,15 @@ def test_export_has_the_contracts_keys(cli_json, tmp_path, verb):
     assert cli_json("verify", output)["broken"] == []
 
 
+def test_export_writes_a_page_about_it(cli_json, fails, tmp_path):
+    arguments = "export", GOLDEN / "smollm2", "-o", tmp_path / "out.edge", "--report"
+    cli_json(*arguments, tmp_path / "out.html")
+    assert "out.edge" in (tmp_path / "out.html").read_text(encoding="utf-8")
+    (tmp_path / "out.edge").unlink()
+    assert "no folder" in fails(*arguments, tmp_path / "absent" / "out.html")
+    assert not (tmp_path / "out.edge").exists()
+
+
 def test_export_reads_well(cli, tmp_path):
     code, out, _ = cli("export", GOLDEN / "smollm2", "-o", tmp_path / "out.edge")
     assert code == 0 and "bits a weight (keep)" in out

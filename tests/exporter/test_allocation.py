@@ -7,9 +7,13 @@ import pytest
 
 from edge.errors import RecipeError
 from edge.exporter import export
-from edge.exporter.allocation.knapsack import choose
+from edge.exporter.allocation.ilp import choose
 from edge.exporter.allocation.mixed import FORMATS
+from edge.exporter.architectures import lower
+from edge.exporter.calibration import divergence
+from edge.exporter.calibration.divergence import divergences
 from edge.exporter.language import parse
+from edge.exporter.weights import Weights
 from tests.exporter.memory_source import golden
 
 
@@ -63,3 +67,60 @@ def test_too_few_bits_are_refused_with_the_least(tmp_path):
 def test_mixed_wants_a_number(text):
     with pytest.raises(RecipeError, match="like mixed:5.5"):
         parse(text)
+
+
+# --- measured divergence --------------------------------------------------------------------------
+
+
+def tokens(vocabulary: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, vocabulary, (9, 24))
+
+
+def body(weights: Weights) -> list[str]:
+    tensors = weights.model.tensors
+    return [t.name for t in tensors if len(t.shape) == 2 and t.name.startswith("layers.")]
+
+
+def measured(weights: Weights, names: list[str]) -> list[tuple[str, float]]:
+    ids = tokens(weights.model.config.vocabulary)
+    return list(divergences(weights, ids, names, lambda done, total: None))
+
+
+def test_every_matrix_is_worth_something_and_is_put_back():
+    source = golden("llama3")
+    weights = Weights(source, lower(source))
+    names = body(weights)
+    first = measured(weights, [*names, names[0]])
+    assert [name for name, _ in first] == [*names, names[0]]
+    assert all(nats > 0 for _, nats in first)
+    assert first[-1] == first[0]
+
+
+def test_a_matrix_that_rounding_leaves_alone_is_worth_nothing():
+    source = golden("llama3")
+    weights = Weights(source, lower(source))
+    name = body(weights)[0]
+    tensor = next(t for t in weights.model.tensors if t.name == name)
+    source.tensors[tensor.source] = np.full(tensor.shape, 0.5, np.float32)
+    assert measured(weights, [name]) == [(name, 0.0)]
+
+
+def test_with_a_text_the_allocation_measures_once(tmp_path, monkeypatch):
+    source, asked = golden("llama3"), []
+    real = divergence.divergences
+
+    def counting(weights, ids, names, progress):
+        for name, nats in real(weights, ids, names, progress):
+            yield name, nats
+            asked.append(name)
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(divergence, "divergences", counting)
+    ids = tokens(lower(source).config.vocabulary)
+    with pytest.raises(KeyboardInterrupt):
+        export(source, tmp_path / "x.edge", quant="mixed:7.9:mse+gptq", calib=ids)
+    report = export(source, tmp_path / "x.edge", quant="mixed:7.9:mse+gptq", calib=ids)
+    assert sorted(asked) == sorted(body(Weights(source, lower(source))))
+    formats = {t.format for t in report.tensors if t.name in asked}
+    assert len(formats) > 1

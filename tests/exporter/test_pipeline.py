@@ -44,7 +44,7 @@ def test_padded_heads_leave_the_logits_as_they_are(head_dim, tmp_path, monkeypat
     export(source, tmp_path / "padded.edge", quant="float32")
     monkeypatch.setattr("edge.exporter.architectures.padded_head_dim", lambda n: n)
     monkeypatch.setattr("edge.exporter.architectures.tensors.padded_head_dim", lambda n: n)
-    monkeypatch.setattr("edge.exporter.architectures._checked", lambda config, where: config)
+    monkeypatch.setattr("edge.exporter.architectures.checked", lambda config, *_: config)
     monkeypatch.setattr("edge.format.config._check", lambda config, where: None)
     export(source, tmp_path / "plain.edge", quant="float32")
     tokens = np.arange(20)

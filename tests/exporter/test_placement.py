@@ -25,7 +25,7 @@ def on_grid(form: WeightFormat, shape: tuple[int, int]) -> QuantizedTensor:
     codes = rng.integers(0, CODES[form.kind].levels, shape).astype(np.uint8)
     scales = rng.uniform(0.5, 2, (rows, groups)).astype(np.float16).astype(np.float32)
     offsets = scales - 1 if form.offset else None
-    return QuantizedTensor(form, codes, scales, offsets, multipliers(form, rows, columns, rng))
+    return QuantizedTensor(form, codes, scales, offsets, *multipliers(form, rows, columns, rng))
 
 
 def quantized_llama(form: WeightFormat, head_dim: int):
@@ -115,7 +115,8 @@ def test_short_heads_pad_biases_of_q_k_v_only():
 
 
 @pytest.mark.parametrize(
-    "text, group, offset", [("int4", 32, True), ("int8", 32, False), ("int6", 256, False)]
+    "text, group, offset",
+    [("int4", 32, True), ("int8", 32, False), ("int6", 256, False), ("int4", 256, True)],
 )
 def test_kept_rows_are_padded_with_scales_of_zero(text, group, offset):
     source = quantized_llama(WeightFormat(text, group, offset), head_dim=8)

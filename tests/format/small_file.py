@@ -47,8 +47,8 @@ TENSORS: dict[str, tuple[str, tuple[int, ...]]] = {  # name: format, shape; a fo
     "embedding.weight": ("int8", (VOCABULARY, HIDDEN)),
     LAYER + "attention.query.weight": ("int4-g32-offset", (32, HIDDEN)),
     LAYER + "attention.key.weight": ("int4-g32", (16, HIDDEN)),
-    LAYER + "attention.value.weight": ("int8-g32", (16, HIDDEN)),
-    LAYER + "attention.output.weight": ("ternary", (HIDDEN, 32)),
+    LAYER + "attention.value.weight": ("int6-g256", (16, HIDDEN)),
+    LAYER + "attention.output.weight": ("int4-g256-offset", (HIDDEN, 32)),
     LAYER + "feed_forward.gate.weight": ("ternary-dense", (FEED_FORWARD, HIDDEN)),
     LAYER + "feed_forward.up.weight": ("float16", (FEED_FORWARD, HIDDEN)),
     LAYER + "feed_forward.down.weight": ("float32", (HIDDEN, FEED_FORWARD)),
@@ -71,17 +71,15 @@ def quantized(form: WeightFormat, rows: int, columns: int, seed: int = 0) -> Qua
     scales = random(0.01, 0.05)
     offsets = random(-0.2, 0.2) if form.offset else None
     factors, books = multipliers(form, rows, columns, rng), codebooks(form, rows, rng)
-    return QuantizedTensor(form, codes, scales, offsets, factors, books)
+    return QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
 
 
 def multipliers(
     form: WeightFormat, rows: int, columns: int, rng: np.random.Generator
-) -> np.ndarray | None:
-    """Random ones, if the format has any."""
-    if not form.multiplier_columns:
-        return None
-    runs = -(-columns // form.multiplier_columns)
-    return rng.integers(-128, 128, (rows, runs), np.int8)
+) -> list[np.ndarray]:
+    """Random ones of scales, and of offsets, as far as the format has them."""
+    count = (1 + form.offset) * (form.multiplier_columns > 0)
+    return [rng.integers(-128, 128, (rows, form.runs(columns)), np.int8) for _ in range(count)]
 
 
 def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.ndarray | None:
@@ -151,7 +149,7 @@ def one_tensor(form: str, shape: list[int], size: int, data: bytes = b"") -> Pie
     settings = {"config": asdict(CONFIG)}
     document = json.loads(json.dumps(DOCUMENT | settings))
     declared = {"w": {"format": form, "shape": shape, "sha256": "0" * 64, "error": None}}
-    return Pieces(header, document | {"version": 1, "layout": 2, "tensors": declared}, data)
+    return Pieces(header, document | {"version": 1, "layout": 3, "tensors": declared}, data)
 
 
 def framed(header: bytes, data: bytes) -> bytes:

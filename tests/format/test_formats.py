@@ -13,12 +13,18 @@ NAMES = [
     "code4-g64",
     "float16",
     "float32",
+    "int3-g256",
+    "int3-g256-offset",
     "int4-g128",
     "int4-g128-offset",
+    "int4-g256-offset",
     "int4-g32",
     "int4-g32-offset",
     "int4-g64",
     "int4-g64-offset",
+    "int5-g256-offset",
+    "int5-g32",
+    "int5-g32-offset",
     "int6-g256",
     "int8",
     "int8-g128",
@@ -33,8 +39,8 @@ NAMES = [
 def test_the_formats_are_these():
     found = [WeightFormat(kind) for kind in FLOATS]
     for kind, codes in CODES.items():
-        offsets = (False, True) if codes.has_offset else (False,)
-        found += [WeightFormat(kind, group, o) for group in codes.groups for o in offsets]
+        found += [WeightFormat(kind, group) for group in codes.groups]
+        found += [WeightFormat(kind, group, True) for group in codes.shifted]
     assert sorted(map(str, found)) == NAMES
 
 
@@ -47,7 +53,7 @@ def test_a_name_means_its_format(name):
     "name",
     ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
     + ["code4", "code4-g32-offset", "code4-g256"]
-    + ["int6", "int6-g16", "int6-g256-offset"]
+    + ["int6", "int6-g16", "int6-g256-offset", "int4-g256", "int5-g256", "int5-g64", "int3-g32"]
     + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
     + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
 )
@@ -76,6 +82,11 @@ def test_every_tile_is_whole_lines(name, rows, columns):
         ("int8-g32", 8.5),
         ("int8-g128", 8.125),
         ("int6-g256", 6 + 8 / 16 + 16 / 256),
+        ("int5-g32", 5.5),
+        ("int5-g256-offset", 5 + 2 * 8 / 32 + 2 * 16 / 256),
+        ("int4-g256-offset", 4 + 2 * 8 / 32 + 2 * 16 / 256),
+        ("int3-g256", 3 + 8 / 16 + 16 / 256),
+        ("int3-g256-offset", 3 + 2 * 8 / 32 + 2 * 16 / 256),
         ("int4-g32", 4.5),
         ("int4-g32-offset", 5),
         ("int4-g64-offset", 4.5),
@@ -106,10 +117,15 @@ def test_dense_ternary_takes_three_weights_in_five_bits():
         ("bytes", (65,), 128),
         ("int8", (1, 1), 64 + 64 * 16),
         ("int4-g128-offset", (1, 1), 128 + 256 * 8),
+        ("int6-g256", (1, 1), 64 + 64 + 64 * 12),
+        ("int6-g256", (1, 512), 64 + 8 * (64 + 64 * 12)),
+        ("int6-g256", (1, 513), 2 * 64 + 9 * (64 + 64 * 12)),
+        ("int5-g32-offset", (1, 1), 128 + 64 * 10),
+        ("int5-g256-offset", (1, 65), 64 + 2 * (64 + 64 * 10)),
+        ("int4-g256-offset", (1, 256), 64 + 4 * (64 + 64 * 8)),
+        ("int4-g256-offset", (1, 257), 2 * 64 + 5 * (64 + 64 * 8)),
+        ("int3-g256", (17, 576), 2 * (2 * 64 + 9 * (64 + 64 * 6))),
         ("code4-g32", (17, 65), 2 * (64 + 2 * (64 + 64 * 8))),
-        ("int6-g256", (1, 1), 64 + 256 + 256 * 12),
-        ("int6-g256", (1, 512), 64 + 2 * (256 + 256 * 12)),
-        ("int6-g256", (1, 513), 2 * 64 + 3 * (256 + 256 * 12)),
     ],
 )
 def test_sizes_by_hand(form, shape, size):
@@ -160,6 +176,16 @@ def test_a_multiplier_is_a_factor_of_its_scale():
     multipliers = np.array([[5, -128]], np.int8)
     tensor = QuantizedTensor(form, codes, np.array([[0.5]], np.float32), None, multipliers)
     assert tensor.dequantize().tolist() == [[-2.5] * 16 + [2048.0] * 2]
+
+
+def test_offsets_have_multipliers_of_their_own():
+    form = WeightFormat("int4", 256, offset=True)
+    codes = np.array([[3] * 32 + [15] * 2], np.uint8)
+    scale, offset = np.array([[[0.5]], [[-0.25]]], np.float32)
+    factors = np.array([[[5, -128]], [[-3, 2]]], np.int8)
+    tensor = QuantizedTensor(form, codes, scale, offset, *factors)
+    assert [part.tolist() for part in tensor.steps()] == [[[2.5, -64]], [[0.75, -0.5]]]
+    assert tensor.dequantize().tolist() == [[8.25] * 32 + [-960.5] * 2]
 
 
 def test_a_code_of_a_codebook_is_looked_up_in_that_of_its_four_rows():

@@ -15,8 +15,8 @@ from tests.format.small_file import floats, quantized
 GROUPED = [
     WeightFormat(kind, group, offset)
     for kind, codes in CODES.items()
-    for group in codes.groups
-    for offset in {False, codes.has_offset}
+    for offset, groups in ((False, codes.groups), (True, codes.shifted))
+    for group in groups
 ]
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 600))
 
@@ -42,6 +42,9 @@ def test_a_quantized_matrix_comes_back(form, shape, seed):
     assert (found.multipliers is None) == (not form.multiplier_columns)
     if form.multiplier_columns:
         assert np.array_equal(found.multipliers, tensor.multipliers)
+    assert (found.offset_multipliers is None) == (not form.multiplier_columns or not form.offset)
+    if found.offset_multipliers is not None:
+        assert np.array_equal(found.offset_multipliers, tensor.offset_multipliers)
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32"])
@@ -63,8 +66,9 @@ def test_padding_is_the_code_that_means_zero_with_scales_and_offsets_of_zero(for
     padding[:rows, :columns] = False
     assert (whole.codes[padding] == CODES[form.kind].zero).all()
     groups = -(-columns // form.group) if form.group else 1
-    if whole.multipliers is not None:
-        assert not whole.multipliers[rows:].any()
+    for factors in (whole.multipliers, whole.offset_multipliers):
+        if factors is not None:
+            assert not factors[rows:].any() and not factors[:, form.runs(columns) :].any()
     for values in (whole.scales, whole.offsets):
         if values is not None:
             assert not values[rows:].any() and not values[:, groups:].any()
@@ -83,16 +87,15 @@ def test_padding_of_floats_is_zero(kind):
 # --- layouts by hand ------------------------------------------------------------------------------
 
 
-def tensor(
-    form: str, codes, scales, offsets=None, multipliers=None, codebooks=None
-) -> QuantizedTensor:
+def tensor(form: str, codes, scales, offsets=None, *multipliers, codebooks=None) -> QuantizedTensor:
     def table(values):
         return np.array(values, np.float32)
 
     codes = np.array(codes, np.uint8)
     shift = None if offsets is None else table(offsets)
-    factors = None if multipliers is None else np.array(multipliers, np.int8)
-    return QuantizedTensor(weight_format(form), codes, table(scales), shift, factors, codebooks)
+    factors = [np.array(values, np.int8) for values in multipliers]
+    parts = table(scales), shift, *factors
+    return QuantizedTensor(weight_format(form), codes, *parts, codebooks=codebooks)
 
 
 def halves(*values: float) -> bytes:
@@ -166,7 +169,7 @@ def test_code4_by_hand():
 
 
 def test_int6_by_hand():
-    """Scales of two groups; multipliers and codes of the one there is: low nibbles, high bits."""
+    """Scales of two groups; a piece's multipliers and codes: low nibbles, high bits."""
     codes = [[0x31, 0x02, 0x13, 0x24, 0x35] + [0] * 11 + [0x3F], [63] * 17]
     zero = b"\x00" * 128 + b"\xaa" * 64  # code 32 = 0b10_0000 in 16 columns of 16 rows
     first = bytes([0x51, 0x02, 0x03, 0x04, 255, 255, 255, 255]).ljust(64, b"\x00")
@@ -179,13 +182,64 @@ def test_int6_by_hand():
         + halves()
         + bytes([7, 255]).ljust(16, b"\x00")  # multipliers of columns 0-15
         + bytes([128, 1]).ljust(16, b"\x00")
-        + b"\x00" * 14 * 16
+        + b"\x00" * 2 * 16
         + (first + second + high)
         + (third + last)
-        + zero * 14
+        + zero * 2
     )
     found = pack(tensor("int6-g256", codes, [[0.5], [2.0]], None, [[7, -128], [-1, 1]]))
     assert found.tobytes() == expected
+
+
+def test_two_levels_with_offsets_by_hand():
+    """Scales and offsets of a group; then multipliers of scales, of offsets, and 64 columns."""
+    codes = np.repeat([[1, 2], [3, 4]], 256, axis=1)[:, :320]
+    found = pack(
+        tensor(
+            "int4-g256-offset",
+            codes,
+            [[0.5, 2.0], [4.0, 8.0]],
+            [[-1.0, -2.0], [-4.0, -8.0]],
+            [range(10), range(10, 20)],
+            [range(-10, 0), range(-20, -10)],
+        )
+    ).tobytes()
+    group = found[: 64 + 4 * 576]
+    assert group[:64] == halves(0.5, 4.0) + halves(-1.0, -4.0)
+    for piece in range(4):
+        at = 64 + 576 * piece
+        own = bytes([2 * piece, 2 * piece + 10]), bytes([2 * piece + 1, 2 * piece + 11])
+        shift = bytes([246 + 2 * piece, 236 + 2 * piece]), bytes([247 + 2 * piece, 237 + 2 * piece])
+        assert group[at : at + 64] == b"".join(line.ljust(16, b"\0") for line in own + shift)
+        assert group[at + 64 : at + 576] == (b"\x11" * 4 + b"\x33" * 4).ljust(64, b"\x88") * 8
+    rest = found[len(group) :]  # the last group is one piece long
+    assert rest[:64] == halves(2.0, 8.0) + halves(-2.0, -8.0)
+    assert rest[64:96] == bytes([8, 18]).ljust(16, b"\0") + bytes([9, 19]).ljust(16, b"\0")
+    assert rest[96:128] == bytes([254, 244]).ljust(16, b"\0") + bytes([255, 245]).ljust(16, b"\0")
+    assert rest[128:] == (b"\x22" * 4 + b"\x44" * 4).ljust(64, b"\x88") * 8
+
+
+def test_int5_by_hand():
+    """Four vectors of nibbles for 32 columns, then bit i of byte c for column 4i + c."""
+    codes = np.full((1, 33), 16)
+    codes[0, [0, 1, 5, 30]] = 0b01010, 0b11111, 0b00011, 0b10111
+    zero = b"\x00" * 256 + b"\xff" * 64  # code 16
+    low = bytes([0x0A, 0x3F]).ljust(192, b"\x00") + bytes([0, 0, 0x70]).ljust(64, b"\x00")
+    high = bytes([0b1111_1110, 0b1111_1101]).ljust(64, b"\xff")
+    expected = halves(0.5) + halves(4.0) + low + high + zero
+    assert pack(tensor("int5-g32", codes, [[0.5, 4.0]])).tobytes() == expected
+
+
+def test_int3_by_hand():
+    """Two vectors of bit pairs for 32 columns, then bit i of byte c for column 4i + c."""
+    codes = np.full((1, 32), 4)
+    codes[0, [0, 4, 17, 31]] = 0b111, 0b010, 0b011, 0b101
+    low = bytes([0b1011]).ljust(64, b"\x00") + bytes([0, 0b11, 0, 0b0100_0000]).ljust(64, b"\x00")
+    high = bytes([0b1111_1101, 0b1110_1111]).ljust(64, b"\xff")
+    multipliers = bytes([3]).ljust(16, b"\x00") + bytes([253]).ljust(16, b"\x00") + bytes(32)
+    zero = b"\x00" * 128 + b"\xff" * 64  # code 4
+    expected = halves(0.5) + halves() + multipliers + low + high + zero
+    assert pack(tensor("int3-g256", codes, [[0.5]], None, [[3, -3]])).tobytes() == expected
 
 
 def test_ternary_by_hand():

@@ -17,7 +17,7 @@ from edge.format.spec import MAX_HEADER
 from edge.format.writer import EdgeWriter
 from tests.format import small_file
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "format" / "v2.edge"
+GOLDEN = Path(__file__).parents[1] / "golden" / "format" / "v3.edge"
 NEEDS_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and modes of Unix")
 
 
@@ -49,12 +49,12 @@ def refuse_after(monkeypatch, calls: int, code: int) -> None:
 
 
 def test_the_bytes_of_a_file_are_those_of_the_stored_one(tmp_path):
-    """A difference breaks old files or old readers: raise a version, keep v2.edge, store v3.edge.
+    """A difference breaks old files or old readers: raise a version, keep v3.edge, store v4.edge.
 
-    tests/golden/format/v2.edge was made by small_file.write.
+    tests/golden/format/v3.edge was made by small_file.write.
     """
-    small_file.write(tmp_path / "v2.edge")
-    assert (tmp_path / "v2.edge").read_bytes() == GOLDEN.read_bytes()
+    small_file.write(tmp_path / "v3.edge")
+    assert (tmp_path / "v3.edge").read_bytes() == GOLDEN.read_bytes()
 
 
 def test_the_stored_file_can_be_read():

@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 
 from . import emit
-from .emit import F32, I8, LANES, Floats, Ints, block_op
+from .emit import F32, Floats, block_op
 
 
 def _floats_block(tokens):
@@ -38,16 +38,6 @@ def add_scaled(isa, builder, values, args):
     return emit.pack(builder, acc)
 
 
-@block_op(lambda total, sums, multipliers: total(total, sums, multipliers))
-def add_multiplied(isa, builder, values, args):
-    """total[t] + sums[t] * the 16 int8 at `multipliers`, in int32."""
-    total, sums = emit.unpack(builder, values[0]), emit.unpack(builder, values[1])
-    narrow = emit.load(builder, values[2], ir.VectorType(I8, LANES), 1)
-    factor = builder.sext(narrow, Ints.ir)
-    added = [builder.add(t, builder.mul(s, factor)) for t, s in zip(total, sums, strict=True)]
-    return emit.pack(builder, added)
-
-
 @block_op(lambda acc, w, x, stride: acc(acc, w, x, stride))
 def add_outer(isa, builder, values, args):
     """acc[t] + w * x[t], x a float32 at `x` + t * stride."""
@@ -73,16 +63,6 @@ def store_rows(isa, builder, values, args):
     """Store the 16 floats of each token at `row` + t * stride."""
     for t, value in enumerate(emit.unpack(builder, values[0])):
         emit.store(builder, emit.offset(builder, values[1], values[2], t), value, 4)
-
-
-@block_op(
-    lambda tokens, chains: types.UniTuple(Ints, tokens.literal_value * chains.literal_value)(
-        tokens, chains
-    )
-)
-def zero_ints(isa, builder, values, args):
-    count = args[0].literal_value * args[1].literal_value
-    return emit.pack(builder, [emit.constant(Ints.ir, 0)] * count)
 
 
 @block_op(lambda acc, factor: acc(acc, factor))

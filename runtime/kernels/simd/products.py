@@ -12,48 +12,17 @@ def load_bytes(builder, address):
     return emit.load(builder, address, Bytes.ir, 64)
 
 
-def _field(shift, bits):
-    """Intrinsic: bits [shift, shift + bits) of every byte, as a byte."""
-
-    @op(Bytes(Bytes))
-    def shifted(builder, codes):
-        return field(builder, codes, shift, bits)
-
-    return shifted
-
-
-def field(builder, codes, shift, bits):
-    """Bits [shift, shift + bits) of every byte, emitted."""
+def field(builder, codes, shift, bits, place=0):
+    """Bits [shift, shift + bits) of every byte, emitted, as bits [place, place + bits)."""
     if bits == 8:
         return codes
-    if shift:  # a 16-bit shift: x86 has none for bytes, and the mask drops what crosses
+    moved = shift - place
+    if moved:  # a 16-bit shift: x86 has none for bytes, and the mask drops what crosses
         words = ir.VectorType(I16, 2 * LANES)
-        shifted = builder.lshr(builder.bitcast(codes, words), emit.constant(words, shift))
+        move = builder.lshr if moved > 0 else builder.shl
+        shifted = move(builder.bitcast(codes, words), emit.constant(words, abs(moved)))
         codes = builder.bitcast(shifted, Bytes.ir)
-    return builder.and_(codes, emit.constant(Bytes.ir, 2**bits - 1))
-
-
-low_nibbles, high_nibbles = _field(0, 4), _field(4, 4)
-crumbs0, crumbs1, crumbs2, crumbs3 = (_field(shift, 2) for shift in (0, 2, 4, 6))
-
-
-@op(types.UniTuple(Bytes, 4)(Bytes, Bytes, Bytes))
-def int6_codes(builder, a, b, high):
-    """Codes 0..63 of 16 columns: two vectors of low nibbles, one with the bits above them."""
-    words, low = ir.VectorType(I16, 2 * LANES), emit.constant(Bytes.ir, 15)
-    above = emit.constant(Bytes.ir, 0x30)
-
-    def shifted(codes, left):
-        shift = builder.shl if left > 0 else builder.lshr
-        moved = shift(builder.bitcast(codes, words), emit.constant(words, abs(left)))
-        return builder.bitcast(moved, Bytes.ir)
-
-    nibbles = a, shifted(a, -4), b, shifted(b, -4)
-    codes = []
-    for column, nibble in enumerate(nibbles):
-        top = builder.and_(shifted(high, 4 - 2 * column), above)
-        codes.append(builder.or_(builder.and_(nibble, low), top))
-    return emit.pack(builder, codes)
+    return builder.and_(codes, emit.constant(Bytes.ir, (2**bits - 1) << place))
 
 
 # --- integer dot products ---------------------------------------------------------------------
@@ -119,7 +88,7 @@ def _avx2_pairs(builder, codes, x_address):
 
 
 def _dot_avx2_small(builder, sums, codes, x_address):
-    """Codes 0..15: four vpmaddubsw sums stay below 4 * 2 * 15 * 127 = 15240."""
+    """Codes 0..31: four vpmaddubsw sums stay below 4 * 2 * 31 * 127 = 31496."""
     wide = []
     for pairs in _avx2_pairs(builder, codes, x_address):
         total = builder.add(builder.add(pairs[0], pairs[1]), builder.add(pairs[2], pairs[3]))
@@ -264,10 +233,10 @@ SMALL = {
     "avx2": _dot_avx2_small,
     "i8mm": _dot_arm(_same, _dot_lanes("usdot")),
     "dotprod": _dot_arm(_same, _dot_lanes("sdot")),
-    "neon": _dot_arm(_same, _smlal(4, 15)),
+    "neon": _dot_arm(_same, _smlal(4, 31)),
     "plain": _dot_plain(_same, signed=False),
 }
-_INT6 = {
+INT6 = {
     "avx512vnni": _dot_vnni(16),
     "avxvnni": _dot_vnni(8),
     "avx2": _dot_avx2_int6,
@@ -294,39 +263,26 @@ LEVELS = {  # of a codebook
     "neon": _dot_arm(_same, _smlal(2, 128)),
     "plain": _dot_plain(_same, signed=True),
 }
-UNSIGNED_INT8 = {"avx512vnni", "avxvnni", "i8mm"}  # here dot16_int8 sums codes, not codes - 128
+UNSIGNED_INT8 = {"avx512vnni", "avxvnni", "i8mm"}  # here INT8 sums codes, not codes - 128
 
 
-def _dot16(table):
-    def typing(sums, codes, x, stride, tokens):
-        return sums(sums, codes, x, stride, tokens)
+@block_op(lambda sums, codes, x, stride, tokens: sums(sums, codes, x, stride, tokens))
+def dot16_small(isa, builder, values, args):
+    """sums + codes . x over 16 columns, for codes 0..31.
 
-    @block_op(typing)
-    def dot16(isa, builder, values, args):
-        sums, codes, x, stride, _ = values
-        tokens = args[4].literal_value
-        sums, codes = emit.unpack(builder, sums), emit.unpack(builder, codes)
-        chains = len(sums) // tokens
-        for t in range(tokens):
-            own = sums[t * chains : (t + 1) * chains]
-            address = emit.offset(builder, x, stride, t) if t else x
-            sums[t * chains : (t + 1) * chains] = table[isa](builder, own, codes, address)
-        return emit.pack(builder, sums)
-
-    return dot16
-
-
-dot16_small = _dot16(SMALL)
-dot16_small.__doc__ = """sums + codes . x over 16 columns, for codes 0..15.
-
-sums   Ints x (tokens * chains): a token's sums are the total of its chains
-codes  Bytes x 4: columns 0-3, 4-7, 8-11, 12-15
-x      address of 16 int8 activations of the block's first token; `stride` bytes to the next
-"""
-dot16_int6 = _dot16(_INT6)
-dot16_int6.__doc__ = """The same for codes 0..63."""
-dot16_int8 = _dot16(INT8)
-dot16_int8.__doc__ = """The same for codes 0..255 that mean code - 128; begin with `int8_starts`."""
+    sums   Ints x (tokens * chains): a token's sums are the total of its chains
+    codes  Bytes x 4: columns 0-3, 4-7, 8-11, 12-15
+    x      address of 16 int8 activations of the block's first token; `stride` bytes to the next
+    """
+    sums, codes, x, stride, _ = values
+    tokens = args[4].literal_value
+    sums, codes = emit.unpack(builder, sums), emit.unpack(builder, codes)
+    chains = len(sums) // tokens
+    for t in range(tokens):
+        own = sums[t * chains : (t + 1) * chains]
+        address = emit.offset(builder, x, stride, t) if t else x
+        sums[t * chains : (t + 1) * chains] = SMALL[isa](builder, own, codes, address)
+    return emit.pack(builder, sums)
 
 
 def _starts(needs_zero_point):

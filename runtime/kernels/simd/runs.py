@@ -1,4 +1,4 @@
-"""Products of a tile with a run of columns, for codes that are plain fields of bytes.
+"""Products of a tile with a run of columns, for codes whose bits lie in planes.
 
 One operation does what load_bytes, the fields of the codes, dot16 and add_scaled do together, so
 that it may choose their order.  Where 16 rows are one or two registers the order does not matter.
@@ -16,21 +16,31 @@ _ARM = ("neon", "dotprod", "i8mm")
 
 
 class _Layout:
-    """Codes of `bits` bits: 16 columns of a tile are `vectors` times 64 bytes."""
+    """Codes whose bits lie in `planes`, the lowest first, as edge/format/tiles.py has them."""
 
-    def __init__(self, bits, products_of_isa):
-        self.bits, self.vectors, self.products = bits, bits // 2, products_of_isa
+    def __init__(self, planes, products_of_isa):
+        self.planes, self.products = planes, products_of_isa
+        self.columns = 32 // min(planes)  # of a unit
         # Values of -128..127, plus 128 where the target's product wants unsigned ones.
-        self.signed = products_of_isa is not products.SMALL
+        self.signed = products_of_isa in (products.INT8, products.LEVELS)
 
     def has_starts(self, isa):
         return not self.signed or isa in products.UNSIGNED_INT8
 
+    def fields(self, column):
+        """Where the bits of 4 columns are: (vector, shift in its bytes, how many, their place)."""
+        unit, within = divmod(column, self.columns)
+        vector, place = unit * sum(self.planes) * self.columns // 32, 0
+        for bits in self.planes:
+            skipped, shift = divmod(within // 4 * bits, 8)
+            yield vector + skipped, shift, bits, place
+            vector, place = vector + bits * self.columns // 32, place + bits
 
-_CRUMBS, _NIBBLES, _BYTES, _BOOKED = (
-    _Layout(2, products.SMALL), _Layout(4, products.SMALL), _Layout(8, products.INT8),
-    _Layout(4, products.LEVELS),
-)  # fmt: skip
+
+_CRUMBS, _INT3 = _Layout((2,), products.SMALL), _Layout((2, 1), products.SMALL)
+_NIBBLES, _INT5 = _Layout((4,), products.SMALL), _Layout((4, 1), products.SMALL)
+_INT6, _BYTES = _Layout((4, 2), products.INT6), _Layout((8,), products.INT8)
+_BOOKED = _Layout((4,), products.LEVELS)
 
 
 class _Block:
@@ -57,33 +67,38 @@ class _Block:
 
     def codes(self, part, chunk):
         """[piece] of four vectors, 4 columns each, of the 16 columns from 16 * chunk."""
-        return [self._codes(piece, 64 * self.layout.vectors * chunk) for piece in part]
+        columns = range(16 * chunk, 16 * chunk + 16, 4)
+        return [[self._code(piece, column) for column in columns] for piece in part]
 
-    def _codes(self, piece, first):
+    def _code(self, piece, column):
         kind = ir.VectorType(I8, 4 * self.lanes)
-        first += kind.count * piece
-        codes = [
-            self._field(emit.load(self.builder, self._at(self.w, first + 64 * i), kind, 16), shift)
-            for i in range(self.layout.vectors)
-            for shift in range(0, 8, self.layout.bits)
-        ]
+        code = None
+        for vector, *place in self.layout.fields(column):
+            at = self.at(self.w, 64 * vector + kind.count * piece)
+            part = self._field(emit.load(self.builder, at, kind, 16), *place)
+            code = part if code is None else self.builder.or_(code, part)
         if self.books:
-            book = self.books[piece]
-            return [codebooks.look_up(self.isa, self.builder, book, code) for code in codes]
-        return codes
+            return codebooks.look_up(self.isa, self.builder, self.books[piece], code)
+        return code
 
-    def _field(self, codes, shift):
-        bits = self.layout.bits
+    def _field(self, codes, shift, bits, place):
         if self.isa not in _ARM:
-            return products.field(self.builder, codes, shift, bits)
-        if shift:  # ARM shifts bytes: the highest field needs no mask
-            codes = self.builder.lshr(codes, emit.constant(codes.type, shift))
-        if shift + bits == 8:
+            return products.field(self.builder, codes, shift, bits, place)
+        moved = shift - place
+        if moved:
+            move = self.builder.lshr if moved > 0 else self.builder.shl
+            codes = move(codes, emit.constant(codes.type, abs(moved)))
+        if shift + bits == 8 and not place:  # ARM shifts bytes: the highest field needs no mask
             return codes
-        return self.builder.and_(codes, emit.constant(codes.type, 2**bits - 1))
+        return self.builder.and_(codes, emit.constant(codes.type, (2**bits - 1) << place))
 
-    def _at(self, address, offset):
+    def at(self, address, offset):
         return self.builder.add(address, ir.Constant(I64, offset)) if offset else address
+
+    def per_token(self, address, stride, kind, tokens):
+        """One scalar a token, in all lanes of a piece."""
+        address = emit.offset(self.builder, address, stride, tokens[0])
+        return emit.splat_loads(self.builder, address, stride, kind, len(tokens), self.lanes)
 
     def enter(self, sums):
         """A group's sums as `dot` wants them."""
@@ -94,7 +109,7 @@ class _Block:
 
     def dot(self, sums, codes, tokens, chunk):
         """The group's sums + codes . x over the 16 columns from 16 * chunk."""
-        x = [self._at(self.x[t], 16 * chunk) for t in tokens]
+        x = [self.at(self.x[t], 16 * chunk) for t in tokens]
         if self.paired:
             return pairs.dot(self.builder, sums, codes, x)
         dot = self.layout.products[self.isa]
@@ -123,9 +138,7 @@ class _Scaling:
         self.x_scales, self.starts, self.stride = x_scales, starts, stride
 
     def _per_token(self, address, kind, tokens):
-        address = emit.offset(self.builder, address, self.stride, tokens[0])
-        lanes = self.block.lanes
-        return emit.splat_loads(self.builder, address, self.stride, kind, len(tokens), lanes)
+        return self.block.per_token(address, self.stride, kind, tokens)
 
     def first_sums(self, part, tokens):
         """The zero point's part of the sums, 0 where there is none or `shift` has it."""
@@ -192,12 +205,64 @@ add_int4_shifted_run = _scaled_run(_NIBBLES, shifted=True)
 add_int4_shifted_run.__doc__ = (
     """The same, plus shift * moment: float32 moments in place of starts."""
 )
+add_int5_run = _scaled_run(_INT5)
+add_int5_run.__doc__ = """add_int4_run for codes of two planes, 4 bits and 1."""
+add_int5_shifted_run = _scaled_run(_INT5, shifted=True)
+add_int5_shifted_run.__doc__ = """add_int4_shifted_run for the same."""
+add_int3_shifted_run = _scaled_run(_INT3, shifted=True)
+add_int3_shifted_run.__doc__ = """add_int4_shifted_run for codes of two planes, 2 bits and 1."""
 add_int8_run = _scaled_run(_BYTES)
 add_int8_run.__doc__ = """add_int4_run for codes 0..255 that mean code - 128."""
 add_code4_run = _scaled_run(_BOOKED, booked=True)
 add_code4_run.__doc__ = (
     """add_int4_run for codes of a codebook; after the scales, the tables of load_codebooks."""
 )
+
+
+def _halves(layout):
+    """Intrinsic: see add_int6_halves."""
+
+    def typing(acc, w, first, second, x):
+        return acc(acc, w, first, second, x)
+
+    @block_op(typing)
+    def add_halves(isa, builder, values, args):
+        acc = emit.unpack(builder, values[0])
+        x, x_stride, x_scales, starts, stride = emit.unpack(builder, values[4])
+        block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), paired=False)
+        scales = [block.pieces(scale) for scale in values[2:4]]
+        results = [block.pieces(vector) for vector in acc]
+        for part in block.parts:
+            codes = [block.codes(part, chunk) for chunk in range(2)]
+            for tokens in block.groups:
+                halves = []
+                for chunk in range(2):
+                    start = block.at(starts, 4 * chunk)
+                    first = block.per_token(start, stride, I32, tokens)
+                    sums = [[value] * len(part) for value in first]
+                    halves.append(block.dot(sums, codes[chunk], tokens, chunk))
+                factors = block.per_token(x_scales, stride, F32, tokens)
+                for i, t in enumerate(tokens):
+                    for k, piece in enumerate(part):
+                        own = [builder.sitofp(half[i][k], factors[i].type) for half in halves]
+                        total = builder.fmul(own[0], scales[0][piece])
+                        total = emit.fused(isa, builder, own[1], scales[1][piece], total)
+                        results[t][piece] = emit.fused(
+                            isa, builder, total, factors[i], results[t][piece]
+                        )
+                block.settle([[results[t][piece] for piece in part] for t in tokens])
+        return emit.pack(builder, [emit.concat(builder, own) for own in results])
+
+    return add_halves
+
+
+add_int6_halves = _halves(_INT6)
+add_int6_halves.__doc__ = """acc + 32 columns of codes . x, times scale * x_scale.
+
+As add_int4_run, but 16 columns have the first scale and 16 the second, and a token has two starts.
+"""
+add_int3_halves = _halves(_INT3)
+add_int3_halves.__doc__ = """The same for codes of two planes, 2 bits and 1."""
 
 
 def _row_run(layout):

@@ -10,6 +10,11 @@ from edge.format.formats import WeightFormat
 
 KINDS = {t.name: t for t in gguf.GGMLQuantizationType}
 FORMATS = {
+    "Q3_K": WeightFormat("int3", 256),
+    "Q4_K": WeightFormat("int4", 256, offset=True),
+    "Q5_0": WeightFormat("int5", 32),
+    "Q5_1": WeightFormat("int5", 32, offset=True),
+    "Q5_K": WeightFormat("int5", 256, offset=True),
     "IQ4_NL": WeightFormat("code4", 32),
     "Q4_0": WeightFormat("int4", 32),
     "Q4_1": WeightFormat("int4", 32, offset=True),
@@ -29,7 +34,8 @@ def test_a_kept_grid_means_the_reference_values(random_blocks, block_matrix, nam
 
     assert kept is not None and kept.format == FORMATS[name]
     assert kept.dequantize().tobytes() == quants.dequantize(data, KINDS[name]).tobytes()
-    assert (kept.scales == kept.scales.astype(np.float16)).all()
+    for part in (kept.scales, kept.offsets):
+        assert part is None or (part == part.astype(np.float16)).all()
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -97,6 +103,6 @@ def test_mxfp4_with_other_scales_is_not_kept(block_matrix, exponent):
         assert kept_grid(block_matrix("MXFP4", data, 256)) is None
 
 
-@pytest.mark.parametrize("name", ["F16", "Q5_0", "Q5_K"])
+@pytest.mark.parametrize("name", ["F16", "Q2_K", "IQ4_XS"])
 def test_other_types_have_no_grid_of_ours(random_blocks, block_matrix, name):
     assert kept_grid(block_matrix(name, random_blocks(name, 2, 256), 256)) is None

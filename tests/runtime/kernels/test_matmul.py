@@ -13,10 +13,13 @@ from edge.runtime.lowering.weights import Matrix
 from tests.format.small_file import codebooks, multipliers
 
 GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
-    f"int4-g{g}{offset}" for g in (32, 64, 128) for offset in ("", "-offset")
+    f"{name}{offset}"
+    for name in ("int4-g32", "int4-g64", "int4-g128", "int5-g32")
+    for offset in ("", "-offset")
 ]
 GROUPED += [f"code4-g{g}" for g in (32, 64, 128)]
-FORMATS = ["int8", *GROUPED, "int6-g256", "ternary", "ternary-g256", "ternary-dense"]
+TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256", "int3-g256-offset"]
+FORMATS = ["int8", *GROUPED, *TWO_LEVEL, "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
 TOKENS = [1, 2, 3, 4, 5, 8, 9, 16, 33]
 TILES_PER_CHUNK = 3
@@ -30,7 +33,7 @@ def random_tensor(form: WeightFormat, rows: int, columns: int, rng) -> Quantized
         offsets = rng.uniform(-9, 1, (rows, groups)).astype(np.float16).astype(np.float32)
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
     factors, books = multipliers(form, rows, columns, rng), codebooks(form, rows, rng)
-    return QuantizedTensor(form, codes, scales, offsets, factors, books)
+    return QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
 
 
 class Activations:
@@ -90,9 +93,9 @@ def reference(tensor: QuantizedTensor, a: Activations) -> np.ndarray:
 
 def bound(tensor: QuantizedTensor, a: Activations) -> np.ndarray:
     """float32 rounding: a few ulps for every addition of a group's sum, on the absolute values."""
-    magnitudes = np.abs(a.values) @ (
-        np.abs(tensor.dequantize()) + (0 if tensor.offsets is None else 32)
-    ).T.astype(np.float64)
+    _, shifts = tensor.steps()
+    terms = np.abs(tensor.dequantize()) + (0 if shifts is None else 4 * np.abs(shifts).max())
+    magnitudes = np.abs(a.values) @ terms.T.astype(np.float64)
     return magnitudes * 2.0**-22 * (4 + tensor.shape[1] / 32) + 1e-30
 
 
@@ -117,13 +120,15 @@ def test_extreme_codes_do_not_saturate(kernels, name, code, x):
     groups = columns // form.group if form.group else 1
     scales = np.ones((rows, groups), np.float32)
     offsets = -8 * scales if form.offset else None
-    runs = columns // (form.multiplier_columns or columns)
-    factors = np.full((rows, runs), -128, np.int8) if form.multiplier_columns else None
+    factors = np.full((rows, form.runs(columns)), -128, np.int8)
+    parts = [factors, np.full_like(factors, 64)][
+        : (1 + form.offset) * (form.multiplier_columns > 0)
+    ]
     codes = np.full((rows, columns), value, np.uint8)
     books = codebooks(form, rows, np.random.default_rng(0))
     if books is not None:
         books[:, 0], books[:, -1] = -128, 127
-    tensor = QuantizedTensor(form, codes, scales, offsets, factors, books)
+    tensor = QuantizedTensor(form, codes, scales, offsets, *parts, codebooks=books)
     a = Activations(np.full((5, columns), x, np.float64), form)
     assert (product(kernels, tensor, a) == reference(tensor, a)).all()
 

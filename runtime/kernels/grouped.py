@@ -1,27 +1,37 @@
-"""4-bit codes: w = scale * (code - 8), or scale * code + offset; float16 per row and group.
+"""Codes of 4, 5 or 8 bits with a float16 scale, and perhaps an offset, per row and group.
 
-64 bytes hold 16 rows x 8 columns: columns 0-3 in the low nibbles, 4-7 in the high ones.
-Activations are int8 per token and 32 columns.  Sum over a group of 32:
+    w = scale * (code - zero)    or    w = scale * code + offset
 
-    scale * x_scale * (sum(code * q) - 8 * sum(q))          starts: int32 -8 * sum(q)
+Activations are int8 per token and 32 columns.  Sum over 32 columns:
+
+    scale * x_scale * (sum(code * q) - zero * sum(q))       starts: int32 -zero * sum(q)
     scale * x_scale * sum(code * q) + offset * moment       moments: float32 x_scale * sum(q)
+
+For int8 (zero = 128) the runs leave the starts out where the target's product takes signed codes.
 """
 
 from . import matmul, simd
 from .compiler import Kernel, inline
 from .matmul import arg
 
+_RUNS = {  # bytes of 32 columns, what multiplies them
+    ("int8", False): (512, simd.add_int8_run),
+    ("int5", False): (320, simd.add_int5_run),
+    ("int5", True): (320, simd.add_int5_shifted_run),
+    ("int4", False): (256, simd.add_int4_run),
+    ("int4", True): (256, simd.add_int4_shifted_run),
+}
 
-def kernel(group: int, offset: bool) -> Kernel:
+
+def kernel(kind: str, group: int, offset: bool) -> Kernel:
     """Matrix product for weights with a scale per `group` (32, 64, 128) columns."""
-    return matmul.kernel(lambda tokens: _product(group // 32, offset, tokens))
+    return matmul.kernel(lambda tokens: _product(*_RUNS[kind, offset], group // 32, offset, tokens))
 
 
-def _product(runs, offset, tokens):
+def _product(run_bytes, add_run, runs, offset, tokens):
     """A tile times `tokens` tokens; a weight scale serves `runs` runs of 32 columns."""
     codes_at = 128 if offset else 64
-    block_bytes = codes_at + 512 * runs
-    add_run = simd.add_int4_shifted_run if offset else simd.add_int4_run
+    block_bytes = codes_at + 2 * run_bytes * runs
 
     @inline
     def product(args, w, token):
@@ -38,7 +48,7 @@ def _product(runs, offset, tokens):
                 for _ in range(runs):
                     at = (x, x_stride, x_scales, starts, group_stride)
                     acc = add_run(acc, codes, scale, shift, at)
-                    codes += 256
+                    codes += run_bytes
                     x += 32
                     x_scales += 4
                     starts += 4

@@ -1,0 +1,184 @@
+"""Encoders' checkpoints as ours: names, settings of sentence-transformers, and refusals."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from edge.errors import RecipeError, SourceError, UnsupportedModel
+from edge.exporter import export
+from edge.exporter.architectures import lower
+from edge.exporter.sources import open_source
+from edge.format.reader import EdgeFile
+from tests.exporter.memory_source import MemorySource
+from tests.golden_folders import ENCODERS, copied
+
+
+def source(case: str, **keys) -> MemorySource:
+    """A golden encoder with other config keys; None takes one away."""
+    opened = open_source(ENCODERS / case)
+    config = {k: v for k, v in (opened.config | keys).items() if v is not None}
+    return MemorySource(config, load_file(ENCODERS / case / "model.safetensors"), name=case)
+
+
+def test_the_positions_carry_the_first_token_type_and_skip_what_is_reserved():
+    for case, reserved in (("bert", 0), ("roberta", 2)):
+        model, tensors = lower(s := source(case)), s.tensors
+        table = next(t for t in model.tensors if t.name == "positions").read(s)
+        words = tensors["embeddings.position_embeddings.weight"].astype(np.float32)
+        types = tensors["embeddings.token_type_embeddings.weight"].astype(np.float32)
+        expected = words[reserved : reserved + model.config.context] + types[0]
+        assert (table.reshape(-1, 64) == expected).all()
+
+
+def test_rows_and_heads_of_odd_sizes_are_padded():
+    model = lower(source("narrow"))
+    assert (model.config.hidden, model.config.head_dim) == (72, 32)
+    shapes = {t.name: t.stored_shape for t in model.tensors}
+    assert shapes["layers.0.attention.query.weight"] == (96, 72)
+    assert shapes["layers.0.attention.output.weight"] == (72, 96)
+    assert shapes["positions"] == (32 * 80,)
+
+
+def test_sentence_transformers_settings_are_kept():
+    found = {case: lower(source(case)).config for case in ("bert", "roberta", "narrow")}
+    assert {c: (f.pooling, f.normalize, f.context) for c, f in found.items()} == {
+        "bert": ("mean", True, 24),
+        "roberta": ("cls", True, 32),
+        "narrow": ("max", False, 32),
+    }
+
+
+def test_a_bare_folder_takes_the_mean_and_says_so():
+    model = lower(source("distilbert"))
+    assert (model.config.pooling, model.config.normalize) == ("mean", True)
+    assert any("their mean, of unit length" in note for note in model.notes)
+
+
+def test_heads_are_left_out_and_prefixes_too():
+    s = source("bert")
+    s.tensors = {f"bert.{name}": values for name, values in s.tensors.items()}
+    s.tensors["cls.predictions.bias"] = np.zeros(80, np.float32)
+    model = lower(s)
+    assert model.notes == (
+        "3 tensors that embeddings do not need are left out (bert.pooler.dense.bias, ...)",
+    )
+    assert all(t.source.startswith("bert.") for t in model.tensors)
+
+
+@pytest.mark.parametrize(
+    "keys, error, message",
+    [
+        ({"hidden_act": "swish"}, UnsupportedModel, "activation 'swish'; edge has gelu"),
+        ({"position_embedding_type": "relative_key"}, UnsupportedModel, "position_embedding_type"),
+        ({"is_decoder": True}, UnsupportedModel, "a decoder; edge runs encoders"),
+        ({"hidden_size": None}, SourceError, "no key 'hidden_size'"),
+        ({"hidden_size": 128}, SourceError, "has shape"),
+        ({"num_hidden_layers": 3}, SourceError, "encoder.layer.2"),
+        ({"num_hidden_layers": 1}, UnsupportedModel, "has no place in a bert model with 1 layers"),
+        ({"vocab_size": 81}, SourceError, "word_embeddings"),
+        ({"type_vocab_size": 3}, SourceError, "token_type_embeddings"),
+        ({"sentence": {"pooling": "median"}}, SourceError, "pooling of mean, cls, max"),
+        ({"sentence": {"max_length": 0}}, SourceError, "max_length"),
+    ],
+)
+def test_what_edge_does_not_have_is_refused_by_name(keys, error, message):
+    with pytest.raises(error, match=message):
+        lower(source("bert", **keys))
+
+
+def test_a_longer_length_than_there_are_positions_is_cut():
+    assert lower(source("bert", sentence={"max_length": 512})).config.context == 32
+
+
+def test_a_prompt_that_texts_should_begin_with_is_noted():
+    model = lower(source("bert", sentence={"pooling": "mean", "prompt": "query: "}))
+    assert any("'query: '" in note for note in model.notes)
+
+
+# --- the folder ---------------------------------------------------------------------------------
+
+
+def changed(folder, name: str, document) -> None:
+    (folder / name).write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "name, document, error, message",
+    [
+        ("modules.json", {"path": ""}, SourceError, "not a list of steps"),
+        ("modules.json", [{"path": ""}], SourceError, "not a list of steps"),
+        ("modules.json", [3], SourceError, "not a list of steps"),
+        (
+            "modules.json",
+            [{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}],
+            UnsupportedModel,
+            "a step 'Dense'",
+        ),
+        (
+            "modules.json",
+            [{"path": "../x", "type": "a.Pooling"}],
+            SourceError,
+            "not a folder beside",
+        ),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_mean_sqrt_len_tokens": True},
+            UnsupportedModel,
+            "sqrt",
+        ),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True},
+            UnsupportedModel,
+            "pooling 'cls, max'",
+        ),
+        ("sentence_bert_config.json", {"do_lower_case": True}, UnsupportedModel, "do_lower_case"),
+    ],
+)
+def test_a_folder_with_other_steps_is_refused_by_name(tmp_path, name, document, error, message):
+    folder = copied("bert", tmp_path / "model")
+    changed(folder, name, document)
+    with pytest.raises(error, match=message):
+        lower(open_source(folder))
+
+
+def test_a_pooling_by_its_newer_name_is_read(tmp_path):
+    folder = copied("bert", tmp_path / "model")
+    changed(folder, "1_Pooling/config.json", {"pooling_mode": "cls"})
+    assert lower(open_source(folder)).config.pooling == "cls"
+
+
+def test_the_settings_are_part_of_the_sources_digest(tmp_path):
+    folder = copied("bert", tmp_path / "model")
+    before = open_source(folder).digest()
+    changed(folder, "sentence_bert_config.json", {"max_seq_length": 23})
+    assert open_source(folder).digest() != before
+
+
+def test_broken_weights_are_named(tmp_path):
+    folder = copied("bert", tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.position_embeddings.weight"][3, 3] = np.nan
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(SourceError, match="position_embeddings.*NaN"):
+        export(folder, tmp_path / "m.edge", quant="int8")
+
+
+def test_the_header_counts_what_the_model_has(tmp_path):
+    report = export(ENCODERS / "bert", tmp_path / "m.edge", quant="int8")
+    file = EdgeFile(tmp_path / "m.edge")
+    layer = 4 * (64 * 64 + 64) + 2 * 64 * 96 + 96 + 64 + 4 * 64
+    assert file.document["parameters"] == 80 * 64 + 24 * 64 + 2 * 64 + 2 * layer
+    assert file.document["kind"] == "encoder" and report.chat == "plain"
+
+
+def test_an_encoder_cannot_write_its_own_calibration_text(tmp_path):
+    with pytest.raises(RecipeError, match="an encoder writes no text"):
+        export(ENCODERS / "bert", tmp_path / "m.edge", quant="int4:gptq", calib="self")
+
+
+def test_a_rotation_is_refused_for_layer_norms(tmp_path):
+    with pytest.raises(RecipeError, match="layer norms"):
+        export(ENCODERS / "bert", tmp_path / "m.edge", quant="int4:hadamard")
