@@ -21,20 +21,20 @@ def before(
     """`formats` of tensors or classes of them, with their relative errors."""
     found = list(_of_forced(recipe, formats))
     bits = _fewest_bits(formats)
-    if bits is None or bits > 4.0:
+    if bits is None or bits > 4:
         return tuple(found)
     if parameters < SMALL and not recipe.needs_data:
         found.append(
-            f"4 bits without calibration on a model of {parameters / 1e6:,.0f} million weights: "
+            f"{bits} bits without calibration on a model of {parameters / 1e6:,.0f} million weights: "
             "expect a loss that one notices; int8, or int4-calibrated --calib TEXT, lose less"
         )
     elif parameters < SMALL:
         found.append(
-            f"4 bits on a model of {parameters / 1e6:,.0f} million weights cost more than on a "
+            f"{bits} bits on a model of {parameters / 1e6:,.0f} million weights cost more than on a "
             "large one; compare it with int8 (edge eval --against)"
         )
     elif not recipe.needs_data:
-        found.append("4 bits without calibration: int4-calibrated --calib TEXT loses less")
+        found.append(f"{bits} bits without calibration: int4-calibrated --calib TEXT loses less")
     return tuple(found)
 
 
@@ -78,7 +78,7 @@ def kind_of(tensor: str) -> str:
     return re.sub(r"^layers\.\d+\.", "", tensor).removesuffix(".weight")
 
 
-def _fewest_bits(formats: Iterable[tuple[str, float | None]]) -> float | None:
+def _fewest_bits(formats: Iterable[tuple[str, float | None]]) -> int | None:
     """Of matrices that were rounded, ternary ones left out; None if there is none."""
     matrices = {form for form, error in formats if error and form not in spec.PAYLOADS}
     kinds = {spec.weight_format(form).kind for form in matrices}

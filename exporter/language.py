@@ -23,7 +23,9 @@ from .recipe import ALIASES, PRESETS, Preset, Recipe
 
 ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
-WEIGHT_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
+WEIGHT_BITS = {
+    "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
+}  # fmt: skip
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
 
@@ -77,7 +79,12 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
-    return replace(_with(_preset("int4", None), methods), name=text, bits=float(parts[0]))
+    recipe = _with(_preset("int4", None), methods)
+    if not recipe.body.format.offset:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
+        )
+    return replace(recipe, name=text, bits=float(parts[0]))
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -108,7 +115,8 @@ def _bits(base: str) -> tuple[str | None, str, str | None]:
         return None, "", None
     weights, activations, scheme, kv = match.groups()
     if weights not in WEIGHT_BITS:
-        raise RecipeError(f"{base!r}: weights of {weights} bits; choose w4, w8, w16 or w32")
+        choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
+        raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
     floats = int(weights) > 8
     if activations is not None and (activations != "8" or floats):
         computes = "32-bit floats: leave it out" if floats else "8-bit activations: say a8"
@@ -162,14 +170,21 @@ def _with_all(method: Method, names: list[str]) -> Method:
     for name in names:
         entry = registry.find_for(name, method.format)
         if entry.kind in ("scales", "codebook"):
-            form = method.format
-            form = WeightFormat(form.kind, form.group) if entry.symmetric else form
+            form = _symmetric(method.format, name) if entry.symmetric else method.format
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
         elif entry.kind == "refinement":
             method = replace(method, refinement=name)
     return method
+
+
+def _symmetric(form: WeightFormat, scales: str) -> WeightFormat:
+    """The same kind of code without an offset."""
+    try:
+        return WeightFormat(form.kind, form.group)
+    except ValueError:
+        raise RecipeError(f"scales {scales!r} have no offset, but {form} has one") from None
 
 
 def _rule(text: str) -> tuple[str, Method]:
@@ -179,6 +194,6 @@ def _rule(text: str) -> tuple[str, Method]:
     recipe = _recipe(base, None)
     if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
-            f"rule {text!r:.80}: a matrix is stored as int8, int4, float16 or float32"
+            f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )
     return glob, recipe.body

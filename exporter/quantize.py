@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .rounding import data_rounding, rounding_method
 from .rounding.nearest import nearest
 from .rows import joined, row_blocks, rows_of
 from .scales import scale_method
+from .scales.two_level import two_levels
+
+T = TypeVar("T")
 
 REFINED_ROWS = 512  # side by side: more share the work of a column
 
@@ -61,13 +65,13 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
 def _rounded(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
     if method.format.has_codebook:
         return _on_codebooks(matrix, method, h)
-    scales, offsets = _scales(matrix, method, h)
+    grid = _grid(matrix, method, h)
     if find(method.rounding).needs_data:
         assert h is not None
-        codes = data_rounding(method.rounding)(matrix, scales, offsets, method.format, h)
+        codes = data_rounding(method.rounding)(matrix, *grid.steps(), method.format, h)
     else:
-        codes = _codes(matrix, scales, offsets, method)
-    return QuantizedTensor(method.format, codes, scales, offsets)
+        codes = _codes(matrix, grid, method)
+    return replace(grid, codes=codes)
 
 
 def _refined(
@@ -105,48 +109,47 @@ def _by_group(columns: np.ndarray, width: int) -> np.ndarray:
     return padded.reshape(-1, width)
 
 
-def _scales(
-    matrix: np.ndarray, method: Method, h: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    form, width = method.format, method.format.group or matrix.shape[1]
-    fit = scale_method(method.scales, h)
-    scales = np.empty((len(matrix), -(-matrix.shape[1] // width)), np.float32)
-    offsets = np.empty_like(scales) if form.offset else None
+def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
+    """The tensor but for its codes, which are yet to be chosen."""
+    form, width = method.format, method.format.step_columns or matrix.shape[1]
+    fit, weights = scale_method(method.scales, h), None
+    if h is not None and form.multiplier_columns:
+        weights = _by_group(np.diagonal(h), width)
 
-    def block(at: slice) -> None:
-        scales[at], fitted = fit(grouped(matrix[at], width), form)
-        if offsets is not None:
-            offsets[at] = fitted
+    def block(at: slice) -> list[np.ndarray | None]:
+        groups = grouped(matrix[at], width)
+        if not form.multiplier_columns:
+            return list(fit(groups, form))
+        levels = two_levels(groups, fit(groups, form), form, weights)
+        runs = [part.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]] for part in levels]
+        numbers = [part.numbers for part in levels]
+        return [numbers[0], numbers[1] if form.offset else None, *runs]
 
-    _on_all_cores(block, list(row_blocks(matrix.shape)))
-    return scales, offsets
+    blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
+    parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
+    return QuantizedTensor(form, np.empty(matrix.shape, np.uint8), *parts)
 
 
-def _codes(
-    matrix: np.ndarray, scales: np.ndarray, offsets: np.ndarray | None, method: Method
-) -> np.ndarray:
-    form, (rows, columns) = method.format, matrix.shape
+def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
+    form, columns = method.format, matrix.shape[1]
     round_ = rounding_method(method.rounding, method.seed)
-    codes = np.empty((rows, columns), np.uint8)
+    scales, offsets = grid.steps()
 
-    def block(at: slice) -> None:
-        groups = grouped(matrix[at], form.group or columns)
+    def block(at: slice) -> np.ndarray:
+        groups = grouped(matrix[at], form.step_columns or columns)
         fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
-        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
+        return rounded.reshape(len(rounded), -1)[:, :columns]
 
-    _on_all_cores(block, list(row_blocks(matrix.shape)))
-    return codes
+    return np.concatenate(_on_all_cores(block, list(row_blocks(matrix.shape))))
 
 
-def _on_all_cores(work: Callable[[slice], None], blocks: list[slice]) -> None:
+def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:
     """NumPy lets other threads run while it computes."""
     if len(blocks) == 1:
-        work(blocks[0])
-        return
+        return [work(blocks[0])]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(work, blocks):
-            pass
+        return list(pool.map(work, blocks))
 
 
 def grouped(block: np.ndarray, width: int) -> np.ndarray:

@@ -90,6 +90,11 @@ def _int4_body(name: str, group: int) -> Recipe:
     return Recipe(name, Method(WeightFormat("int4", group, offset=True), "minmax"), _int8(32))
 
 
+def _searched_body(name: str, group: int, offset: bool = False) -> Recipe:
+    kind = name.partition("-")[0]
+    return Recipe(name, Method(WeightFormat(kind, group, offset), "mse"), _int8(32))
+
+
 def _code4_body(name: str, group: int, codebook: str = "kmeans") -> Recipe:
     return Recipe(name, Method(WeightFormat("code4", group), codebook), _int8(32))
 
@@ -117,9 +122,26 @@ PRESETS = {
         (32, 64, 128, 0),
     ),
     "int4": Preset(
-        "4 bits, a scale and an offset for every 32 weights (64, 128), the embedding in int8.",
+        "4 bits, a scale and an offset for every 32 weights (64, 128; 256: of two levels, as good "
+        "as 32 in fewer bytes), the embedding in int8.",
         _int4_body,
-        (32, 64, 128),
+        (32, 64, 128, 256),
+    ),
+    "int3": Preset(
+        "3 bits, scales of two levels for every 16 weights, the embedding in int8: for large models.",
+        _searched_body,
+        (256,),
+    ),
+    "int5": Preset(
+        "5 bits, scales and offsets of two levels for every 32 weights (32: of one), the embedding "
+        "in int8.",
+        partial(_searched_body, offset=True),
+        (256, 32),
+    ),
+    "int6": Preset(
+        "6 bits, scales of two levels for every 16 weights, the embedding in int8.",
+        _searched_body,
+        (256,),
     ),
     "code4": Preset(
         "4 bits that look a level up, of 16 fitted to every four rows, with a scale for every 64 "

@@ -79,6 +79,6 @@ def _of_kept(
     if rounded:
         worst = max(i.error or 0.0 for i in rounded)
         yield (
-            f"{len(rounded)} of {matrices} matrices keep their codes; their scales or offsets are "
-            f"the nearest float16, which moves weights by {worst:.2%} at most"
+            f"{len(rounded)} of {matrices} matrices keep their codes; their scales, offsets "
+            f"or levels are rounded, which moves weights by {worst:.2%} at most"
         )

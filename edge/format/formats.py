@@ -60,7 +60,7 @@ CODES = {
     "int5": Codes(32, 16, (4, 1), 64, (32,), (32, GROUP), shifted_runs=32),
     "int4": Codes(16, 8, (4,), 64, (32, 64, 128), (32, 64, 128, GROUP), shifted_runs=32),
     "code4": Codes(16, 0, (4,), 64, (32, 64, 128), has_codebook=True),
-    "int3": Codes(8, 4, (2, 1), 64, (GROUP,), (GROUP,), runs=16, shifted_runs=32),
+    "int3": Codes(8, 4, (2, 1), 64, (GROUP,), runs=16),
     "ternary": Codes(3, 1, (2,), 64, (0, GROUP)),
     "ternary-dense": Codes(3, 1, (), 96, (0,)),
 }

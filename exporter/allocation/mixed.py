@@ -20,7 +20,10 @@ from ..weights import Weights
 from .ilp import choose
 
 FORMATS = (
-    *(WeightFormat("int4", group, offset=True) for group in (128, 64, 32)),
+    WeightFormat("int3", 256),
+    *(WeightFormat("int4", group, offset=True) for group in (128, 64, 256)),
+    WeightFormat("int5", 256, offset=True),
+    WeightFormat("int6", 256),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
 TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
@@ -88,9 +91,11 @@ def _is_free(tensor: Placement, recipe: Recipe) -> bool:
 
 
 def _method(recipe: Recipe, form: WeightFormat) -> Method:
-    """int8 is near enough without a search; rounding by data serves both."""
+    """int8 is near enough without a search; 3 and 6 bits have no offset that the body's could be."""
     if form.kind == "int8":
         return Method(form, "absmax")
+    if not form.offset:
+        return replace(recipe.body, format=form, scales="mse")
     return replace(recipe.body, format=form)
 
 

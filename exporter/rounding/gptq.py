@@ -20,13 +20,13 @@ def gptq(
 ) -> np.ndarray:
     """uint8 [rows, columns] (Frantar et al. 2022, arXiv:2210.17323).
 
-    Columns are taken by falling diagonal of H ("act-order"); scales are those of the groups as
-    they are stored, fitted beforehand, so that codes need no index.
+    Columns are taken by falling diagonal of H ("act-order"); scales are those of the groups (or
+    runs) as they are stored, fitted beforehand, so that codes need no index.
     """
     rows, columns = matrix.shape
     order, Hinv = inverse_factor(h)
     W = np.ascontiguousarray(matrix.T[order])  # [columns, rows]
-    groups = order // (form.group or columns)
+    groups = order // (form.step_columns or columns)
     if codebooks is None:
         grid: _Grid | _Levels = _Grid(scales, offsets, form, groups)
     else:

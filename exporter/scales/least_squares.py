@@ -15,6 +15,6 @@ def least_squares(groups: np.ndarray, form: WeightFormat) -> Grid:
     """The S with the smallest |w - S q|**2 among max|w| / (q_max - short)."""
     q_max = np.float32(CODES[form.kind].levels - 1 - form.zero)
     search = Search(groups, form, squares)
-    for reach in q_max / (q_max - SHORT):
+    for reach in q_max / (q_max - SHORT[SHORT < q_max / 2]):
         search.offer_range(reach * search.low, reach * search.high)
     return search.grid

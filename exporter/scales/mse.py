@@ -9,7 +9,7 @@ from .stored import stored
 from .twn import twn
 
 CUTS = np.linspace(0.02, 0.22, 11, dtype=np.float32)  # shares of the range, off each end
-RATIOS = np.linspace(0.98, 0.5, 25, dtype=np.float32)  # of the largest magnitude
+RATIOS = np.linspace(1.14, 0.5, 33, dtype=np.float32)  # of the largest magnitude
 
 
 def mse(groups: np.ndarray, form: WeightFormat) -> Grid:

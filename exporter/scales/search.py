@@ -10,6 +10,7 @@ from .absmax import absmax
 from .minmax import minmax
 from .signed_absmax import signed_absmax
 
+SIGNED = ("int3", "int4", "int5", "int6")
 Cost = Callable[[np.ndarray], np.ndarray]  # residuals [rows, groups, width] -> [rows, groups]
 Grid = tuple[np.ndarray, np.ndarray | None]  # scales and offsets, as stored
 
@@ -17,12 +18,12 @@ Grid = tuple[np.ndarray, np.ndarray | None]  # scales and offsets, as stored
 def grid_over(low: np.ndarray, high: np.ndarray, form: WeightFormat) -> Grid:
     """The grid whose outermost codes reach `low` and `high`, [rows, groups] each.
 
-    A grid without offset is symmetric (int4's signed): it reaches the farther end.
+    A grid without offset is symmetric and reaches the farther end; with few levels, all in use.
     """
     ends = np.stack([low, high], axis=2)
     if form.offset:
         return minmax(ends, form)
-    return signed_absmax(ends, form) if form.kind == "int4" else absmax(ends, form)
+    return signed_absmax(ends, form) if form.kind in SIGNED else absmax(ends, form)
 
 
 def residual(groups: np.ndarray, grid: Grid, form: WeightFormat) -> np.ndarray:

@@ -8,7 +8,7 @@ from .stored import stored
 
 
 def signed_absmax(groups: np.ndarray, form: WeightFormat) -> tuple[np.ndarray, None]:
-    """d = w_max / -2**(b-1), as Q4_0 in ggml: all 16 levels are in use, d may be negative.
+    """d = w_max / -2**(b-1), as Q4_0 in ggml: all levels are in use, d may be negative.
 
     A grid -8..7 has one level more on one side; absmax would leave it unused.
     """

@@ -6,6 +6,7 @@ class AutoBitLinear multiply by that scale, BitLinear divides by it. "Online" ch
 the training weights, which every forward pass rounds to -1, 0, 1 times their mean magnitude.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 from edge.errors import SourceError, UnsupportedModel
 from edge.format.formats import QuantizedTensor, WeightFormat
 
-from .packed_matrix import Encoding, PackedMatrix, Parts, modules
+from .packed_matrix import FLOATS, Encoding, PackedMatrix, Parts, modules
 from .shards import Shards
 
 LINEAR_CLASSES = ("autobitlinear", "bitlinear")
@@ -49,18 +50,17 @@ class BitNetWeights:
         return self.mode == "online" and linear and not any(e in name for e in self.excluded)
 
     def unpacked(self, parts: Parts) -> QuantizedTensor:
-        packed, scale = parts.stored("weight"), parts.read("weight_scale")
-        if scale.size != 1:
-            raise parts.error("weight_scale", f"{scale.size} scales, expected one scale")
+        packed = parts.stored("weight")
         codes = np.concatenate([packed >> 2 * i & 3 for i in range(4)])
         if codes.max() > 2:
             raise parts.error("weight", "holds the 2-bit code 3, which has no meaning")
-        factor = np.float32(scale.reshape(-1)[0])
+        stated = np.float32(parts.read("weight_scale").reshape(-1)[0])
+        scale = stated
         if self.linear_class == "bitlinear":
-            factor = np.float32(1) / factor if factor else np.float32("inf")
-        if not np.isfinite(factor):
-            raise parts.error("weight_scale", f"the scale is not usable: {scale.reshape(-1)[0]}")
-        return _ternary(codes, factor)
+            scale = np.float32(1) / stated if stated else np.float32("inf")
+        if not np.isfinite(scale):
+            raise parts.error("weight_scale", f"the scale is not usable: {stated}")
+        return _ternary(codes, scale)
 
     def rounded(self, parts: Parts) -> QuantizedTensor:
         """What the forward pass makes of training weights, in their own precision."""
@@ -79,15 +79,18 @@ def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
         name = f"{parts.module}.weight"
         if "weight_scale" in parts and parts.dtype("weight") == "U8":
             rows, columns = parts.matrix_shape("weight", ("U8",))
+            scales = parts.dtype("weight_scale"), math.prod(parts.shape("weight_scale"))
+            if scales not in [(float_, 1) for float_ in FLOATS]:
+                raise parts.error("weight_scale", f"{scales[1]} {scales[0]}, expected one scale")
             decode = partial(layers.unpacked, parts)
             found[name] = TernaryMatrix(parts.all, (4 * rows, columns), decode)
         elif layers.is_rounded_online(name):
-            shape = parts.matrix_shape("weight", ("BF16", "F32", "F16"))
+            shape = parts.matrix_shape("weight", FLOATS)
             found[name] = TernaryMatrix((name,), shape, partial(layers.rounded, parts))
     return found
 
 
-BITNET = Encoding(_find)
+BITNET = Encoding(_find, partners=("weight_scale",))
 
 
 @dataclass(frozen=True)

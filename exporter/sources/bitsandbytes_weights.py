@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from edge.errors import UnsupportedModel
-from edge.format.formats import QuantizedTensor
+from edge.format.formats import CODEBOOK_ROWS, QuantizedTensor, WeightFormat
 
 from .files import json_object
-from .integer_matrix import IntegerMatrix, signed_bytes
+from .integer_matrix import IntegerMatrix, in_float16, largest_group, signed_bytes
 from .packed_matrix import Encoding, PackedIntegers, PackedMatrix, Parts, modules
 from .shards import Shards
 
@@ -31,7 +31,7 @@ STORAGE = ("U8", "F16", "BF16", "F32")  # bnb_4bit_quant_storage
 CODE_BOOKS = ("nf4", "fp4")
 OF_BLOCKS = ("weight.absmax", "weight.quant_map")
 NESTED = ("weight.nested_absmax", "weight.nested_quant_map")
-LARGEST_CODE = np.float32(127)
+LARGEST_CODE = 127
 LARGEST_BLOCK, LARGEST_SIDE = 1 << 20, 1 << 31
 
 
@@ -66,16 +66,32 @@ class CodeBookMatrix:
         return self.stored.all
 
     def read(self) -> np.ndarray:
-        packed = self.stored.stored("weight").reshape(-1).view(np.uint8)
-        book = self.stored.read("weight.quant_map")
-        pairs = np.stack([book[np.arange(256) >> 4], book[np.arange(256) & 15]], axis=1)
-        values = pairs[packed].reshape(-1)[: math.prod(self.shape)]
+        values = self._looked_up(self.stored.read("weight.quant_map"))
         blocks = np.pad(values, (0, -len(values) % self.block)).reshape(-1, self.block)
         blocks *= self._largest()[:, None]
-        return blocks.reshape(-1)[: math.prod(self.shape)].reshape(self.shape)
+        return blocks.reshape(-1)[: len(values)].reshape(self.shape)
 
     def kept(self) -> QuantizedTensor | None:
-        return None
+        """The same codes, in ascending order of what they mean; levels go to the nearest int8."""
+        group = largest_group("code4", self.block)
+        if group is None or self.shape[1] % self.block:
+            return None
+        book = self.stored.read("weight.quant_map")
+        order = np.argsort(book, kind="stable")
+        levels, unit = _int8_levels(book[order])
+        codes = self._looked_up(np.argsort(order).astype(np.uint8)).reshape(self.shape)
+        scales = in_float16(self._largest().reshape(len(codes), -1) * unit)
+        if scales is None:
+            return None
+        scales = np.repeat(scales, self.block // group, axis=1)
+        codebooks = np.tile(levels, (-(-len(codes) // CODEBOOK_ROWS), 1))
+        return QuantizedTensor(WeightFormat("code4", group), codes, scales, codebooks=codebooks)
+
+    def _looked_up(self, table: np.ndarray) -> np.ndarray:
+        """What each code is in a table of 16, [rows * columns]."""
+        packed = self.stored.stored("weight").reshape(-1).view(np.uint8)
+        pairs = np.stack([table[np.arange(256) >> 4], table[np.arange(256) & 15]], axis=1)
+        return pairs[packed].reshape(-1)[: math.prod(self.shape)]
 
     def _largest(self) -> np.ndarray:
         """float32 [blocks], the largest magnitude of each."""
@@ -86,6 +102,16 @@ class CodeBookMatrix:
         outer = np.repeat(self.stored.read("weight.nested_absmax"), self.nested_block)
         largest: np.ndarray = book[absmax] * outer[: len(absmax)] + np.float32(self.nested_offset)
         return largest
+
+
+def _int8_levels(book: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """(int8 [16], what 1 of them is): the largest level at that up to 127 where rounding least
+    moves the others (NF4: 0.5 % of a normal weight's size; 0.6 % at 127)."""
+    units = np.abs(book).max() / np.arange(LARGEST_CODE // 2, LARGEST_CODE + 1, dtype=np.float32)
+    levels = np.rint(book / units[:, None])
+    moved = np.square(levels * units[:, None] - book).sum(axis=1)
+    best = np.argmin(moved)
+    return levels[best].astype(np.int8), units[best]
 
 
 def _four_bits(parts: Parts, state_name: str) -> CodeBookMatrix:
@@ -144,5 +170,5 @@ def _eight_bits(parts: Parts) -> PackedIntegers:
 
 def _decode_eight_bits(parts: Parts) -> IntegerMatrix:
     codes = parts.stored("weight")
-    scales = parts.read("SCB")[:, None] / LARGEST_CODE
+    scales = parts.read("SCB")[:, None] / np.float32(LARGEST_CODE)
     return signed_bytes(codes, np.zeros(scales.shape, np.int16), scales, codes.shape[1])

@@ -35,8 +35,8 @@ class Encoding:
         for name in names:
             if name in matrices:
                 raise SourceError(f"{tensors.where(name)} is there a second time, quantized")
-            coded = name.endswith(".weight") and tensors.entry(name).dtype not in FLOATS
-            if _ends(name, self.partners) or (coded and self.partners):
+            coded = name.endswith(".weight") and tensors.entry(name).dtype not in (*FLOATS, "F64")
+            if self.partners and (coded or _ends(name, self.partners)):
                 raise SourceError(
                     f"{tensors.where(name)} is a part of a quantized matrix whose other parts are "
                     "missing; download the model again"

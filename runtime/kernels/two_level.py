@@ -20,7 +20,6 @@ _HALVES = {"int6": (384, simd.add_int6_halves), "int3": (192, simd.add_int3_halv
 _SHIFTED = {  # bytes of 32 columns, what multiplies them
     "int5": (320, simd.add_int5_shifted_run),
     "int4": (256, simd.add_int4_shifted_run),
-    "int3": (192, simd.add_int3_shifted_run),
 }
 
 

@@ -14,7 +14,7 @@ GROUP = 32
 CONFIG = {
     "model_type": "llama",
     "hidden_size": 64,
-    "intermediate_size": 96,
+    "intermediate_size": 128,
     "max_position_embeddings": 64,
     "num_attention_heads": 4,
     "num_hidden_layers": 1,
@@ -28,9 +28,9 @@ LINEAR = {
     "self_attn.k_proj": (32, 64),
     "self_attn.v_proj": (32, 64),
     "self_attn.o_proj": (64, 64),
-    "mlp.gate_proj": (96, 64),
-    "mlp.up_proj": (96, 64),
-    "mlp.down_proj": (64, 96),
+    "mlp.gate_proj": (128, 64),
+    "mlp.up_proj": (128, 64),
+    "mlp.down_proj": (64, 128),
 }
 
 
@@ -108,7 +108,7 @@ def signed_bytes(weight: np.ndarray) -> Parts:
 KINDS: dict[str, tuple[Callable[[np.ndarray], Parts], dict[str, Any], str]] = {
     "gptq": (gptq, {"bits": 4, "group_size": GROUP, "sym": False}, "int4-g32-offset"),
     "awq": (awq, {"bits": 4, "group_size": GROUP, "version": "gemm"}, "int4-g32-offset"),
-    "bitsandbytes-4": (four_bits, {"load_in_4bit": True}, "int8-g32"),
+    "bitsandbytes-4": (four_bits, {"load_in_4bit": True}, "code4-g64"),
     "bitsandbytes-8": (eight_bits, {"load_in_8bit": True}, "int8"),
     "compressed-tensors-4": (packed, {"format": "pack-quantized"}, "int4-g32"),
     "compressed-tensors-8": (signed_bytes, {"format": "int-quantized"}, "int8"),

@@ -1,5 +1,7 @@
 """Methods that choose by what a matrix reads: against the paper's own form, and against none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from edge.runtime.model import Model
 from tests.exporter.memory_source import GOLDENS, MemorySource, golden, tiny_llama
 
 FORMS = [WeightFormat("int4", 64, True), WeightFormat("int4", 32), WeightFormat("int8")]
+TWO_LEVEL = [WeightFormat("int4", 256, True), WeightFormat("int3", 256)]
 
 
 def correlated(rows=48, columns=192, tokens=1024, seed=0):
@@ -32,13 +35,14 @@ def correlated(rows=48, columns=192, tokens=1024, seed=0):
 
 def by_elimination(matrix, tensor: QuantizedTensor, h) -> np.ndarray:
     """GPTQ as its paper derives it: in float64, H's inverse itself, a column eliminated a step."""
-    form, width = tensor.format, tensor.format.group or matrix.shape[1]
+    form, width = tensor.format, tensor.format.step_columns or matrix.shape[1]
+    scales, offsets = tensor.steps()
     w, columns = matrix.astype(np.float64), np.argsort(-np.diagonal(h), kind="stable")
     inverse = np.linalg.inv(h + DAMP * np.diagonal(h).mean() * np.eye(len(h)))
     codes = np.empty(matrix.shape, np.uint8)
     for step, c in enumerate(columns):
-        scale = tensor.scales[:, c // width].astype(np.float64)
-        offset = 0 if tensor.offsets is None else tensor.offsets[:, c // width]
+        scale = scales[:, c // width].astype(np.float64)
+        offset = 0 if offsets is None else offsets[:, c // width]
         q = np.clip(np.rint((w[:, c] - offset) / scale) + form.zero, 0, CODES[form.kind].levels - 1)
         codes[:, c] = q
         error = (w[:, c] - ((q - form.zero) * scale + offset)) / inverse[c, c]
@@ -52,18 +56,18 @@ def scales_of(form):
     return "minmax" if form.offset else "absmax"
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", [*FORMS, *TWO_LEVEL], ids=str)
 def test_gptq_is_the_elimination_of_the_paper(form):
     matrix, h = correlated()
     ours = quantize(matrix, Method(form, scales_of(form), "gptq"), h)
     codes = by_elimination(matrix, ours, h)
-    reference = QuantizedTensor(form, codes, ours.scales, ours.offsets)
+    reference = replace(ours, codes=codes)
     errors = [output_error(t.dequantize() - matrix, h) for t in (ours, reference)]
     assert errors[0] == pytest.approx(errors[1], rel=0.01)
     assert (ours.codes == codes).mean() > 0.98  # float32 decides some ties otherwise
 
 
-@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize("form", [*FORMS, *TWO_LEVEL], ids=str)
 def test_gptq_halves_the_error_of_the_output(form):
     matrix, h = correlated()
     errors = [

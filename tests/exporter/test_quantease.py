@@ -17,6 +17,8 @@ FORMS = [
     WeightFormat("int4", 64),
     WeightFormat("int8", 32),
     WeightFormat("int8"),
+    WeightFormat("int4", 256, True),
+    WeightFormat("int3", 256),
 ]
 
 

@@ -13,6 +13,8 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 METHODS = [
     *[Method(WeightFormat("int8", g), "absmax") for g in (0, 32, 64, 128)],
     *[Method(WeightFormat("int8", g), "least_squares") for g in (32, 64, 128)],
+    Method(WeightFormat("int5", 32), "signed_absmax"),
+    Method(WeightFormat("int5", 32, True), "minmax"),
     *[Method(WeightFormat("int4", g), "signed_absmax") for g in (32, 64, 128)],
     *[Method(WeightFormat("int4", g, True), "minmax") for g in (32, 64, 128)],
     Method(WeightFormat("ternary"), "absmax"),

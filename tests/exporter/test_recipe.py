@@ -18,6 +18,11 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int8-g128", "int8-g128", "int8-g128"),
         ("int4", "int4-g32-offset", "int8-g32"),
         ("int4-g64", "int4-g64-offset", "int8-g32"),
+        ("int4-g256", "int4-g256-offset", "int8-g32"),
+        ("int3", "int3-g256", "int8-g32"),
+        ("int5", "int5-g256-offset", "int8-g32"),
+        ("int5-g32", "int5-g32-offset", "int8-g32"),
+        ("int6", "int6-g256", "int8-g32"),
         ("ternary", "ternary", "int8-g32"),
         ("ternary-dense", "ternary-dense", "int8-g32"),
         ("float16", "float16", "float16"),
@@ -43,7 +48,7 @@ def test_the_default_group_may_be_said():
     assert parse("int4-g32") == parse("int4", 32) == parse("int4") == parse("int4-g32", 32)
 
 
-@pytest.mark.parametrize("text", ["", "int5", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
+@pytest.mark.parametrize("text", ["", "int7", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
 def test_an_unknown_recipe_lists_the_choices(text):
     with pytest.raises(
         RecipeError, match="choose from keep, int8, int4, .*ternary, ternary-dense, float16"

@@ -30,6 +30,12 @@ from gptqmodel.quantization.config import QuantizeConfig
 from gptqmodel.utils.model import convert_gptq_v2_to_v1_format_module
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.integrations.bitnet import (
+    AutoBitLinear,
+    BitLinear,
+    pack_weights,
+    unpack_weights,
+)
 
 HERE = Path(__file__).parent / "quantized"
 ROWS, COLUMNS, GROUP = 32, 64, 32
@@ -173,6 +179,24 @@ def compressed(name: str, layout: str, dtype: torch.dtype, **args: Any) -> None:
     store(name, parts, expected, config)
 
 
+def bitnet(name: str, layer: type[nn.Module], linear_class: str) -> None:
+    """What the layer multiplies by: its output for the unit vectors, whose activations are exact."""
+    weight = weights(name)
+    codes = torch.sign(weight) * (weight.abs() > weight.abs().mean())
+    scale = torch.tensor([0.37])
+    packed = pack_weights(codes.clone())
+    module = layer(COLUMNS, ROWS, bias=False, dtype=torch.float32)
+    module.weight_scale = scale
+    if linear_class == "bitlinear":
+        module.weight = packed
+    else:  # unpacked when it is loaded
+        module.weight.data = unpack_weights(packed, dtype=torch.float32)
+    expected = module(torch.eye(COLUMNS)).T
+    config = {"quant_method": "bitnet", "linear_class": linear_class}
+    config |= {"quantization_mode": "offline", "modules_to_not_convert": ["lm_head"]}
+    store(name, {"weight": packed, "weight_scale": scale}, expected, config)
+
+
 @torch.no_grad()
 def main() -> None:
     HERE.mkdir(exist_ok=True)
@@ -187,6 +211,8 @@ def main() -> None:
     four_bits("bnb-nf4-double", "nf4", nested=True)
     four_bits("bnb-fp4", "fp4", nested=False)
     eight_bits("bnb-int8")
+    bitnet("bitnet-auto", AutoBitLinear, "autobitlinear")
+    bitnet("bitnet-linear", BitLinear, "bitlinear")
     half, brain = torch.float16, torch.bfloat16
     integer = {"type": "int", "num_bits": 4, "strategy": "group", "group_size": GROUP}
     packed = "pack-quantized"

@@ -44,7 +44,6 @@ from .products import (
 from .runs import (
     add_code4_run,
     add_int3_halves,
-    add_int3_shifted_run,
     add_int4_run,
     add_int4_shifted_run,
     add_int5_run,
@@ -105,7 +104,6 @@ __all__ = [
     "absolute",
     "add_code4_run",
     "add_int3_halves",
-    "add_int3_shifted_run",
     "add_int4_run",
     "add_int4_shifted_run",
     "add_int5_run",

@@ -209,8 +209,6 @@ add_int5_run = _scaled_run(_INT5)
 add_int5_run.__doc__ = """add_int4_run for codes of two planes, 4 bits and 1."""
 add_int5_shifted_run = _scaled_run(_INT5, shifted=True)
 add_int5_shifted_run.__doc__ = """add_int4_shifted_run for the same."""
-add_int3_shifted_run = _scaled_run(_INT3, shifted=True)
-add_int3_shifted_run.__doc__ = """add_int4_shifted_run for codes of two planes, 2 bits and 1."""
 add_int8_run = _scaled_run(_BYTES)
 add_int8_run.__doc__ = """add_int4_run for codes 0..255 that mean code - 128."""
 add_code4_run = _scaled_run(_BOOKED, booked=True)

@@ -17,10 +17,12 @@ NAME = "layer.weight"
 KEPT = {  # what a matrix stays in; None: no grid of ours
     "awq-gemm": "int4-g32-offset",
     "awq-gemv": "int4-g32-offset",
-    "bnb-fp4": None,
+    "bitnet-auto": "ternary",
+    "bitnet-linear": "ternary",
+    "bnb-fp4": "code4-g64",
     "bnb-int8": "int8",
-    "bnb-nf4": None,
-    "bnb-nf4-double": None,
+    "bnb-nf4": "code4-g64",
+    "bnb-nf4-double": "code4-g64",
     "ct-float8": None,
     "ct-float8-blocks": None,
     "ct-float8-tensor": None,
@@ -42,6 +44,8 @@ KEPT = {  # what a matrix stays in; None: no grid of ours
     "gptq-act-order": None,  # the columns of a group are scattered
     "gptq-v2": "int4-g32-offset",
 }
+# Scaled by 1/127 and by the row's scale one after the other, where we have one rounding.
+TWICE_ROUNDED = ("bitnet-linear", "bnb-int8")
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def test_weights_are_those_of_the_tool_that_wrote_them(opened, case):
     assert source.shape(NAME) == (32, 64)
     values, expected = source.read(NAME), source.read("expected")
     assert values.dtype == np.float32 and values.shape == (32, 64)
-    if case == "bnb-int8":  # it multiplies by 1/127 after the scale: two roundings for our one
+    if case in TWICE_ROUNDED:
         np.testing.assert_allclose(values, expected, rtol=2**-22)
         return
     dtype = source._tensors.entry("expected").dtype
@@ -98,9 +102,12 @@ def test_what_stays_on_its_grid_keeps_its_weights(opened, case):
 
 
 def rounding_of(kept: QuantizedTensor) -> np.ndarray:
-    """How far float16 offsets, half a step off at most, move weights [rows, columns]; and the
-    float32 sums that follow."""
-    if kept.offsets is None:
+    """How far float16 offsets (and the float32 sums that follow) move weights, half a bit off at
+    most, or int8 levels and their float16 scales [rows, columns]."""
+    if kept.codebooks is not None:
+        largest = kept.scales * (0.5 + 127 * 2.0**-10)
+    elif kept.offsets is not None:
+        largest = np.abs(kept.offsets) * (2.0**-11 + 2.0**-22) + np.abs(kept.scales) * 2.0**-19
+    else:
         return np.zeros(kept.shape)
-    largest = np.abs(kept.offsets) * (2.0**-11 + 2.0**-22) + np.abs(kept.scales) * 16 * 2.0**-23
     return np.repeat(largest, kept.format.group, axis=1)[:, : kept.shape[1]]

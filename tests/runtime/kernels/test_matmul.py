@@ -18,7 +18,7 @@ GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
     for offset in ("", "-offset")
 ]
 GROUPED += [f"code4-g{g}" for g in (32, 64, 128)]
-TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256", "int3-g256-offset"]
+TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256"]
 FORMATS = ["int8", *GROUPED, *TWO_LEVEL, "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
 TOKENS = [1, 2, 3, 4, 5, 8, 9, 16, 33]

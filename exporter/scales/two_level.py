@@ -1,0 +1,118 @@
+"""Scales of two levels: a run's number is an int8 multiple of its group's, as in ggml's K-quants."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.format.formats import WeightFormat
+
+from .search import Grid, residual
+from .stored import half
+
+MOST = 127  # the largest multiplier
+REACHES = range(MOST, 87, -5)  # multipliers that a group's largest scale is tried with
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Numbers of runs [rows, groups, runs of a group]: a float16 of the group times an int8.
+
+    numbers      float32 [rows, groups]
+    multipliers  int8 [rows, groups, runs of a group]
+    """
+
+    numbers: np.ndarray
+    multipliers: np.ndarray
+
+    @classmethod
+    def nearest(cls, values: np.ndarray, reach: int, least: int) -> "Levels":
+        """To `values`, where the largest of a group is `reach` times the group's number.
+
+        Multipliers of what is not 0 are `least` at least.
+        """
+        numbers = half(np.abs(values).max(axis=2) / np.float32(reach))
+        steps = np.where(numbers == 0, np.float32(1), numbers)[:, :, None]
+        sizes = np.clip(np.rint(np.abs(values) / steps), least, MOST)
+        return cls(numbers, (np.sign(values) * sizes).astype(np.int8))
+
+    @property
+    def values(self) -> np.ndarray:
+        """float32 [rows, runs]"""
+        return (self.numbers[:, :, None] * self.multipliers).reshape(len(self.numbers), -1)
+
+    def take(self, other: "Levels", where: np.ndarray) -> None:
+        """The other's in some groups, bool [rows, groups]."""
+        np.copyto(self.numbers, other.numbers, where=where)
+        np.copyto(self.multipliers, other.multipliers, where=where[:, :, None])
+
+
+def two_levels(
+    groups: np.ndarray, grid: Grid, form: WeightFormat, weights: np.ndarray | None = None
+) -> list[Levels]:
+    """`grid` of runs [rows, runs, width] in two levels: its scales, and its offsets if it has some.
+
+    Of a few numbers for the scales of a group, those of least squared error: by `weights`
+    [runs, width], where there are some.  Runs that a last group lacks are zeros.
+    """
+    of_a_group = form.group // form.multiplier_columns
+    spare = -groups.shape[1] % of_a_group
+    padded = np.pad(groups, ((0, 0), (0, spare), (0, 0)))
+    if weights is not None:
+        weights = np.pad(weights, ((0, spare), (0, 0)))
+    parts = (None if part is None else np.pad(part, ((0, 0), (0, spare))) for part in grid)
+    fit = _Fit(padded, *parts, form, weights, of_a_group)
+    best = fit.levels(REACHES[0])
+    least = fit.cost(best)
+    for levels in map(fit.levels, REACHES[1:]):
+        cost = fit.cost(levels)
+        better = cost < least
+        np.copyto(least, cost, where=better)
+        for kept, other in zip(best, levels, strict=True):
+            kept.take(other, better)
+    return best
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Runs [rows, runs, width] of whole groups, and the grid that they would like."""
+
+    runs: np.ndarray
+    scales: np.ndarray
+    offsets: np.ndarray | None
+    form: WeightFormat
+    weights: np.ndarray | None
+    of_a_group: int
+
+    def levels(self, reach: int) -> list[Levels]:
+        """Of scales, and of the offsets that are best for these."""
+        scales = Levels.nearest(self._grouped(self.scales), reach, least=1)
+        if self.offsets is None:
+            return [scales]
+        offsets = self._refitted(scales.values)
+        return [scales, Levels.nearest(self._grouped(offsets), MOST, least=0)]
+
+    def cost(self, levels: list[Levels]) -> np.ndarray:
+        """Squared errors of groups [rows, groups]."""
+        moved = residual(self.runs, _grid(levels), self.form)
+        with np.errstate(over="ignore"):
+            moved *= moved
+        if self.weights is not None:
+            moved *= self.weights
+        sums: np.ndarray = self._grouped(moved.sum(axis=2)).sum(axis=2)
+        return sums
+
+    def _refitted(self, scales: np.ndarray) -> np.ndarray:
+        """Offsets of least squares for the codes that scales and the old offsets give."""
+        assert self.offsets is not None
+        moved = residual(self.runs, (scales, self.offsets), self.form)
+        if self.weights is None:
+            return self.offsets + moved.mean(axis=2)
+        total = np.maximum(self.weights.sum(axis=1), np.finfo(np.float32).tiny)
+        return self.offsets + (moved * self.weights).sum(axis=2) / total
+
+    def _grouped(self, values: np.ndarray) -> np.ndarray:
+        return values.reshape(len(values), -1, self.of_a_group)
+
+
+def _grid(levels: list[Levels]) -> Grid:
+    return levels[0].values, levels[1].values if len(levels) > 1 else None
