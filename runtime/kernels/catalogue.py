@@ -10,7 +10,6 @@ ALONE = ("exactgelu", "tanhgelu", "relu")  # act(x)
 NORMS = [
     *((source, norm) for source in ("plain", *GATES) for norm in ("", "norm")),
     ("plain", "layernorm"),
-    ("times", ""),  # x * up
     *((source, "") for source in ALONE),
 ]
 SINKS = ("float", "group", "group16", "moment", "row", "row256")
@@ -50,6 +49,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for source, norm in NORMS
         for sink in SINKS
     },
+    "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
         f"attention-{kind}-h{heads}": ("attention", "kernel", kind, heads)
@@ -59,6 +59,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "take-out": ("addends", "take_out"),
+    "sparse-add": ("addends", "sparse_add"),
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
