@@ -342,6 +342,7 @@ def _walk(bench: Bench, name: str) -> Check:
 
 _CHECKS: dict[str, Callable[[Bench, str], Check]] = {  # by the first word of a kernel's name
     **dict.fromkeys((source for source, _ in catalogue.NORMS), _activation),
+    "times": _activation,
     "matmul": _product,
     "embedding": _embedding,
     "rope": _rope,

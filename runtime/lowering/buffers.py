@@ -1,6 +1,6 @@
 """Buffers between ops: float32 vectors, and the codes that integer products want."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge.format.formats import CODES, WeightFormat
 
@@ -99,11 +99,12 @@ class Buffers:
         return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
     def spare(self, purpose: str, size: int) -> Floats:
-        """Floats that are used at once, and shared by all uses of a purpose."""
-        key = purpose, round_up(size, 64)
+        """Floats that are used at once, and shared by uses of a purpose of one size: the padding
+        behind a shorter one would not be zeros."""
+        key = purpose, size
         if key not in self._spare:
-            self._spare[key] = self.floats(key[1])
-        return replace(self._spare[key], size=size)
+            self._spare[key] = self.floats(size)
+        return self._spare[key]
 
     def taken(self, wanted: Encoding) -> Floats:
         """For the columns that are taken out for an encoding."""
