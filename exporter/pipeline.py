@@ -180,7 +180,7 @@ def _unfinished(
 ) -> Unfinished:
     """What the same export has written before it was stopped."""
     identity = {
-        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
         "recipe": str(recipe),
         "force": force,
@@ -210,9 +210,10 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 
 
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and a bias for each that gets one."""
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
     tensors = len(weights.model.tensors)
     most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 
 
