@@ -4,6 +4,7 @@
     base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
              mixed:N, N bits a weight of the layers, allocated matrix by matrix; mixed:Nms, by the
              milliseconds that a token's products take on a device
+             a8t: a scale a token for activations; a8s: one that is fixed by calibration
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
 
@@ -21,6 +22,7 @@ from . import plugins, registry
 from .quantize import Method
 from .recipe import ALIASES, PRESETS, Budget, Preset, Recipe
 
+ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {
     "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
@@ -62,8 +64,9 @@ def _recipe(text: str, group: int | None) -> Recipe:
     methods, sizes = _split(parts)
     for size in sizes:
         group = _same(text, group, size)
-    name, kv = _bits(base)
+    name, activation, kv = _bits(base)
     recipe = replace(_preset(base if name is None else name, group), kv=kv)
+    recipe = replace(recipe, body=replace(recipe.body, activation=activation))
     shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
     tail = f":{'+'.join(methods)}" if methods else ""
     return replace(_with(recipe, methods), name=shown + tail)
@@ -121,12 +124,12 @@ def _same(text: str, group: int | None, size: int) -> int:
     return size
 
 
-def _bits(base: str) -> tuple[str | None, str | None]:
-    """The preset and the kind of KV cache of wNaNkvN; None for another kind of base."""
-    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+))?(?:kv([0-9]+))?", base, re.ASCII)
+def _bits(base: str) -> tuple[str | None, str, str | None]:
+    """The preset, the activation and the kind of KV cache of wNaNkvN; None of another base."""
+    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+)([ts]?))?(?:kv([0-9]+))?", base, re.ASCII)
     if match is None:
-        return None, None
-    weights, activations, kv = match.groups()
+        return None, "", None
+    weights, activations, scheme, kv = match.groups()
     if weights not in WEIGHT_BITS:
         choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
         raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
@@ -136,7 +139,7 @@ def _bits(base: str) -> tuple[str | None, str | None]:
         raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
     if kv is not None and kv not in KV_BITS:
         raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")
-    return WEIGHT_BITS[weights], KV_BITS[kv] if kv else None
+    return WEIGHT_BITS[weights], ACTIVATIONS[scheme or ""], KV_BITS[kv] if kv else None
 
 
 def _preset(base: str, group: int | None) -> Recipe:

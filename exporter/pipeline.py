@@ -21,7 +21,7 @@ from .allocation.mixed import Speeds, allocate
 from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
-from .destination import check_disk, check_not_source, check_place
+from .destination import check_disk, check_not_source, check_page, check_place
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
@@ -69,6 +69,9 @@ def export(
     recipe = parse(quant, group)
     _check_data(recipe, calib)
     check_place(output)
+    if report is not None:
+        given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
+        check_page(Path(report), output, given)
     folder = output.with_name(f"{output.name}.unfinished")
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
@@ -181,7 +184,7 @@ def _unfinished(
 ) -> Unfinished:
     """What the same export has written before it was stopped."""
     identity = {
-        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
         "recipe": str(recipe),
         "force": force,
@@ -211,9 +214,10 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 
 
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and a bias for each that gets one."""
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
     tensors = len(weights.model.tensors)
     most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 
 

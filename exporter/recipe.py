@@ -74,7 +74,9 @@ class Recipe:
     def needs_data(self) -> bool:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
         transforms = (find(name) for name in self.transforms)
-        return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
+        return any(t.needs_data for t in transforms) or any(
+            m.needs_data or m.activation == "static" for m in methods
+        )
 
     @property
     def uses_data(self) -> bool:

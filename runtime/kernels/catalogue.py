@@ -49,6 +49,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for source, norm in NORMS
         for sink in SINKS
     },
+    "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
         f"attention-{kind}-h{heads}": ("attention", "kernel", kind, heads)
