@@ -3,7 +3,8 @@
 adapter_model.safetensors has for each adapted module X lora_A [r, columns] and lora_B [rows, r]
 (of an embedding, lora_embedding_A [r, vocabulary] and lora_embedding_B [hidden, r]), which add
 W += scale * B A with scale = alpha / r, or alpha / sqrt(r) (rsLoRA); and whole tensors that take the
-place of the base's (modules_to_save, biases).
+place of the base's (modules_to_save, biases). fan_in_fan_out is about layers that no family here
+has; PEFT does not heed it for others either.
 
 Source: peft/tuners/lora/layer.py and model.py; Hu et al. 2021; Kalajdzievski 2023 (rsLoRA).
 """
