@@ -77,6 +77,11 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
     recipe = _with(_preset("int4", None), methods)
+    if recipe.body.addends:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed does not count what {recipe.body.addends[0]!r} takes; "
+            "leave it out"
+        )
     if not recipe.body.format.offset:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
@@ -171,6 +176,8 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "addend" and name not in method.addends:
+            method = replace(method, addends=(*method.addends, name))
         elif entry.kind == "refinement":
             method = replace(method, refinement=name)
     return method

@@ -82,7 +82,7 @@ def export(
     weights, statistics = Weights(source, model), None
     transform_model(weights, recipe)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
-    if recipe.needs_data and calib is not None:
+    if recipe.uses_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
@@ -200,7 +200,8 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
     """With the tokenizer's three, and a bias for each that gets one."""
     tensors = len(weights.model.tensors)
-    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 
 
 def _add_tensors(store: Store, progress: Progress) -> None:

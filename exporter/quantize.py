@@ -30,6 +30,7 @@ class Method:
 
     scales      a method of scales, of code4 one of codebooks
     refinement  what comes after rounding, or ""
+    addends     methods of what is kept beside the matrix (augmented.py)
     """
 
     format: WeightFormat
@@ -37,6 +38,7 @@ class Method:
     rounding: str = "rtn"
     seed: int = 0
     refinement: str = ""
+    addends: tuple[str, ...] = ()
 
     @property
     def needs_data(self) -> bool:
@@ -44,10 +46,11 @@ class Method:
         return any(find(name).needs_data for name in names if name)
 
     def without_data(self) -> "Method":
-        """The plain method of the same format."""
+        """The plain method of the same format, with the same addends."""
+        scales = "minmax" if self.format.offset else "absmax"
         if self.format.has_codebook:
-            return Method(self.format, "kmeans" if find(self.scales).needs_data else self.scales)
-        return Method(self.format, "minmax" if self.format.offset else "absmax")
+            scales = "kmeans" if find(self.scales).needs_data else self.scales
+        return Method(self.format, scales, addends=self.addends)
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
@@ -159,16 +162,16 @@ def grouped(block: np.ndarray, width: int) -> np.ndarray:
 
 def quantization_error(matrix: np.ndarray, tensor: QuantizedTensor) -> float:
     """||W - Q(W)|| / ||W||, Frobenius norms."""
-    return _relative_error(matrix, lambda at: rows_of(tensor, at).dequantize())
+    return relative_error(matrix, lambda at: rows_of(tensor, at).dequantize())
 
 
 def float_error(matrix: np.ndarray, form: WeightFormat) -> float:
     """The same, of a matrix stored as floats; infinite where a value does not fit."""
     with np.errstate(over="ignore"):
-        return _relative_error(matrix, lambda at: matrix[at].astype(form.kind))
+        return relative_error(matrix, lambda at: matrix[at].astype(form.kind))
 
 
-def _relative_error(matrix: np.ndarray, stored: Callable[[slice], np.ndarray]) -> float:
+def relative_error(matrix: np.ndarray, stored: Callable[[slice], np.ndarray]) -> float:
     """Sums in float64."""
     moved = total = 0.0
     for at in row_blocks(matrix.shape):

@@ -7,13 +7,15 @@ import numpy as np
 
 from edge.errors import RecipeError
 from edge.format import spec
+from edge.format.addends import Addends
 from edge.format.formats import QuantizedTensor
 from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
+from .augmented import Augmented, augmented
 from .calibration.statistics import Statistics, is_of_layer
 from .layer_error import output_error
-from .quantize import Method, float_error, quantization_error, quantize
+from .quantize import Method, float_error
 from .recipe import Recipe
 from .transforms import corrections
 from .weights import Weights
@@ -49,7 +51,8 @@ class Store:
             matrix = self.weights.read(tensor.name)
             stored, error = self._quantized(tensor, matrix)
             self._correct(tensor.name, matrix, stored)
-            self.writer.add_matrix(tensor.name, stored, error)
+            self._add_addends(tensor.name.removesuffix(".weight"), stored.addends)
+            self.writer.add_matrix(tensor.name, stored.tensor, error)
 
     @property
     def data(self) -> Statistics:
@@ -65,32 +68,50 @@ class Store:
                 raise self.weights.not_finite(tensor)
         return kept
 
-    def _quantized(self, tensor: Placement, matrix: np.ndarray) -> tuple[QuantizedTensor, float]:
+    def _quantized(self, tensor: Placement, matrix: np.ndarray) -> tuple[Augmented, float]:
         method = self.recipe.method(tensor.name)
+        inputs = self._inputs(tensor.name) if method.addends else None
         if method.needs_data:
-            return self._judged(tensor.name, matrix, method)
-        stored, error = _measured(matrix, method)
+            return self._judged(tensor.name, matrix, method, inputs)
+        stored, error = _measured(matrix, method, inputs)
         if error and method == self.recipe.body and self.recipe.inexact is not None:
             self._check_forced(tensor)
-            return _measured(matrix, self.recipe.inexact)
+            return _measured(matrix, self.recipe.inexact, inputs)
         return stored, error
 
+    def _inputs(self, name: str) -> np.ndarray | None:
+        """float32 [columns]: the largest that each meets, where somebody has looked."""
+        if self.statistics is None or not is_of_layer(name):
+            return None
+        return self.weights.largest_inputs(name, self.statistics.fit(name))
+
     def _judged(
-        self, name: str, matrix: np.ndarray, method: Method
-    ) -> tuple[QuantizedTensor, float]:
+        self, name: str, matrix: np.ndarray, method: Method, inputs: np.ndarray | None
+    ) -> tuple[Augmented, float]:
         """By data, unless on tokens that were held out the same without data does better."""
         h = self.weights.second_moments(name, self.data.fit(name).balanced)
-        stored = quantize(matrix, method, h)
+        stored = augmented(matrix, method, h, inputs)
         blind = method.without_data()
-        plain = quantize(matrix, blind)
+        plain = augmented(matrix, blind, None, inputs)
         held_out = self.weights.second_moments(name, self.data.held_out(name).balanced)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
             self.writer.note(name, f"{blind.scales} and {blind.rounding}")
-        return stored, quantization_error(matrix, stored)
+        return stored, stored.error(matrix)
 
-    def _correct(self, name: str, matrix: np.ndarray, stored: QuantizedTensor) -> None:
+    def _add_addends(self, stem: str, addends: Addends) -> None:
+        """Before the matrix, too."""
+        for part, values in addends.tensors().items():
+            name = f"{stem}.{part}"
+            if name in self.writer:
+                continue
+            if values.ndim == 1:
+                self.writer.add_indices(name, values)
+            else:
+                self.writer.add_float_matrix(name, values, "float16")
+
+    def _correct(self, name: str, matrix: np.ndarray, stored: Augmented) -> None:
         """Add the matrix's bias, corrected, before the matrix: a kill between them loses neither."""
         bias = f"{name.removesuffix('.weight')}.bias"
         if not is_of_layer(name) or bias in self.writer:
@@ -121,9 +142,11 @@ class Store:
             )
 
 
-def _measured(matrix: np.ndarray, method: Method) -> tuple[QuantizedTensor, float]:
-    stored = quantize(matrix, method)
-    return stored, quantization_error(matrix, stored)
+def _measured(
+    matrix: np.ndarray, method: Method, inputs: np.ndarray | None
+) -> tuple[Augmented, float]:
+    stored = augmented(matrix, method, None, inputs)
+    return stored, stored.error(matrix)
 
 
 def least_bytes(tensor: Placement, recipe: Recipe) -> int:

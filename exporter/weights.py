@@ -9,6 +9,7 @@ from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .calibration.moments import Moments
 from .quantize import quantization_error
 from .rotation import Rotation
 from .rows import row_blocks
@@ -115,6 +116,14 @@ class Weights:
     def second_moments(self, name: str, h: np.ndarray) -> np.ndarray:
         """H = E[x x^T] of the matrix's input [columns, columns], likewise."""
         return self.inputs(name, self.inputs(name, h).T)
+
+    def largest_inputs(self, name: str, moments: Moments) -> np.ndarray:
+        """float32 [columns]: max |x| of the matrix's inputs; of rotated ones 3 sigma."""
+        if name in self.turns:
+            h = self.second_moments(name, moments.body + moments.sink)
+            count = int(moments.tokens[0] + moments.sinks[0])
+            return (3 * np.sqrt(np.diagonal(h) / max(1, count))).astype(np.float32)
+        return self.inputs(name, moments.largest).astype(np.float32)
 
     def untie(self, note: str) -> None:
         """Give the model an output matrix of its own, the embedding as it is; `note` says why."""

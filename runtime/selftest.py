@@ -28,6 +28,7 @@ from .libraries.prebuilt import Prebuilt
 from .lowering.buffers import FLOAT
 from .lowering.weights import Matrix
 from .plan import float_bits
+from .selftest_addends import ADDENDS
 from .single_ops import COLUMNS, EPSILON, ROWS, TOKENS, Bench, address
 
 ROUNDING = 2e-5  # of the sum of absolute terms: 320 float32 additions
@@ -303,6 +304,11 @@ def _norm_add(bench: Bench, name: str) -> Check:
     return _check(name, out, expected, ROUNDING * (np.abs(expected) + 1))
 
 
+def _addend(bench: Bench, name: str) -> Check:
+    found, expected, magnitude = ADDENDS[name](bench)
+    return _check(name, found, expected, ROUNDING * (magnitude + 1))
+
+
 def _softcap(bench: Bench, name: str) -> Check:
     x, cap = bench.normal(TOKENS, COLUMNS), 2.0
     expected = cap * np.tanh(x.astype(np.float64) / cap)
@@ -333,6 +339,8 @@ _CHECKS: dict[str, Callable[[Bench, str], Check]] = {  # by the first word of a 
     "attention": _attention,
     "norm": _norm_add,
     "softcap": _softcap,
+    "take": _addend,
+    "sparse": _addend,
     "positions": _positions,
     "bidirectional": _bidirectional,
     "read": _read,

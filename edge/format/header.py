@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from edge.errors import FormatError
 
-from . import config, encoder_config, spec
+from . import addends, config, encoder_config, spec
 from .formats import ALIGNMENT
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -122,7 +122,12 @@ class Header:
             end += info.nbytes
         if end != self.data_start + self.data_size:
             self._fail(f"tensors end at byte {end}, the file at {self.data_start + self.data_size}")
-        return {info.name: info for info in infos}
+        tensors = {info.name: info for info in infos}
+        try:
+            addends.check(tensors)
+        except ValueError as reason:
+            self._fail(str(reason))
+        return tensors
 
     def _tensor(self, name: str, entry: Any, declared: Any) -> spec.TensorInfo:
         if not spec.NAME.fullmatch(name):

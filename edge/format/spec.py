@@ -21,8 +21,9 @@ An .edge file is a safetensors file with stricter rules:
     generation   recommended sampling settings, or null
     tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
 
-A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" (float32,
-padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape` is without padding.
+A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" or "indices"
+(float32 or int32, padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
+is without padding.  What rides beside a matrix is in addends.py.
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes.
 
@@ -51,7 +52,7 @@ MAX_DIGITS = 18  # of an integer: it fits into 64 bits
 MAX_TEXT = 1000  # characters of a name or a recipe
 MAX_FORMAT = 40
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
-PAYLOADS = ("vector", "bytes")
+PAYLOADS = ("vector", "indices", "bytes")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def weight_format(text: str) -> WeightFormat:
 
 def nbytes(format: str, shape: tuple[int, ...]) -> int:
     """Bytes a tensor takes in a file.  Raises ValueError for a format or rank there is not."""
-    if format == "vector" and len(shape) == 1:
+    if format in ("vector", "indices") and len(shape) == 1:
         return -(-4 * shape[0] // ALIGNMENT) * ALIGNMENT
     if format == "bytes" and len(shape) == 1:
         return -(-shape[0] // ALIGNMENT) * ALIGNMENT
@@ -97,8 +98,8 @@ def nbytes(format: str, shape: tuple[int, ...]) -> int:
 def container(format: str, shape: tuple[int, ...]) -> tuple[str, list[int]]:
     """dtype and shape as the safetensors header declares them."""
     size = nbytes(format, shape)
-    if format == "vector":
-        return "F32", [size // 4]
+    if format in ("vector", "indices"):
+        return "F32" if format == "vector" else "I32", [size // 4]
     if format == "bytes":
         return "U8", [size]
     form = weight_format(format)

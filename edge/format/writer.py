@@ -86,6 +86,11 @@ class EdgeWriter:
         payload = np.ascontiguousarray(values, "<f4").view(np.uint8)
         return self._add(name, "vector", values.shape, payload)
 
+    def add_indices(self, name: str, values: np.ndarray) -> spec.TensorInfo:
+        """int32 [n]."""
+        payload = np.ascontiguousarray(values, "<i4").view(np.uint8)
+        return self._add(name, "indices", values.shape, payload)
+
     def add_bytes(self, name: str, content: bytes) -> spec.TensorInfo:
         return self._add(name, "bytes", (len(content),), np.frombuffer(content, np.uint8))
 

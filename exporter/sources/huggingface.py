@@ -53,6 +53,7 @@ class HuggingFaceSource:
         self._settings = _optional_json(self.folder / "generation_config.json")
         self.generation = _generation(self._settings)
         encoding, quantization = _quantization(self.config, self.folder)
+        self._method = str(quantization.get("quant_method", ""))
         self._tensors = Shards(self.folder)
         self._packed = encoding.find(quantization, self._tensors)
         self._plain = encoding.rest(self._tensors, self._packed)
@@ -70,6 +71,9 @@ class HuggingFaceSource:
         if name in self._packed:
             return self._packed[name].shape
         return self._tensors.entry(name).shape
+
+    def stored_type(self, name: str) -> str:
+        return self._method if name in self._packed else self._tensors.entry(name).dtype
 
     def read(self, name: str) -> np.ndarray:
         """float32; NaN and infinities where scales are no numbers: who reads them refuses them."""

@@ -83,6 +83,9 @@ class LoraSource:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.base.shape(name)
 
+    def stored_type(self, name: str) -> str:
+        return self.base.stored_type(name)
+
     def read(self, name: str) -> np.ndarray:
         whole = self._whole.get(name)
         values = self.base.read(name) if whole is None else self._file.read(whole)

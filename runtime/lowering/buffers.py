@@ -1,6 +1,6 @@
 """Buffers between ops: float32 vectors, and the codes that integer products want."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.format.formats import CODES, WeightFormat
 
@@ -22,11 +22,20 @@ class Floats:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Columns that are taken out of activations before these are rounded: int32 [count]."""
+
+    address: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Encoding:
     """How a product wants its activations: a sink of kernels/activations.py and a zero point."""
 
     sink: str
     zero: int
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,33 @@ class Buffers:
     def __init__(self, tokens: int):
         self.arena = Arena()
         self.tokens = tokens
-        self._codes: dict[tuple[int, Encoding], Codes] = {}
+        self._codes: dict[tuple[int, str, int, int], Codes] = {}
+        self._places: dict[Encoding, int] = {}
+        self._spare: dict[tuple[str, int], Floats] = {}
 
     def floats(self, size: int) -> Floats:
         stride = 4 * round_up(size, 64)
         return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
+    def spare(self, purpose: str, size: int) -> Floats:
+        """Floats that are used at once, and shared by all uses of a purpose."""
+        key = purpose, round_up(size, 64)
+        if key not in self._spare:
+            self._spare[key] = self.floats(key[1])
+        return replace(self._spare[key], size=size)
+
+    def taken(self, wanted: Encoding) -> Floats:
+        """For the columns that are taken out for an encoding."""
+        assert wanted.taken is not None
+        return self.spare(f"taken-{self._places[wanted]}", wanted.taken.count)
+
+    def place(self, wanted: list[Encoding]) -> None:
+        """Say which encodings one activation has: their buffers differ, others' are reused."""
+        apart = [encoding for encoding in wanted if encoding.taken is not None]
+        self._places |= {encoding: i for i, encoding in enumerate(apart, 1)}
+
     def codes(self, size: int, wanted: Encoding) -> Codes:
-        key = size, wanted
+        key = size, wanted.sink, wanted.zero, self._places.get(wanted, 0)
         if key not in self._codes:
             # Wide enough for every format's padding; what lies beyond `size` stays zero.
             stride = round_up(max(round_up(size, m) for m in (64, 96, 128, 256)), 64)

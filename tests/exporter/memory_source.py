@@ -38,6 +38,9 @@ class MemorySource:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.on_grid[name].shape if name in self.on_grid else self.tensors[name].shape
 
+    def stored_type(self, name: str) -> str:
+        return str(self.on_grid[name].format) if name in self.on_grid else "F32"
+
     def read(self, name: str) -> np.ndarray:
         if name in self.on_grid:
             return self.on_grid[name].dequantize()
