@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
     add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
+    add(
+        "--lora-apart",
+        action="store_true",
+        help="leave it beside matrices that stay as they are, instead",
+    )
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
     add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
@@ -92,6 +97,7 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             group=args.group,
             calib=args.calib,
             lora=args.lora,
+            lora_apart=args.lora_apart,
             force=args.force,
             report=args.report,
             progress=progress,
@@ -110,7 +116,7 @@ def _explanation(args: argparse.Namespace) -> str:
     _leave_threads_to_edge()
     from edge.exporter.explain import explain
 
-    plan = explain(args.source, args.quant, args.group, args.calib, args.lora)
+    plan = explain(args.source, args.quant, args.group, args.calib, args.lora, args.lora_apart)
     if args.json:
         return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
     size, seconds = quantities.size(plan.bytes), plan.seconds
