@@ -113,18 +113,15 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
     if h is not None and form.multiplier_columns:
         weights = _by_group(np.diagonal(h), width)
 
-    def block(at: slice) -> list[np.ndarray | None]:
-        groups = grouped(matrix[at], width)
-        if not form.multiplier_columns:
-            return list(fit(groups, form))
-        levels = two_levels(groups, fit(groups, form), form, weights)
-        runs = [part.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]] for part in levels]
-        numbers = [part.numbers for part in levels]
-        return [numbers[0], numbers[1] if form.offset else None, *runs]
+    def block(at: slice) -> QuantizedTensor:
+        rows = matrix[at]
+        groups, codes = grouped(rows, width), np.empty(rows.shape, np.uint8)
+        grid = fit(groups, form)
+        if form.multiplier_columns:
+            return QuantizedTensor(form, codes, **two_levels(groups, grid, form, weights))
+        return QuantizedTensor(form, codes, *grid)
 
-    blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
-    parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
-    return QuantizedTensor(form, np.empty(matrix.shape, np.uint8), *parts)
+    return joined(_on_all_cores(block, list(row_blocks(matrix.shape))))
 
 
 def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
