@@ -69,6 +69,10 @@ class Profile:
 
     key: str
     name: str
+    short: tuple[str, ...] = ()  # names to ask for it by: "pi5", with memory "pi5-8gb"
+    memory_gb: tuple[float, ...] = ()  # it is sold with, in 2**30 bytes; the usual one first
+    reserved_gb: float | None = None  # that the system and its services hold
+    read_gb_s: float | None = None  # that all cores together read from memory, in 10**9 bytes
     compatible: tuple[str, ...] = ()  # of the device tree, any of them
     cores: int | None = None
     features: tuple[str, ...] = ()  # of /proc/cpuinfo, to be expected
@@ -88,7 +92,7 @@ class Profile:
 
 def load(path: Path) -> Profile:
     own: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("compatible", "features", "clocks_mhz"):
+    for name in ("short", "memory_gb", "compatible", "features", "clocks_mhz"):
         own[name] = tuple(own.get(name, ()))
     own["limits"] = Limits(**own.get("limits", {}))
     own["power"] = PowerModel(**own["power"]) if own.get("power") else None

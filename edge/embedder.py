@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.devices.placement import Placement
 from edge.devices.policy import Targets
+from edge.devices.root import Root
 from edge.errors import EdgeError
 from edge.opening import open_as
 from edge.runtime.encoder import Encoder
@@ -45,8 +48,8 @@ class Embedder:
         """Numbers of a vector."""
         return self.encoder.config.hidden
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts as the model reads them, special ones around each.
+    def tokenize(self, texts: Sequence[str | list[int]]) -> list[list[int]]:
+        """Ids of texts as the model reads them, special ones around each; ids stay as they are.
 
         A text beyond what the model reads is cut, and noted.  Raises EdgeError for what is no text.
         """
@@ -56,14 +59,14 @@ class Embedder:
 
     def embed(
         self,
-        texts: Sequence[str] | Sequence[list[int]],
+        texts: Sequence[str | list[int]],
         progress: Progress = lambda done, total: None,
     ) -> np.ndarray:
         """float32 [texts, dimension] of texts, or of the ids that `tokenize` gave.
 
         Vectors are of unit length if the model says so.
         """
-        ids = texts if all(isinstance(text, list) for text in texts) else self.tokenize(texts)
+        ids = self.tokenize(texts)
         self.watch.admit()
         self.watch.start()
         try:
@@ -86,7 +89,9 @@ class Embedder:
     ) -> None:
         self.close()
 
-    def _ids(self, text: str, number: int) -> list[int]:
+    def _ids(self, text: str | list[int], number: int) -> list[int]:
+        if isinstance(text, list):
+            return text
         if not isinstance(text, str):
             raise EdgeError(f"text {number}: expected a string, found {type(text).__name__}")
         most = self.encoder.config.context
@@ -109,9 +114,12 @@ def load(
     Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError.
     """
     started = time.perf_counter()
-    encoder = load_encoder(path, threads=threads, compiling=compiling)
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        count = placement.count if placement else None
+        encoder = load_encoder(path, threads=threads or count, compiling=compiling)
     try:
-        embedder = Embedder(encoder, Watch(encoder, targets, note), note)
+        embedder = Embedder(encoder, Watch(encoder, targets, note, placement=placement), note)
     except BaseException:
         encoder.close()
         raise

@@ -10,14 +10,16 @@ import numpy as np
 
 from edge.format import spec, tiles
 
+from .addends import expected_bytes
 from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
-from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows
+from .augmented import augmented
+from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows_for
 from .cautions import before, kind_of
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
-from .quantize import Method, float_error, quantization_error, quantize
+from .quantize import Method, float_error
 from .recipe import Recipe
 from .rows import BLOCK_ELEMENTS, rows_of
 from .rules import check_rules
@@ -104,7 +106,7 @@ def explain(
         for key, tensors in classes.items()
         if key[1] != "vector"
     }
-    plans = tuple(_plan(key, classes[key], samples.get(key)) for key in classes)
+    plans = tuple(_plan(stored, key, classes[key], samples.get(key)) for key in classes)
     timed = [Sampled(classes[key], s.read, s.store, s.plain) for key, s in samples.items()]
     size = sum(plan.bytes for plan in plans)
     return Explanation(
@@ -124,7 +126,7 @@ def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
         return MOST_WINDOWS * WINDOW
     if isinstance(calib, str) and calib == SELF:
         return SELF_WINDOWS * WINDOW
-    return windows(calib, weights.source.tokenizer(), weights.model.config.vocabulary).size
+    return windows_for(weights.model, calib, weights.source.tokenizer()).size
 
 
 def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
@@ -134,14 +136,20 @@ def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
     return str(recipe.method(tensor.name).format if kept is None else kept.format)
 
 
-def _plan(key: tuple[str, str], tensors: list[Placement], sample: _Sample | None) -> ClassPlan:
+def _plan(
+    recipe: Recipe, key: tuple[str, str], tensors: list[Placement], sample: _Sample | None
+) -> ClassPlan:
     name, form = key
+    size = sum(spec.nbytes(form, t.stored_shape) for t in tensors)
+    if len(tensors[0].shape) == 2:
+        beside = ((recipe.method(t.name).addends, t.stored_shape) for t in tensors)
+        size += sum(expected_bytes(names, shape) for names, shape in beside)
     return ClassPlan(
         name=name,
         format=form,
         tensors=len(tensors),
         weights=sum(math.prod(t.shape) for t in tensors),
-        bytes=sum(spec.nbytes(form, t.stored_shape) for t in tensors),
+        bytes=size,
         error=None if sample is None else sample.error,
     )
 
@@ -191,14 +199,14 @@ def _stored(some: np.ndarray, method: Method) -> tuple[float, float]:
         tiles.pack_floats(some, method.format.kind)
         error = float_error(some, method.format)
     else:
-        stored = quantize(some, method)
-        tiles.pack(stored)
-        error = quantization_error(some, stored)
+        stored = augmented(some, method)
+        tiles.pack(stored.tensor)
+        error = stored.error(some)
     return error, time.perf_counter() - started
 
 
 def _by_data(some: np.ndarray, method: Method) -> float:
     """Seconds of choosing scales with second moments; rounding by them is counted, not timed."""
     started = time.perf_counter()
-    quantize(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
+    augmented(some, replace(method, rounding="rtn"), np.eye(some.shape[1]))
     return time.perf_counter() - started

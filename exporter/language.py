@@ -3,6 +3,7 @@
     recipe = base {":" part} {"," rule}
     base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
              mixed:N, N bits a weight of the layers, allocated matrix by matrix
+             a8t: a scale a token for activations; a8s: one that is fixed by calibration
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
 
@@ -20,6 +21,7 @@ from . import plugins, registry
 from .quantize import Method
 from .recipe import ALIASES, PRESETS, Preset, Recipe
 
+ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {
     "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
@@ -61,8 +63,9 @@ def _recipe(text: str, group: int | None) -> Recipe:
     methods, sizes = _split(parts)
     for size in sizes:
         group = _same(text, group, size)
-    name, kv = _bits(base)
+    name, activation, kv = _bits(base)
     recipe = replace(_preset(base if name is None else name, group), kv=kv)
+    recipe = replace(recipe, body=replace(recipe.body, activation=activation))
     shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
     tail = f":{'+'.join(methods)}" if methods else ""
     return replace(_with(recipe, methods), name=shown + tail)
@@ -77,6 +80,11 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
             f"recipe {text!r:.80}: mixed chooses groups itself; leave g{sizes[0]} out"
         )
     recipe = _with(_preset("int4", None), methods)
+    if recipe.body.addends:
+        raise RecipeError(
+            f"recipe {text!r:.80}: mixed does not count what {recipe.body.addends[0]!r} takes; "
+            "leave it out"
+        )
     if not recipe.body.format.offset:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
@@ -92,6 +100,9 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
+    twice = next((method for method in methods if methods.count(method) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"method {twice!r:.60} is named twice; name it once")
     for kind in ("scales", "codebook", "rounding", "refinement"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
@@ -105,12 +116,12 @@ def _same(text: str, group: int | None, size: int) -> int:
     return size
 
 
-def _bits(base: str) -> tuple[str | None, str | None]:
-    """The preset and the kind of KV cache of wNaNkvN; None for another kind of base."""
-    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+))?(?:kv([0-9]+))?", base, re.ASCII)
+def _bits(base: str) -> tuple[str | None, str, str | None]:
+    """The preset, the activation and the kind of KV cache of wNaNkvN; None of another base."""
+    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+)([ts]?))?(?:kv([0-9]+))?", base, re.ASCII)
     if match is None:
-        return None, None
-    weights, activations, kv = match.groups()
+        return None, "", None
+    weights, activations, scheme, kv = match.groups()
     if weights not in WEIGHT_BITS:
         choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
         raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
@@ -120,7 +131,7 @@ def _bits(base: str) -> tuple[str | None, str | None]:
         raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
     if kv is not None and kv not in KV_BITS:
         raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")
-    return WEIGHT_BITS[weights], KV_BITS[kv] if kv else None
+    return WEIGHT_BITS[weights], ACTIVATIONS[scheme or ""], KV_BITS[kv] if kv else None
 
 
 def _preset(base: str, group: int | None) -> Recipe:
@@ -171,6 +182,8 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "addend" and name not in method.addends:
+            method = replace(method, addends=(*method.addends, name))
         elif entry.kind == "refinement":
             method = replace(method, refinement=name)
     return method
@@ -189,7 +202,12 @@ def _rule(text: str) -> tuple[str, Method]:
     if not equals or not glob or not base:
         raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
     recipe = _recipe(base, None)
-    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+    if recipe.transforms:
+        raise RecipeError(
+            f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
+            "the rules"
+        )
+    if recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )

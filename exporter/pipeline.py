@@ -19,9 +19,9 @@ from edge.format.writer import EdgeWriter
 from . import chat
 from .allocation.mixed import allocate
 from .architectures import lower
-from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows
+from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
-from .destination import check_disk, check_not_source, check_place
+from .destination import check_disk, check_not_source, check_page, check_place
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
@@ -67,6 +67,9 @@ def export(
     recipe = parse(quant, group)
     _check_data(recipe, calib)
     check_place(output)
+    if report is not None:
+        given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
+        check_page(Path(report), output, given)
     folder = output.with_name(f"{output.name}.unfinished")
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
@@ -82,7 +85,7 @@ def export(
     weights, statistics = Weights(source, model), None
     transform_model(weights, recipe)
     check_disk(output, sum(least_bytes(tensor, recipe) for tensor in weights.model.tensors))
-    if recipe.needs_data and calib is not None:
+    if recipe.uses_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
     stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
@@ -104,7 +107,10 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=weights.model.notes + notes(recipe, writer.infos, writer.notes) + chatting.notes,
+        notes=weights.model.notes
+        + notes(recipe, writer.infos, writer.notes)
+        + _unread(recipe, calib, report)
+        + chatting.notes,
     )
     if inspection is not None:
         inspection.publish(done, recipe, weights, digest, writer.notes, statistics)
@@ -119,6 +125,12 @@ def _check_data(recipe: Recipe, calib: object) -> None:
             f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
             "let it write one (--calib self), or take int4-search, which needs none"
         )
+
+
+def _unread(recipe: Recipe, calib: object, report: object) -> tuple[str, ...]:
+    if calib is None or recipe.needs_data or report is not None:
+        return ()
+    return (f"recipe {str(recipe)!r} needs no text: the one to calibrate with was not read",)
 
 
 def _statistics(
@@ -138,7 +150,7 @@ def _statistics(
             raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
-        ids = windows(calib, tokenizer, model.config.vocabulary)
+        ids = windows_for(model, calib, tokenizer)
     return collect(source, model, ids, folder, progress)
 
 
@@ -168,7 +180,7 @@ def _unfinished(
 ) -> Unfinished:
     """What the same export has written before it was stopped."""
     identity = {
-        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
         "recipe": str(recipe),
         "force": force,
@@ -198,9 +210,11 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 
 
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and a bias for each that gets one."""
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
     tensors = len(weights.model.tensors)
-    return tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
+    return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 
 
 def _add_tensors(store: Store, progress: Progress) -> None:

@@ -30,6 +30,8 @@ class Method:
 
     scales      a method of scales, of code4 one of codebooks
     refinement  what comes after rounding, or ""
+    addends     methods of what is kept beside the matrix (augmented.py)
+    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
     """
 
     format: WeightFormat
@@ -37,6 +39,8 @@ class Method:
     rounding: str = "rtn"
     seed: int = 0
     refinement: str = ""
+    addends: tuple[str, ...] = ()
+    activation: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -44,10 +48,11 @@ class Method:
         return any(find(name).needs_data for name in names if name)
 
     def without_data(self) -> "Method":
-        """The plain method of the same format."""
+        """The plain method of the same format, with the same addends."""
+        scales = "minmax" if self.format.offset else "absmax"
         if self.format.has_codebook:
-            return Method(self.format, "kmeans" if find(self.scales).needs_data else self.scales)
-        return Method(self.format, "minmax" if self.format.offset else "absmax")
+            scales = "kmeans" if find(self.scales).needs_data else self.scales
+        return Method(self.format, scales, addends=self.addends, activation=self.activation)
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
@@ -113,29 +118,34 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
     if h is not None and form.multiplier_columns:
         weights = _by_group(np.diagonal(h), width)
 
-    def block(at: slice) -> QuantizedTensor:
-        rows = matrix[at]
-        groups, codes = grouped(rows, width), np.empty(rows.shape, np.uint8)
+    def block(at: slice) -> dict[str, np.ndarray]:
+        groups = grouped(matrix[at], width)
         grid = fit(groups, form)
         if form.multiplier_columns:
-            return QuantizedTensor(form, codes, **two_levels(groups, grid, form, weights))
-        return QuantizedTensor(form, codes, *grid)
+            return two_levels(groups, grid, form, weights)
+        named = zip(("scales", "offsets"), grid, strict=True)
+        return {name: part for name, part in named if part is not None}
 
-    return joined(_on_all_cores(block, list(row_blocks(matrix.shape))))
+    blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
+    parts = {name: np.concatenate([found[name] for found in blocks]) for name in blocks[0]}
+    none = np.broadcast_to(np.uint8(0), matrix.shape)  # takes no memory
+    return QuantizedTensor(form, none, **parts)
 
 
 def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
     form, columns = method.format, matrix.shape[1]
     round_ = rounding_method(method.rounding, method.seed)
     scales, offsets = grid.steps()
+    codes = np.empty(matrix.shape, np.uint8)
 
-    def block(at: slice) -> np.ndarray:
+    def block(at: slice) -> None:
         groups = grouped(matrix[at], form.step_columns or columns)
         fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
-        return rounded.reshape(len(rounded), -1)[:, :columns]
+        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
-    return np.concatenate(_on_all_cores(block, list(row_blocks(matrix.shape))))
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    return codes
 
 
 def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:
@@ -156,16 +166,16 @@ def grouped(block: np.ndarray, width: int) -> np.ndarray:
 
 def quantization_error(matrix: np.ndarray, tensor: QuantizedTensor) -> float:
     """||W - Q(W)|| / ||W||, Frobenius norms."""
-    return _relative_error(matrix, lambda at: rows_of(tensor, at).dequantize())
+    return relative_error(matrix, lambda at: rows_of(tensor, at).dequantize())
 
 
 def float_error(matrix: np.ndarray, form: WeightFormat) -> float:
     """The same, of a matrix stored as floats; infinite where a value does not fit."""
     with np.errstate(over="ignore"):
-        return _relative_error(matrix, lambda at: matrix[at].astype(form.kind))
+        return relative_error(matrix, lambda at: matrix[at].astype(form.kind))
 
 
-def _relative_error(matrix: np.ndarray, stored: Callable[[slice], np.ndarray]) -> float:
+def relative_error(matrix: np.ndarray, stored: Callable[[slice], np.ndarray]) -> float:
     """Sums in float64."""
     moved = total = 0.0
     for at in row_blocks(matrix.shape):

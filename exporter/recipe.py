@@ -1,7 +1,7 @@
 """Recipes: what each matrix of a model is stored as."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -43,7 +43,10 @@ class Recipe:
         return self.name
 
     def method(self, tensor: str) -> Method:
-        return self.rule(tensor) or (self.ends if tensor in ENDS else self.body)
+        method = self.rule(tensor) or (self.ends if tensor in ENDS else self.body)
+        if tensor == "embedding.weight" and method.addends:  # looked up, not multiplied
+            return replace(method, addends=())
+        return method
 
     def rule(self, tensor: str) -> Method | None:
         name = tensor.removesuffix(".weight")
@@ -60,7 +63,15 @@ class Recipe:
     def needs_data(self) -> bool:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
         transforms = (find(name) for name in self.transforms)
-        return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
+        return any(t.needs_data for t in transforms) or any(
+            m.needs_data or m.activation == "static" for m in methods
+        )
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether data changes anything: addends choose by it if it is there."""
+        methods = [self.body, self.ends, *(method for _, method in self.rules)]
+        return self.needs_data or any(method.addends for method in methods)
 
 
 @dataclass(frozen=True)
@@ -184,6 +195,11 @@ ALIASES = {
         "int4:awq+clip+gptq,*.value=int8",
         "AWQ, clipping and GPTQ on a text (--calib), the value projection in int8: the best int4.",
     ),
+    "squeezellm": (
+        "code4:squeezellm+sparse",
+        "Dense and sparse: weighted k-means, the largest weights apart; needs --calib.",
+    ),
+    "gobo": ("code4-g128:gobo+gaussian", "Eight centroids a matrix, outliers apart."),
 }
 RECIPES = {name: preset.description for name, preset in PRESETS.items()} | {
     name: f"{description} Short for {text}." for name, (text, description) in ALIASES.items()

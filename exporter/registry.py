@@ -18,6 +18,7 @@ KINDS = {  # their folders
     "codebook": "codebooks",
     "rounding": "rounding",
     "refinement": "refinements",
+    "addend": "addends",
 }
 NAME = re.compile(r"(?!g[0-9]+$)[a-z][a-z0-9_]{0,39}")  # g64 is a group size
 OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebook"
@@ -27,8 +28,8 @@ OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebo
 class Entry:
     """One method.
 
-    kind        "transform", "scales", "codebook", "rounding" or "refinement"; its folder's __init__
-                has the protocol of
+    kind        "transform", "scales", "codebook", "rounding", "refinement" or "addend"; its folder's
+                __init__ has the protocol of
     call        the method itself
     sentence    what it does, for `--quant list`; ends with "needs --calib." if it
     needs_data  second moments of what matrices read
@@ -85,10 +86,9 @@ def find_for(name: str, form: WeightFormat) -> Entry:
     """The same, if it suits the format."""
     entry = find(name)
     if grid(form) not in entry.suits:
-        choices = _suiting(entry.kind, form)
-        raise RecipeError(
-            f"no {entry.kind} {name!r} for {form.kind}; choose from {', '.join(choices)}"
-        )
+        choices = ", ".join(_suiting(entry.kind, form))
+        advice = f"choose from {choices}" if choices else "leave it out"
+        raise RecipeError(f"no {entry.kind} {name!r} for {form.kind}; {advice}")
     return entry
 
 

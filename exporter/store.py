@@ -7,13 +7,15 @@ import numpy as np
 
 from edge.errors import RecipeError
 from edge.format import spec
+from edge.format.addends import Addends
 from edge.format.formats import QuantizedTensor
 from edge.format.writer import EdgeWriter
 
 from .architectures.placement import Placement
+from .augmented import Augmented, augmented
 from .calibration.statistics import Statistics, is_of_layer
 from .layer_error import output_error
-from .quantize import Method, float_error, quantization_error, quantize
+from .quantize import Method, float_error
 from .recipe import Recipe
 from .transforms import corrections
 from .weights import Weights
@@ -48,8 +50,11 @@ class Store:
         else:
             matrix = self.weights.read(tensor.name)
             stored, error = self._quantized(tensor, matrix)
+            self._add_in_scale(tensor.name)
             self._correct(tensor.name, matrix, stored)
-            self.writer.add_matrix(tensor.name, stored, error)
+            self._add_addends(tensor.name, stored.addends)
+            activation = self._activation(tensor.name)
+            self.writer.add_matrix(tensor.name, stored.tensor, error, activation)
 
     @property
     def data(self) -> Statistics:
@@ -65,34 +70,72 @@ class Store:
                 raise self.weights.not_finite(tensor)
         return kept
 
-    def _quantized(self, tensor: Placement, matrix: np.ndarray) -> tuple[QuantizedTensor, float]:
+    def _quantized(self, tensor: Placement, matrix: np.ndarray) -> tuple[Augmented, float]:
         method = self.recipe.method(tensor.name)
+        inputs = self._inputs(tensor.name) if method.addends else None
         if method.needs_data:
-            return self._judged(tensor.name, matrix, method)
-        stored, error = _measured(matrix, method)
+            return self._judged(tensor.name, matrix, method, inputs)
+        stored, error = _measured(matrix, method, inputs)
         if error and method == self.recipe.body and self.recipe.inexact is not None:
             self._check_forced(tensor)
-            return _measured(matrix, self.recipe.inexact)
+            return _measured(matrix, self.recipe.inexact, inputs)
         return stored, error
 
+    def _inputs(self, name: str) -> np.ndarray | None:
+        """float32 [columns]: the largest that each meets, where somebody has looked."""
+        if self.statistics is None or not is_of_layer(name):
+            return None
+        return self.weights.largest_inputs(name, self.statistics.fit(name))
+
     def _judged(
-        self, name: str, matrix: np.ndarray, method: Method
-    ) -> tuple[QuantizedTensor, float]:
+        self, name: str, matrix: np.ndarray, method: Method, inputs: np.ndarray | None
+    ) -> tuple[Augmented, float]:
         """By data, unless on tokens that were held out the same without data does better."""
         h = self.weights.second_moments(name, self.data.fit(name).balanced)
-        stored = quantize(matrix, method, h)
+        stored = augmented(matrix, method, h, inputs)
         blind = method.without_data()
-        plain = quantize(matrix, blind)
+        plain = augmented(matrix, blind, None, inputs)
         held_out = self.weights.second_moments(name, self.data.held_out(name).balanced)
         errors = [output_error(t.dequantize() - matrix, held_out) for t in (stored, plain)]
         if errors[1] < errors[0]:
             stored = plain
             self.writer.note(name, f"{blind.scales} and {blind.rounding}")
-        return stored, quantization_error(matrix, stored)
+        return stored, stored.error(matrix)
 
-    def _correct(self, name: str, matrix: np.ndarray, stored: QuantizedTensor) -> None:
+    def _add_in_scale(self, name: str) -> None:
+        factors, beside = self.weights.in_scale(name), _beside(name, "in_scale")
+        if factors is not None and beside not in self.writer:
+            self.writer.add_vector(beside, factors)
+
+    def _activation(self, name: str) -> str | float | None:
+        """What the header says of the codes that the matrix reads; None: as its format has them."""
+        method = self.recipe.method(name)
+        if method.activation == "token":
+            return "token" if method.format.group else None
+        if method.activation != "static":
+            return None
+        if not is_of_layer(name):
+            raise RecipeError(
+                f"recipe {str(self.recipe)!r}: {name.removesuffix('.weight')!r} has no input that "
+                "calibration sees; leave the s of a8s away there"
+            )
+        largest = float(self.weights.inputs(name, self.data.fit(name).largest).max())
+        return largest / 127 or None  # of nothing but zeros there is no scale
+
+    def _add_addends(self, matrix: str, addends: Addends) -> None:
+        """Before the matrix, too."""
+        for part, values in addends.tensors().items():
+            name = _beside(matrix, part)
+            if name in self.writer:
+                continue
+            if values.ndim == 1:
+                self.writer.add_indices(name, values)
+            else:
+                self.writer.add_float_matrix(name, values, "float16")
+
+    def _correct(self, name: str, matrix: np.ndarray, stored: Augmented) -> None:
         """Add the matrix's bias, corrected, before the matrix: a kill between them loses neither."""
-        bias = f"{name.removesuffix('.weight')}.bias"
+        bias = _beside(name, "bias")
         if not is_of_layer(name) or bias in self.writer:
             return
         found = [
@@ -102,8 +145,8 @@ class Store:
             is not None
         ]
         if found:
-            old = self.weights.read(bias) if bias in self.weights else np.float32(0)
-            self.writer.add_vector(bias, old + sum(found))
+            old = [self.weights.read(bias)] if bias in self.weights else []
+            self.writer.add_vector(bias, np.sum([*old, *found], axis=0))
 
     def _add_floats(self, tensor: Placement) -> None:
         matrix, form = self.weights.read(tensor.name), self.recipe.method(tensor.name).format
@@ -121,9 +164,15 @@ class Store:
             )
 
 
-def _measured(matrix: np.ndarray, method: Method) -> tuple[QuantizedTensor, float]:
-    stored = quantize(matrix, method)
-    return stored, quantization_error(matrix, stored)
+def _beside(name: str, part: str) -> str:
+    return f"{name.removesuffix('.weight')}.{part}"
+
+
+def _measured(
+    matrix: np.ndarray, method: Method, inputs: np.ndarray | None
+) -> tuple[Augmented, float]:
+    stored = augmented(matrix, method, None, inputs)
+    return stored, stored.error(matrix)
 
 
 def least_bytes(tensor: Placement, recipe: Recipe) -> int:

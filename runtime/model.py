@@ -8,6 +8,7 @@ import numpy as np
 from edge.errors import DoesNotFit, EdgeError
 from edge.format.config import DecoderConfig
 from edge.format.reader import EdgeFile
+from edge.format.spec import PAYLOADS
 
 from .kv_cache import KvCache, cache_shape
 from .libraries.choice import library
@@ -138,7 +139,7 @@ def _default_kv(file: EdgeFile) -> str:
     wanted = file.document.get("kv")
     if wanted is not None:  # by the recipe; cache_shape refuses what there is not
         return str(wanted)
-    reference = all(i.format in ("float32", "vector", "bytes") for i in file.tensors.values())
+    reference = all(i.format in ("float32", *PAYLOADS) for i in file.tensors.values())
     return "float32" if reference else "float16"
 
 

@@ -17,6 +17,7 @@ from .usage import FALSE, Parser, UsageError, add_twins
 
 VERBS = {  # a module of this package each, imported when called
     "export": "turn a model into an .edge file",
+    "advise": "say which recipe suits a model and a device, and why",
     "run": "answer one prompt",
     "chat": "talk to a model",
     "embed": "turn texts into vectors",

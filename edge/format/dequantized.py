@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import spec, tiles
+from .beside import addends
 from .formats import TILE_ROWS
 from .reader import EdgeFile
 
@@ -12,10 +13,16 @@ BLOCK_WEIGHTS = 2**20  # at a time: a large matrix needs little memory
 
 
 def row_blocks(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, float32 [rows, columns]) from the first row to the last.
+    """(rows, float32 [rows, columns]) from the first row to the last, with what is beside them.
 
-    Raises FormatError if there is no tensor of that name.
+    Raises FormatError if there is no tensor of that name, or for indices that point nowhere.
     """
+    more = addends(file, name.removesuffix(".weight"))
+    for at, values in _alone(file, name):
+        yield at, values if not more else more.of_rows(at).add_to(values)
+
+
+def _alone(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:
     info = file.info(name)
     form = spec.weight_format(info.format)
     rows, columns = info.shape

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from edge.errors import FormatError
 
-from . import config, encoder_config, spec
+from . import addends, config, encoder_config, spec
 from .formats import ALIGNMENT
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -59,11 +59,12 @@ class Header:
 
     def _check_document(self) -> None:
         document = self.document
-        for key, number in (("version", spec.FORMAT_VERSION), ("layout", spec.LAYOUT_VERSION)):
+        layouts = (spec.LAYOUT_VERSION,)
+        for key, numbers in (("version", spec.FORMAT_VERSIONS), ("layout", layouts)):
             found = document.get(key)
-            if type(found) is not int or found != number:
+            if type(found) is not int or found not in numbers:
                 self._fail(
-                    f"{key} {found!r:.40}, this edge reads {number}; "
+                    f"{key} {found!r:.40}, this edge reads {' and '.join(map(str, numbers))}; "
                     "export the model again with this version"
                 )
         if document.get("kind") not in spec.KINDS:
@@ -122,7 +123,12 @@ class Header:
             end += info.nbytes
         if end != self.data_start + self.data_size:
             self._fail(f"tensors end at byte {end}, the file at {self.data_start + self.data_size}")
-        return {info.name: info for info in infos}
+        tensors = {info.name: info for info in infos}
+        try:
+            addends.check(tensors)
+        except ValueError as reason:
+            self._fail(str(reason))
+        return tensors
 
     def _tensor(self, name: str, entry: Any, declared: Any) -> spec.TensorInfo:
         if not spec.NAME.fullmatch(name):
@@ -149,7 +155,19 @@ class Header:
             self._fail(f"{what}: sha256 {digest!r:.80}, expected 64 hexadecimal digits")
         if error is not None and not (type(error) in (int, float) and error >= 0):
             self._fail(f"{what}: error {error!r:.40}, expected a number of at least 0, or null")
-        return spec.TensorInfo(name, form, tuple(shape), start, size, digest, error)
+        activation = self._activation(what, declared.get("activation"), form)
+        return spec.TensorInfo(name, form, tuple(shape), start, size, digest, error, activation)
+
+    def _activation(self, what: str, found: Any, form: str) -> str | float | None:
+        if found is None:
+            return None
+        if form in spec.PAYLOADS or spec.weight_format(form).is_float:
+            self._fail(f"{what}: an activation {found!r:.40}, but {form} reads floats")
+        if found == "token":
+            return "token"
+        if type(found) not in (int, float) or not 1e-30 < found < 1e30:
+            self._fail(f"{what}: activation {found!r:.40}, expected 'token', a scale, or null")
+        return float(found)
 
     def _start(self, what: str, offsets: Any, size: int) -> int:
         """The tensor's first byte in the file."""

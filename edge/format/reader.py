@@ -75,6 +75,13 @@ class EdgeFile:
             raise FormatError(f"{self.path}: tensor {name!r} is {info.format}, expected bytes")
         return self.view(name)[: info.shape[0]].tobytes()
 
+    def read_indices(self, name: str) -> np.ndarray:
+        """int32 [n], a copy: nobody who writes to the file changes what was checked."""
+        info = self.info(name)
+        if info.format != "indices":
+            raise FormatError(f"{self.path}: tensor {name!r} is {info.format}, expected indices")
+        return self.view(name).view("<i4")[: info.shape[0]].copy()
+
     def verify(self, progress: Callable[[int], None] = lambda done: None) -> list[str]:
         """Names of tensors whose bytes do not match their checksum; `progress` gets bytes done."""
         broken, done = [], 0

@@ -8,7 +8,7 @@ An .edge file is a safetensors file with stricter rules:
 
 `__metadata__` has one key, "edge": a JSON document (a string, as safetensors wants) with
 
-    version      FORMAT_VERSION; a reader refuses any other
+    version      the oldest of FORMAT_VERSIONS that has what is in the file; others are refused
     layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
     kind         "decoder" or "encoder"
     config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
@@ -19,10 +19,14 @@ An .edge file is a safetensors file with stricter rules:
     tokenizer    {"bos", "eos", "add_bos"} or null; an encoder's also has "before" and "after",
                  the ids around a text
     generation   recommended sampling settings, or null
-    tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
+    tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file; of a
+                 matrix of codes also "activation", if it is not as its format has it: "token" (its
+                 input's int8 codes have one scale a token) or a number, the scale itself
 
-A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" (float32,
-padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape` is without padding.
+A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" or "indices"
+(float32 or int32, padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
+is without padding.  Beside a matrix NAME.weight may lie the vectors NAME.bias and NAME.in_scale:
+y = W (x in_scale) + bias; what else rides beside it is in addends.py, and reads x in_scale, too.
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes.
 
@@ -39,7 +43,7 @@ from functools import cache
 
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`
 LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20
@@ -51,7 +55,7 @@ MAX_DIGITS = 18  # of an integer: it fits into 64 bits
 MAX_TEXT = 1000  # characters of a name or a recipe
 MAX_FORMAT = 40
 NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
-PAYLOADS = ("vector", "bytes")
+PAYLOADS = ("vector", "indices", "bytes")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class TensorInfo:
     nbytes: int
     sha256: str
     error: float | None = None  # relative Frobenius error against the source
+    activation: str | float | None = None  # "token", or the scale of its input's codes
 
     @property
     def elements(self) -> int:
@@ -85,7 +90,7 @@ def weight_format(text: str) -> WeightFormat:
 
 def nbytes(format: str, shape: tuple[int, ...]) -> int:
     """Bytes a tensor takes in a file.  Raises ValueError for a format or rank there is not."""
-    if format == "vector" and len(shape) == 1:
+    if format in ("vector", "indices") and len(shape) == 1:
         return -(-4 * shape[0] // ALIGNMENT) * ALIGNMENT
     if format == "bytes" and len(shape) == 1:
         return -(-shape[0] // ALIGNMENT) * ALIGNMENT
@@ -97,8 +102,8 @@ def nbytes(format: str, shape: tuple[int, ...]) -> int:
 def container(format: str, shape: tuple[int, ...]) -> tuple[str, list[int]]:
     """dtype and shape as the safetensors header declares them."""
     size = nbytes(format, shape)
-    if format == "vector":
-        return "F32", [size // 4]
+    if format in ("vector", "indices"):
+        return "F32" if format == "vector" else "I32", [size // 4]
     if format == "bytes":
         return "U8", [size]
     form = weight_format(format)

@@ -84,11 +84,10 @@ def _histograms(report: ExportReport, weights: Weights) -> Iterable[Histogram]:
     if not moved:
         return
     file = EdgeFile(report.output)
-    some = {
-        max(moved, key=lambda t: t.error or 0.0).name: "largest error",
-        moved[0].name: "first",
-        moved[-1].name: "last",
-    }
+    some = {moved[0].name: "first"}
+    some[moved[-1].name] = "last"
+    worst = max(moved, key=lambda t: t.error or 0.0).name
+    some[worst] = f"largest error, {some[worst]}" if worst in some else "largest error"
     errors = {t.name: t.error or 0.0 for t in moved}
     for name, why in some.items():
         source = weights.read(name)

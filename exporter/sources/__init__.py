@@ -60,6 +60,9 @@ class Source(Protocol):
 
     def shape(self, name: str) -> tuple[int, ...]: ...
 
+    def stored_type(self, name: str) -> str:
+        """What it is in the source: "BF16", "Q4_0", "gptq"; from its header."""
+
     def read(self, name: str) -> np.ndarray:
         """The tensor as float32, dequantized where it was quantized."""
 

@@ -47,6 +47,9 @@ class GgufSource:
     def shape(self, name: str) -> tuple[int, ...]:
         return self._tensor(name).shape
 
+    def stored_type(self, name: str) -> str:
+        return self._tensor(name).type.name
+
     def read(self, name: str) -> np.ndarray:
         """float32; the peak is the result, and a chunk of rows of it, twice."""
         tensor = self._tensor(name)

@@ -53,6 +53,8 @@ class HuggingFaceSource:
         self._settings = _optional_json(self.folder / "generation_config.json")
         self.generation = _generation(self._settings)
         encoding, quantization = _quantization(self.config, self.folder)
+        four = quantization.get("bnb_4bit_quant_type") if quantization.get("load_in_4bit") else None
+        self._method = str(four or quantization.get("quant_method", ""))
         self._tensors = Shards(self.folder)
         self._packed = encoding.find(quantization, self._tensors)
         self._plain = encoding.rest(self._tensors, self._packed)
@@ -71,13 +73,21 @@ class HuggingFaceSource:
             return self._packed[name].shape
         return self._tensors.entry(name).shape
 
+    def stored_type(self, name: str) -> str:
+        return self._method if name in self._packed else self._tensors.entry(name).dtype
+
     def read(self, name: str) -> np.ndarray:
-        if name in self._packed:
+        """float32; NaN and infinities where scales are no numbers: who reads them refuses them."""
+        if name not in self._packed:
+            return self._tensors.read(name)
+        with np.errstate(over="ignore", invalid="ignore"):
             return self._packed[name].read()
-        return self._tensors.read(name)
 
     def kept(self, name: str) -> QuantizedTensor | None:
-        return self._packed[name].kept() if name in self._packed else None
+        if name not in self._packed:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._packed[name].kept()
 
     def tokenizer(self) -> TokenizerFiles | None:
         ends = [*end_token_ids(self._settings), *end_token_ids(self.config)]

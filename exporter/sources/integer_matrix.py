@@ -32,11 +32,10 @@ class IntegerMatrix:
 
     def values(self) -> np.ndarray:
         """float32 [rows, columns], one rounding each."""
-        group_of = self._group_of_columns()
         out = np.empty(self.codes.shape, np.float32)
         for at in row_blocks(self.codes.shape):
-            out[at] = self.codes[at].astype(np.int16) - self.zeros[at][:, group_of]
-            out[at] *= self.scales[at][:, group_of]
+            np.subtract(self.codes[at], self._of_columns(self.zeros[at]), out=out[at])
+            out[at] *= self._of_columns(self.scales[at])
         return out
 
     def on_grid(self) -> QuantizedTensor | None:
@@ -57,10 +56,10 @@ class IntegerMatrix:
         if group is None:
             return None
         form = WeightFormat(kind, group)
-        group_of, levels = self._group_of_columns(), CODES[kind].levels
+        levels = CODES[kind].levels
         codes = np.empty(self.codes.shape, np.uint8)
         for at in row_blocks(self.codes.shape):
-            moved = self.codes[at].astype(np.int16) - self.zeros[at][:, group_of] + form.zero
+            moved = self.codes[at] - self._of_columns(self.zeros[at] - np.int16(form.zero))
             if moved.min() < 0 or moved.max() >= levels:
                 return None
             codes[at] = moved
@@ -94,10 +93,11 @@ class IntegerMatrix:
         starts = np.arange(0, self.codes.shape[1], width)
         return held[:, np.minimum(starts // self.group, per_group.shape[1] - 1)]
 
-    def _group_of_columns(self) -> np.ndarray:
+    def _of_columns(self, per_group: np.ndarray) -> np.ndarray:
+        """[rows, groups] -> [rows, columns]."""
         if self.order is not None:
-            return self.order
-        return np.arange(self.codes.shape[1]) // self.group
+            return per_group[:, self.order]
+        return np.repeat(per_group, self.group, axis=1)[:, : self.codes.shape[1]]
 
 
 def largest_group(kind: str, group: int) -> int | None:
@@ -108,9 +108,8 @@ def largest_group(kind: str, group: int) -> int | None:
 
 def in_float16(values: np.ndarray) -> np.ndarray | None:
     """The nearest float16, as float32; None where it is beyond its range."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        held = values.astype(np.float16).astype(np.float32)
-        close = np.abs(held - values) <= HALF_A_STEP * np.abs(values)
+    held = values.astype(np.float16).astype(np.float32)
+    close = np.abs(held - values) <= HALF_A_STEP * np.abs(values)
     return held if close.all() else None
 
 

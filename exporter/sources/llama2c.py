@@ -43,6 +43,9 @@ class Llama2cSource:
     def shape(self, name: str) -> tuple[int, ...]:
         return self._place(name).shape
 
+    def stored_type(self, name: str) -> str:
+        return "ternary" if self._place(name).ternary else "F32"
+
     def read(self, name: str) -> np.ndarray:
         place = self._place(name)
         kept = self.kept(name)

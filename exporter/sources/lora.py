@@ -82,6 +82,9 @@ class LoraSource:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.base.shape(name)
 
+    def stored_type(self, name: str) -> str:
+        return self.base.stored_type(name)
+
     def read(self, name: str) -> np.ndarray:
         whole = self._whole.get(name)
         values = self.base.read(name) if whole is None else self._file.read(whole)
@@ -101,9 +104,10 @@ class LoraSource:
         a, b = self._file.read(pair.a), self._file.read(pair.b)
         if pair.turned:
             a, b = b.T, a.T
-        a = a * np.float32(pair.scale)
-        for at in row_blocks(values.shape):
-            values[at] += b[at] @ a
+        with np.errstate(over="ignore", invalid="ignore"):  # who reads the weights looks for NaN
+            a = a * np.float32(pair.scale)
+            for at in row_blocks(values.shape):
+                values[at] += b[at] @ a
 
     def _product_shape(self, pair: LowRank) -> tuple[int, ...]:
         a, b = self._file.tensors[pair.a].shape, self._file.tensors[pair.b].shape

@@ -49,6 +49,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for source, norm in NORMS
         for sink in SINKS
     },
+    "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
         f"attention-{kind}-h{heads}": ("attention", "kernel", kind, heads)
@@ -58,6 +59,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 }
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
+    "take-out": ("addends", "take_out"),
+    "sparse-add": ("addends", "sparse_add"),
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),

@@ -10,7 +10,16 @@ from edge.format.spec import weight_format
 from ..kernels import catalogue
 from ..kernels.layout import ARGUMENTS, OP_WORDS
 from ..kernels.target import Target
-from ..numpy_kernels import activations, attention, bidirectional, embedding, matmul, read, rope
+from ..numpy_kernels import (
+    activations,
+    addends,
+    attention,
+    bidirectional,
+    embedding,
+    matmul,
+    read,
+    rope,
+)
 from ..numpy_kernels.memory import Kernel, view
 from ..numpy_kernels.walk import walk
 from .cpu import machine
@@ -24,6 +33,8 @@ _FACTORIES: dict[str, Callable[..., Kernel]] = {
 }
 _FUNCTIONS: dict[str, Kernel] = {
     "norm-add": activations.norm_add,
+    "take-out": addends.take_out,
+    "sparse-add": addends.sparse_add,
     "softcap": activations.softcap,
     "positions": embedding.add_positions,
     "bidirectional": bidirectional.attention,

@@ -22,11 +22,36 @@ class Floats:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Columns that are taken out of activations before these are rounded: int32 [count]."""
+
+    address: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Encoding:
-    """How a product wants its activations: a sink of kernels/activations.py and a zero point."""
+    """How a product wants its activations: a sink of kernels/activations.py and a zero point.
+
+    taken   columns that are left out, or None
+    scale   of the codes: fixed and positive; BY_TOKEN; 0: as the sink has it
+    factor  address of what the columns are multiplied by first, or 0
+    """
 
     sink: str
     zero: int
+    taken: Taken | None = None
+    scale: float = 0.0
+    factor: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        return self == Encoding(self.sink, self.zero)
+
+    @property
+    def is_of_other_floats(self) -> bool:
+        """Whether the codes are of something else than the floats that were made."""
+        return self.taken is not None or self.factor != 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,7 @@ class Codes:
 
 
 FLOAT = Encoding("float", 0)
+BY_TOKEN = -1.0
 
 
 def encoding(form: WeightFormat) -> Encoding:
@@ -64,14 +90,38 @@ class Buffers:
     def __init__(self, tokens: int):
         self.arena = Arena()
         self.tokens = tokens
-        self._codes: dict[tuple[int, Encoding], Codes] = {}
+        self._codes: dict[tuple[int, str, int, int], Codes] = {}
+        self._places: dict[Encoding, int] = {}
+        self._spare: dict[tuple[str, int], Floats] = {}
 
     def floats(self, size: int) -> Floats:
         stride = 4 * round_up(size, 64)
         return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
+    def spare(self, purpose: str, size: int) -> Floats:
+        """Floats that are used at once, and shared by uses of a purpose of one size: the padding
+        behind a shorter one would not be zeros."""
+        key = purpose, size
+        if key not in self._spare:
+            self._spare[key] = self.floats(size)
+        return self._spare[key]
+
+    def taken(self, wanted: Encoding) -> Floats:
+        """For the columns that are taken out for an encoding."""
+        assert wanted.taken is not None
+        return self.spare(f"taken-{self._places[wanted]}", wanted.taken.count)
+
+    def multiplied(self, wanted: Encoding, size: int) -> Floats:
+        """For the columns that an encoding multiplies by its factors."""
+        return self.spare(f"multiplied-{self._places[wanted]}", size)
+
+    def place(self, wanted: list[Encoding]) -> None:
+        """Say which encodings one activation has: their buffers differ, others' are reused."""
+        apart = [encoding for encoding in wanted if not encoding.is_plain]
+        self._places |= {encoding: i for i, encoding in enumerate(apart, 1)}
+
     def codes(self, size: int, wanted: Encoding) -> Codes:
-        key = size, wanted
+        key = size, wanted.sink, wanted.zero, self._places.get(wanted, 0)
         if key not in self._codes:
             # Wide enough for every format's padding; what lies beyond `size` stays zero.
             stride = round_up(max(round_up(size, m) for m in (64, 96, 128, 256)), 64)

@@ -1,11 +1,12 @@
 """What the lowering of every kind of model does: products, activations, rows of the embedding."""
 
+from edge.format.formats import TILE_ROWS
 from edge.format.reader import EdgeFile
 
 from ..kernels.layout import ACTIVATION_TOKENS, EMBEDDING_TOKENS
 from ..plan import Op, float_bits
-from .buffers import FLOAT, Buffers, Codes, Encoding, Floats
-from .weights import Matrix, Weights
+from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, round_up
+from .weights import Matrix, Sparse, Weights
 
 CHUNK_BYTES = 256 * 1024  # of weights: stays in a core's L2 while tokens pass
 CHUNKS_A_THREAD = 2  # at least: a slow core then holds up half a share, not a whole one
@@ -25,8 +26,8 @@ class Lowering:
     def __init__(self, file: EdgeFile, threads: int, tokens: int):
         self.threads = threads
         self.epsilon: float = file.config.norm_epsilon
-        self.weights = Weights(file)
         self.buffers = Buffers(tokens)
+        self.weights = Weights(file, self.buffers.arena)
         self.ops: list[Op] = []
         self.registers = self.buffers.arena.array((8,), "<i8")
         self.ids = self.buffers.arena.array((tokens,), "<i8")
@@ -60,13 +61,33 @@ class Lowering:
         `norm` is the stem of a norm's tensors, or empty.
         """
         wanted = list(dict.fromkeys(w.encoding for w in consumers)) or [FLOAT]
-        first = wanted[0]
+        self.buffers.place(wanted)
+        first = FLOAT if wanted[0].is_of_other_floats else wanted[0]
         if source != "plain" or norm or first != FLOAT:
             name = "-".join([source, *([self.norm_kind] if norm else []), first.sink])
             self._encode(name, x, up, out, norm, first)
-        for other in wanted[1:]:
-            if other != FLOAT:
-                self._encode(f"plain-{other.sink}", out, None, out, "", other)
+        for other in wanted:
+            if other not in (first, FLOAT):
+                rest = self._multiplied(out, other) if other.factor else out
+                rest = self._taken_out(rest, other) if other.taken else rest
+                self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
+
+    def _multiplied(self, x: Floats, by: Encoding) -> Floats:
+        """x times the factors of the encoding."""
+        factors, product = Floats(by.factor, 0, x.size), self.buffers.multiplied(by, x.size)
+        self._encode("times-float", x, factors, product, "", FLOAT)
+        return product
+
+    def _taken_out(self, x: Floats, to: Encoding) -> Floats:
+        """x without the columns that the encoding does without; these are kept beside."""
+        assert to.taken is not None
+        rest, taken = self.buffers.spare("rest", x.size), self.buffers.taken(to)
+        self._by_token(
+            "take-out", ACTIVATION_TOKENS,
+            self._register(TOKENS), x.address, x.stride, rest.address, rest.stride, x.width,
+            to.taken.address, to.taken.count, taken.address, taken.stride,
+        )  # fmt: skip
+        return rest
 
     def _encode(
         self, kernel: str, x: Floats, up: Floats | None, out: Floats, norm: str, to: Encoding
@@ -78,7 +99,7 @@ class Lowering:
         self._by_token(
             kernel, ACTIVATION_TOKENS, *arguments,
             codes.address, codes.stride, codes.scales, codes.starts, codes.groups_stride, to.zero,
-            bias,
+            bias, float_bits(to.scale),
         )  # fmt: skip
 
     def _norm_arguments(
@@ -95,9 +116,44 @@ class Lowering:
     def _products(self, x: Floats, matrices: list[Matrix], outs: list[Floats]) -> None:
         """Products of one input: a thread that finds no more rows of one goes on to the next."""
         for w, out in zip(matrices, outs, strict=True):
-            self._product(x, w, out, barrier=w is matrices[-1])
+            self._matmul(x, w, out, barrier=w is matrices[-1])
+        for w, out in zip(matrices, outs, strict=True):
+            self._add(x, w, out)
 
     def _product(
+        self,
+        x: Floats,
+        w: Matrix,
+        out: Floats,
+        residual: Floats | None = None,
+        first: int = ZERO,
+    ) -> None:
+        self._matmul(x, w, out, residual, first)
+        self._add(x, w, out, first)
+
+    def _add(self, x: Floats, w: Matrix, out: Floats, first: int = ZERO) -> None:
+        """What rides beside the matrix, added to its product (edge/format/addends.py)."""
+        if w.outliers is not None:
+            self._matmul(self.buffers.taken(w.encoding), w.outliers.weight, out, out, first)
+        if w.encoding.factor:
+            x = self.buffers.multiplied(w.encoding, x.size)
+        if w.low_rank is not None:
+            inner = self.buffers.spare("inner", w.low_rank.right.rows)
+            self._matmul(x, w.low_rank.right, inner)
+            self._matmul(inner, w.low_rank.left, out, out, first)
+        if w.sparse is not None:
+            self._add_sparse(x, w, w.sparse, out, first)
+
+    def _add_sparse(self, x: Floats, w: Matrix, sparse: Sparse, out: Floats, first: int) -> None:
+        rows = TILE_ROWS * w.form.tiles(w.rows)
+        share = round_up(-(-rows // (CHUNKS_A_THREAD * self.threads)), TILE_ROWS)
+        arguments = (
+            self._register(first), self._register(TOKENS), rows, share,
+            sparse.rows, sparse.entries, x.address, x.stride, out.address, out.stride,
+        )  # fmt: skip
+        self.ops.append(Op("sparse-add", arguments, -(-rows // share)))
+
+    def _matmul(
         self,
         x: Floats,
         w: Matrix,

@@ -1,13 +1,17 @@
 """Tensors of a file as ops name them: addresses, formats and what products ask of these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from edge.errors import FormatError
+from edge.format import beside
 from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
-from edge.format.spec import weight_format
+from edge.format.spec import PAYLOADS, weight_format
 
-from .buffers import Encoding, encoding
+from ..plan import Arena
+from .buffers import BY_TOKEN, Encoding, Taken, encoding
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,17 @@ class Matrix:
     rows: int
     columns: int
     address: int
-    bias: int  # address or 0
+    bias: int = 0  # address or 0
+    outliers: "Outliers | None" = None
+    sparse: "Sparse | None" = None
+    low_rank: "LowRank | None" = None
+    scale: float = 0.0  # of its input's codes, as Encoding has it
+    factor: int = 0  # address of what its input is multiplied by, or 0
 
     @property
     def encoding(self) -> Encoding:
-        return encoding(self.form)
+        taken = None if self.outliers is None else self.outliers.taken
+        return replace(encoding(self.form), taken=taken, scale=self.scale, factor=self.factor)
 
     @property
     def steps(self) -> int:
@@ -36,11 +46,37 @@ class Matrix:
         return self.form.padded_columns(self.columns) // unit
 
 
-class Weights:
-    """Tensors of a file, each checked against what the configuration says it is."""
+@dataclass(frozen=True)
+class Outliers:
+    """Columns of the input that have weights of their own (edge/format/addends.py)."""
 
-    def __init__(self, file: EdgeFile):
-        self._file = file
+    taken: Taken
+    weight: Matrix
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Addresses of int32 [rows + 1] and of the entries."""
+
+    rows: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class LowRank:
+    left: Matrix
+    right: Matrix
+
+
+class Weights:
+    """Tensors of a file, each checked against what the configuration says it is.
+
+    Indices are copied to the arena: what kernels find others by is read from the file once.
+    """
+
+    def __init__(self, file: EdgeFile, arena: Arena):
+        self._file, self._arena = file, arena
+        self._taken: dict[bytes, Taken] = {}
 
     def vector(self, name: str, size: int) -> int:
         info = self._file.info(name)
@@ -50,12 +86,62 @@ class Weights:
 
     def matrix(self, name: str, rows: int, columns: int) -> Matrix:
         info = self._file.info(f"{name}.weight")
-        if info.shape != (rows, columns) or info.format in ("vector", "bytes"):
+        if info.shape != (rows, columns) or info.format in PAYLOADS:
             self._mismatch(f"{name}.weight", f"a matrix of {rows} x {columns}")
-        bias = f"{name}.bias"
-        address = self.vector(bias, rows) if bias in self._file else 0
-        form = weight_format(info.format)
-        return Matrix(name, form, rows, columns, self._file.address(f"{name}.weight"), address)
+        bias, form = f"{name}.bias", weight_format(info.format)
+        return Matrix(
+            name=name,
+            form=form,
+            rows=rows,
+            columns=columns,
+            address=self._file.address(f"{name}.weight"),
+            bias=self.vector(bias, rows) if bias in self._file else 0,
+            outliers=self._outliers(name),
+            sparse=self._sparse(name),
+            low_rank=self._low_rank(name),
+            scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            factor=self._factor(name, form, columns),
+        )
+
+    def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
+        stored = f"{name}.in_scale"
+        if stored not in self._file:
+            return 0
+        if form.is_float:
+            self._mismatch(f"{name}.weight", f"codes, for there is {stored!r}")
+        return self.vector(stored, columns)
+
+    def _outliers(self, name: str) -> Outliers | None:
+        columns = beside.outlier_columns(self._file, name)
+        if columns is None:
+            return None
+        key = columns.tobytes()
+        if key not in self._taken:  # matrices that read the same share it
+            self._taken[key] = Taken(self._placed(columns), len(columns))
+        return Outliers(self._taken[key], self._floats(f"{name}.outlier_weight"))
+
+    def _sparse(self, name: str) -> Sparse | None:
+        found = beside.sparse(self._file, name)
+        if found is None:
+            return None
+        return Sparse(self._placed(found.rows), self._placed(found.entries))
+
+    def _low_rank(self, name: str) -> LowRank | None:
+        if f"{name}.low_rank_left" not in self._file:
+            return None
+        left, right = (self._floats(f"{name}.low_rank_{side}") for side in ("left", "right"))
+        return LowRank(left, right)
+
+    def _floats(self, name: str) -> Matrix:
+        """The header has been checked for its format and shape."""
+        info = self._file.info(name)
+        rows, columns = info.shape
+        return Matrix(name, weight_format(info.format), rows, columns, self._file.address(name))
+
+    def _placed(self, indices: np.ndarray) -> int:
+        copy = self._arena.array(indices.shape, "<i4")
+        copy[:] = indices
+        return int(copy.ctypes.data)
 
     def _mismatch(self, name: str, expected: str) -> None:
         info = self._file.info(name)

@@ -153,6 +153,15 @@ def newer_version(pieces: Pieces) -> bytes:
     return pieces.bytes()
 
 
+@attack
+def half_a_pair(pieces: Pieces) -> bytes:
+    for names in (pieces.header, pieces.document["tensors"]):
+        names[f"{LAYER}attention.query.outlier_weight"] = names.pop(
+            f"{LAYER}feed_forward.up.weight"
+        )
+    return pieces.bytes()
+
+
 def misfit(name: str, config: dict[str, Any] | None = None, **tensors: Any) -> None:
     """A small model with another configuration, or with tensors replaced, or left out (None)."""
     changed = TENSORS | {full.replace("__", "."): t for full, t in tensors.items()}
@@ -182,6 +191,22 @@ misfit("larger_vocabulary", {"vocabulary": 2**24})
 misfit("smaller_vocabulary", {"vocabulary": 39})
 misfit("more_heads", {"heads": 4096})
 misfit("wider_model", {"hidden": 65536})
+
+
+def wrong_indices(name: str, part: str, values: list[int]) -> None:
+    """A matrix with three outlier columns, three sparse entries and more, one list wrong."""
+    query = LAYER + "attention.query"
+    tensors = small_file.with_addends(TENSORS, query)
+    MISFITS[name] = {"tensors": tensors, "contents": {f"{query}.{part}": np.array(values)}}
+
+
+wrong_indices("falling_columns", "outlier_columns", [5, 4, 6])
+wrong_indices("column_before_the_row", "outlier_columns", [-1, 4, 5])
+wrong_indices("column_beyond_the_row", "outlier_columns", [1, 4, 32])
+wrong_indices("entry_beyond_the_row", "sparse_entries", [1, 65535, 2])
+wrong_indices("rows_beyond_the_entries", "sparse_rows", [0, *[2**30] * 32])
+wrong_indices("rows_before_the_entries", "sparse_rows", [-(2**20), *[3] * 32])
+wrong_indices("falling_rows", "sparse_rows", [0, 3, 0, *[3] * 30])
 
 
 @harmless

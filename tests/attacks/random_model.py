@@ -43,6 +43,9 @@ def tensors_of(c: DecoderConfig, random: Random) -> Tensors:
 
     def matrix(name: str, rows: int, columns: int) -> None:
         tensors[f"{name}.weight"] = random.choice(FORMATS), (rows, columns)
+        if name != "embedding" and random.random() < 0.3:
+            count = random.choice([1, 3, 100])
+            tensors.update(small_file.with_addends(tensors, name, count))
         if random.random() < 0.3:
             tensors[f"{name}.bias"] = "vector", (rows,)
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from edge.errors import DoesNotFit, EdgeError, FormatError, UnsupportedModel
+from edge.exporter import export
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
 from edge.runtime.tokenizer import Tokenizer
-from tests.attacks import files
+from tests.attacks import checkpoints, files
 from tests.format import small_file
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,17 @@ def open_model(path: Path, **settings) -> Model:
 
 def test_every_attack_is_described():
     described = re.findall(r"^- `(\w+)`: \S", README.read_text(), re.MULTILINE)
-    assert described == [*files.MALFORMED, *files.MISFITS, *files.HARMLESS]
+    of_files = [*files.MALFORMED, *files.MISFITS, *files.HARMLESS]
+    assert described == [*of_files, *checkpoints.CHECKPOINTS]
+
+
+@pytest.mark.parametrize("name", checkpoints.CHECKPOINTS)
+def test_a_hostile_checkpoint_is_refused_and_leaves_no_file(tmp_path, name):
+    source, lora = checkpoints.CHECKPOINTS[name](tmp_path)
+    output = tmp_path / "out.edge"
+    with pytest.raises(EdgeError):
+        export(source, output, lora=lora)
+    assert not list(tmp_path.glob("out*"))
 
 
 @pytest.mark.parametrize("name", files.MALFORMED)

@@ -62,7 +62,12 @@ def test_a_chassis_says_whether_a_pc_is_portable(fake):
 
 @pytest.mark.parametrize("profile", profiles().values(), ids=lambda profile: profile.key)
 def test_a_profile_says_where_its_figures_come_from(profile):
-    given = {"power": profile.power, "cooling": profile.cooling, "wall": profile.wall}
+    given = {
+        "power": profile.power,
+        "cooling": profile.cooling,
+        "wall": profile.wall,
+        "memory": profile.read_gb_s,
+    }
     for part, value in given.items():
         assert not value or profile.sources[part]
     assert profile.sources["limits"]

@@ -1,11 +1,14 @@
 """A decoder in float64 NumPy that reads an .edge file: what the configuration means, in formulas."""
 
+import ctypes
 import math
 from pathlib import Path
 
 import numpy as np
 
 from edge.format import spec, tiles
+from edge.format.addends import PARTS
+from edge.format.beside import addends
 from edge.format.config import DecoderConfig, Rope
 from edge.format.reader import EdgeFile
 
@@ -13,7 +16,12 @@ Weights = dict[str, np.ndarray]
 
 
 def matrix(file: EdgeFile, name: str) -> np.ndarray:
-    """float32 [rows, columns] of a stored matrix, dequantized."""
+    """float32 [rows, columns] of a stored matrix, dequantized, with what rides beside it."""
+    return addends(file, name.removesuffix(".weight")).add_to(alone(file, name))
+
+
+def alone(file: EdgeFile, name: str) -> np.ndarray:
+    """float32 [rows, columns] of a stored matrix without that."""
     info = file.info(name)
     form = spec.weight_format(info.format)
     rows, columns = info.shape
@@ -32,7 +40,7 @@ def logits(path: Path, tokens: np.ndarray) -> np.ndarray:
     file = EdgeFile(path)
     weights = {}
     for name, info in file.tensors.items():
-        if info.format != "bytes":
+        if info.format != "bytes" and name.rpartition(".")[2] not in PARTS:
             read = vector if info.format == "vector" else matrix
             weights[name] = read(file, name).astype(np.float64)
     return _Pass(file.config, weights, len(tokens)).logits(tokens)
@@ -61,6 +69,7 @@ class _Pass:
         return x / np.sqrt(mean + self.c.norm_epsilon) * self.w[name + ".weight"]
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        x = x * self.w.get(name + ".in_scale", 1.0)
         return x @ self.w[name + ".weight"].T + self.w.get(name + ".bias", 0.0)
 
     def attention(self, x: np.ndarray, layer: int) -> np.ndarray:
@@ -160,3 +169,9 @@ def _yarn_share(rope: Rope) -> np.ndarray:
     low, high = max(low, 0), min(high, rope.dims - 1)
     ramp = (np.arange(rope.dims // 2) - low) / ((high - low) or 0.001)
     return 1 - np.clip(ramp, 0, 1)
+
+
+def memory(address: int, rows: int, stride: int) -> np.ndarray:
+    """float32 [rows, stride / 4] at an address."""
+    floats = (ctypes.c_float * (rows * stride // 4)).from_address(address)
+    return np.ctypeslib.as_array(floats).reshape(rows, -1)

@@ -89,6 +89,40 @@ def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.nda
     return rng.integers(-128, 128, (-(-rows // CODEBOOK_ROWS), 16), np.int8)
 
 
+def indices(name: str, tensors: dict[str, tuple[str, tuple[int, ...]]]) -> np.ndarray:
+    """Of an addend: as many as there are, all over the matrix."""
+    stem, _, part = name.rpartition(".")
+    count = tensors[name][1][0]
+    rows, columns = tensors[f"{stem}.weight"][1]
+    if part == "outlier_columns":
+        return np.arange(count) * columns // count
+    if part == "sparse_entries":
+        halves = np.full(count, -0.5, "<f2").view("<u2").astype(np.uint32) << 16
+        return (halves | np.arange(count - 1, -1, -1) % columns).astype("<u4").view("<i4")
+    entries = tensors[f"{stem}.sparse_entries"][1][0]
+    return np.minimum(np.arange(count), rows) * entries // rows
+
+
+def with_addends(
+    tensors: dict[str, tuple[str, tuple[int, ...]]], name: str, count: int = 3
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """And all that may ride beside the matrix `name`, of `count` columns, entries and ranks."""
+    rows, columns = tensors[f"{name}.weight"][1]
+    count = min(count, rows, columns)
+    beside: dict[str, tuple[str, tuple[int, ...]]] = {
+        "sparse_rows": ("indices", (-(-rows // 16) * 16 + 1,)),
+        "sparse_entries": ("indices", (count,)),
+        "low_rank_left": ("float16", (rows, count)),
+        "low_rank_right": ("float16", (count, columns)),
+    }
+    if tensors[f"{name}.weight"][0] not in FLOATS:
+        beside |= {
+            "outlier_columns": ("indices", (count,)),
+            "outlier_weight": ("float16", (rows, count)),
+        }
+    return tensors | {f"{name}.{part}": info for part, info in beside.items()}
+
+
 def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:
     """float32 that float16 holds exactly."""
     codes = np.random.default_rng(seed).integers(-128, 128, (rows, columns))
@@ -99,8 +133,12 @@ def write(
     path: str | Path,
     document: dict[str, Any] | None = None,
     tensors: dict[str, tuple[str, tuple[int, ...]]] = TENSORS,
+    contents: dict[str, Any] | None = None,
 ) -> None:
-    """The small model, or another with these tensors; the same bytes on every machine."""
+    """The small model, or another with these tensors; the same bytes on every machine.
+
+    `contents` are indices that are not what they should be.
+    """
     with EdgeWriter(path, tensors=len(tensors)) as writer:
         writer.document = DOCUMENT | (document or {})
         for seed, (name, (form, shape)) in enumerate(tensors.items()):
@@ -108,6 +146,8 @@ def write(
                 writer.add_bytes(name, TEMPLATE.ljust(shape[0])[: shape[0]])
             elif form == "vector":
                 writer.add_vector(name, np.linspace(0.5, 1.5, *shape))
+            elif form == "indices":
+                writer.add_indices(name, (contents or {}).get(name, indices(name, tensors)))
             elif form in FLOATS:
                 writer.add_float_matrix(name, floats(*shape, seed), form, error=0.0)
             else:

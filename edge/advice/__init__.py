@@ -1,0 +1,1 @@
+"""Which recipe for which model on which device: decided from headers alone."""
