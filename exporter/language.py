@@ -2,7 +2,8 @@
 
     recipe = base {":" part} {"," rule}
     base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
-             mixed:N, N bits a weight of the layers, allocated matrix by matrix
+             mixed:N, N bits a weight of the layers, allocated matrix by matrix; mixed:Nms, by the
+             milliseconds that a token's products take on a device
              a8t: a scale a token for activations; a8s: one that is fixed by calibration
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
@@ -19,7 +20,7 @@ from edge.format.formats import WeightFormat
 
 from . import plugins, registry
 from .quantize import Method
-from .recipe import ALIASES, PRESETS, Preset, Recipe
+from .recipe import ALIASES, PRESETS, Budget, Preset, Recipe
 
 ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
@@ -72,8 +73,14 @@ def _recipe(text: str, group: int | None) -> Recipe:
 
 
 def _mixed(text: str, parts: list[str]) -> Recipe:
-    if not parts or not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", parts[0], re.ASCII):
-        raise RecipeError(f"recipe {text!r:.80}, expected the bits a weight, like mixed:5.5")
+    budget = re.fullmatch(
+        r"([0-9]{1,4}(?:\.[0-9]{1,3})?)(ms)?", parts[0] if parts else "", re.ASCII
+    )
+    if not budget:
+        raise RecipeError(
+            f"recipe {text!r:.80}, expected the bits a weight or the time of a token, like mixed:5.5 "
+            "or mixed:40ms"
+        )
     methods, sizes = _split(parts[1:])
     if sizes:
         raise RecipeError(
@@ -89,7 +96,8 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
         )
-    return replace(recipe, name=text, bits=float(parts[0]))
+    allowed = Budget(float(budget[1]), budget[2] or "bits")
+    return replace(recipe, name=text, budget=allowed)
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -207,7 +215,7 @@ def _rule(text: str) -> tuple[str, Method]:
             f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
             "the rules"
         )
-    if recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+    if recipe.keeps or recipe.inexact or recipe.kv or recipe.budget:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )
