@@ -45,8 +45,8 @@ class Embedder:
         """Numbers of a vector."""
         return self.encoder.config.hidden
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts as the model reads them, special ones around each.
+    def tokenize(self, texts: Sequence[str | list[int]]) -> list[list[int]]:
+        """Ids of texts as the model reads them, special ones around each; ids stay as they are.
 
         A text beyond what the model reads is cut, and noted.  Raises EdgeError for what is no text.
         """
@@ -56,14 +56,14 @@ class Embedder:
 
     def embed(
         self,
-        texts: Sequence[str] | Sequence[list[int]],
+        texts: Sequence[str | list[int]],
         progress: Progress = lambda done, total: None,
     ) -> np.ndarray:
         """float32 [texts, dimension] of texts, or of the ids that `tokenize` gave.
 
         Vectors are of unit length if the model says so.
         """
-        ids = texts if all(isinstance(text, list) for text in texts) else self.tokenize(texts)
+        ids = self.tokenize(texts)
         self.watch.admit()
         self.watch.start()
         try:
@@ -86,7 +86,9 @@ class Embedder:
     ) -> None:
         self.close()
 
-    def _ids(self, text: str, number: int) -> list[int]:
+    def _ids(self, text: str | list[int], number: int) -> list[int]:
+        if isinstance(text, list):
+            return text
         if not isinstance(text, str):
             raise EdgeError(f"text {number}: expected a string, found {type(text).__name__}")
         most = self.encoder.config.context

@@ -15,7 +15,7 @@ from .allocation.mixed import allocate
 from .architectures import lower
 from .architectures.placement import Placement
 from .augmented import augmented
-from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows
+from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows_for
 from .cautions import before, kind_of
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
@@ -126,7 +126,7 @@ def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
         return MOST_WINDOWS * WINDOW
     if isinstance(calib, str) and calib == SELF:
         return SELF_WINDOWS * WINDOW
-    return windows(calib, weights.source.tokenizer(), weights.model.config.vocabulary).size
+    return windows_for(weights.model, calib, weights.source.tokenizer()).size
 
 
 def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:

@@ -10,7 +10,7 @@ from edge.errors import DoesNotFit
 
 from . import page
 from .architectures import lower
-from .calibration.corpus import SELF, windows
+from .calibration.corpus import SELF, windows_for
 from .calibration.statistics import HELD_OUT, Statistics
 from .destination import check_place
 from .explain import explain
@@ -49,7 +49,12 @@ class Inspection:
         page.write(self._path, found)
 
     def _quality(self, output: Path, statistics: Statistics | None) -> Quality | None:
-        """None where there is no text, or no memory for the output matrix in float32."""
+        """None where there is no text, or no memory for the output matrix in float32.
+
+        Also of an encoder, which predicts no tokens.
+        """
+        if lower(self._source).kind != "decoder":
+            return None
         try:
             if statistics is not None:
                 some = slice(HELD_OUT - 1, MOST * HELD_OUT, HELD_OUT)
@@ -67,7 +72,7 @@ class Inspection:
         assert isinstance(self._calib, np.ndarray | Path | str)
         model = lower(self._source)
         tokenizer = self._source.tokenizer()
-        ids = windows(self._calib, tokenizer, model.config.vocabulary, MOST)[:MOST]
+        ids = windows_for(model, self._calib, tokenizer, MOST)[:MOST]
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as folder:
             statistics = collect(self._source, model, ids, Path(folder, "statistics"))
             return self._compared(output, statistics, slice(None))

@@ -97,6 +97,9 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
             sizes.append(int(match[1]))
         else:
             methods += part.split("+")
+    twice = next((method for method in methods if methods.count(method) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"method {twice!r:.60} is named twice; name it once")
     for kind in ("scales", "codebook", "rounding", "refinement"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
@@ -196,7 +199,12 @@ def _rule(text: str) -> tuple[str, Method]:
     if not equals or not glob or not base:
         raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
     recipe = _recipe(base, None)
-    if recipe.transforms or recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+    if recipe.transforms:
+        raise RecipeError(
+            f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
+            "the rules"
+        )
+    if recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )

@@ -19,7 +19,7 @@ from edge.format.writer import EdgeWriter
 from . import chat
 from .allocation.mixed import allocate
 from .architectures import lower
-from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows
+from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_place
 from .inspection import Inspection
@@ -104,7 +104,10 @@ def export(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
         chat=chatting.kind,
-        notes=weights.model.notes + notes(recipe, writer.infos, writer.notes) + chatting.notes,
+        notes=weights.model.notes
+        + notes(recipe, writer.infos, writer.notes)
+        + _unread(recipe, calib, report)
+        + chatting.notes,
     )
     if inspection is not None:
         inspection.publish(done, recipe, weights, digest, writer.notes, statistics)
@@ -119,6 +122,12 @@ def _check_data(recipe: Recipe, calib: object) -> None:
             f"recipe {str(recipe)!r} chooses by what the model reads: give a text (--calib FILE), "
             "let it write one (--calib self), or take int4-search, which needs none"
         )
+
+
+def _unread(recipe: Recipe, calib: object, report: object) -> tuple[str, ...]:
+    if calib is None or recipe.needs_data or report is not None:
+        return ()
+    return (f"recipe {str(recipe)!r} needs no text: the one to calibrate with was not read",)
 
 
 def _statistics(
@@ -138,7 +147,7 @@ def _statistics(
             raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
         ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
     else:
-        ids = windows(calib, tokenizer, model.config.vocabulary)
+        ids = windows_for(model, calib, tokenizer)
     return collect(source, model, ids, folder, progress)
 
 

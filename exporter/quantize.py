@@ -127,21 +127,24 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
 
     blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
     parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
-    return QuantizedTensor(form, np.empty(matrix.shape, np.uint8), *parts)
+    none = np.broadcast_to(np.uint8(0), matrix.shape)  # takes no memory
+    return QuantizedTensor(form, none, *parts)
 
 
 def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
     form, columns = method.format, matrix.shape[1]
     round_ = rounding_method(method.rounding, method.seed)
     scales, offsets = grid.steps()
+    codes = np.empty(matrix.shape, np.uint8)
 
-    def block(at: slice) -> np.ndarray:
+    def block(at: slice) -> None:
         groups = grouped(matrix[at], form.step_columns or columns)
         fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
-        return rounded.reshape(len(rounded), -1)[:, :columns]
+        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
-    return np.concatenate(_on_all_cores(block, list(row_blocks(matrix.shape))))
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    return codes
 
 
 def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:

@@ -86,10 +86,9 @@ def find_for(name: str, form: WeightFormat) -> Entry:
     """The same, if it suits the format."""
     entry = find(name)
     if grid(form) not in entry.suits:
-        choices = _suiting(entry.kind, form)
-        raise RecipeError(
-            f"no {entry.kind} {name!r} for {form.kind}; choose from {', '.join(choices)}"
-        )
+        choices = ", ".join(_suiting(entry.kind, form))
+        advice = f"choose from {choices}" if choices else "leave it out"
+        raise RecipeError(f"no {entry.kind} {name!r} for {form.kind}; {advice}")
     return entry
 
 

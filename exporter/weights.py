@@ -15,7 +15,7 @@ from .rotation import Rotation
 from .rows import row_blocks
 from .sources import Source
 
-LARGEST_WEIGHT = 1e30  # beyond it, sums of squares and spans of groups overflow
+LARGEST_WEIGHT = 1e15  # no trained weight is near; far beyond, sums of squares overflow
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edge.format.encoder_config import EncoderConfig
 from edge.format.reader import EdgeFile
 
 from .encoder import step_tokens
@@ -46,7 +47,8 @@ class _NoCache(KvCache):
 
 def footprint(file: EdgeFile, kv: str = "float16") -> Footprint:
     """As `Model` or `Encoder` would take it if not asked for another context or batch."""
-    kv_per_token, arena = _OF_KIND[file.document["kind"]](file, kv)
+    is_encoder = isinstance(file.config, EncoderConfig)
+    kv_per_token, arena = (0, _arena(file)) if is_encoder else _of_decoder(file, kv)
     weights = sum(i.nbytes for i in file.tensors.values() if i.format != "bytes")
     return Footprint(weights, kv_per_token, arena)
 
@@ -59,13 +61,11 @@ def _of_decoder(file: EdgeFile, kv: str) -> tuple[int, int]:
     return kv_per_token, program.buffers.arena.nbytes
 
 
-def _of_encoder(file: EdgeFile, kv: str) -> tuple[int, int]:
+def _arena(file: EdgeFile) -> int:
+    """Of an encoder."""
     tokens = step_tokens(file.config)
     program = encoder.lower(file, _NoKernels(), threads=usable_cores(), tokens=tokens)
-    return 0, program.arena.nbytes
-
-
-_OF_KIND = {"decoder": _of_decoder, "encoder": _of_encoder}
+    return program.arena.nbytes
 
 
 def bytes_per_token(file: EdgeFile) -> int:

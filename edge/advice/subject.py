@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.errors import UnsupportedModel
+from edge.format.encoder_config import EncoderConfig
+
 if TYPE_CHECKING:
     from edge.exporter.architectures import Lowered
     from edge.exporter.sources import Source
@@ -44,10 +47,19 @@ class Subject:
 def open_subject(path: str | Path) -> Subject:
     """Raises FormatError or SourceError as opening it does, UnsupportedModel if edge lacks it."""
     if Path(path).is_file() and Path(path).suffix == ".edge":
-        return of_file(Path(path))
+        return _a_language_model(of_file(Path(path)))
     from edge.exporter.sources import open_source
 
-    return of_source(open_source(path))
+    return _a_language_model(of_source(open_source(path)))
+
+
+def _a_language_model(subject: Subject) -> Subject:
+    """What recipes cost is known of these."""
+    if isinstance(subject.config, EncoderConfig):
+        raise UnsupportedModel(
+            f"{subject.name}: advice is about language models; take int8 for a sentence encoder"
+        )
+    return subject
 
 
 def of_source(source: Source) -> Subject:

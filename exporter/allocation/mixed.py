@@ -39,14 +39,14 @@ def allocate(
 ) -> Recipe:
     """The recipe with a rule for each matrix of the layers that had none: `recipe.bits` a weight.
 
-    Without statistics, what is summed is the share of each matrix's energy that is lost.  With
-    them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
+    Without statistics, and of an encoder, what is summed is the share of each matrix's (output's)
+    energy that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
     the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
     too small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
     errors = np.array([_errors(weights, t, recipe, statistics) for t in matrices])
-    if statistics is not None:
+    if statistics is not None and weights.model.kind == "decoder":
         names = [t.name for t in matrices]
         errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
         errors[:, 1:] /= np.maximum(errors[:, :1], TINY)

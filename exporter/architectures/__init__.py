@@ -15,7 +15,8 @@ from .encoder import lower_encoder
 from .gemma import GEMMA2, GEMMA3
 from .keys import Keys
 from .llama import LLAMA
-from .lowered import Lowered, checked
+from .lowered import Lowered as Lowered
+from .lowered import checked
 from .mistral import MISTRAL
 from .phi import PHI3
 from .qwen import QWEN2, QWEN3

@@ -141,7 +141,8 @@ def _place(
     for layer in range(config.layers):
         stems = f"layers.{layer}.", family.stem.format(layer)
         found += of_layer(checkpoint, family.layer, shapes, stems, shapes, config.head_dim)
-    check_all_placed(checkpoint, found, config, {family.types})
+    unplaced = {family.types} if family.types else set[str]()
+    check_all_placed(checkpoint, found, config, unplaced)
     return tuple(found)
 
 

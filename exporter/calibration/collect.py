@@ -58,9 +58,18 @@ def _advance(progress: Progress, before: int, total: int, done: int) -> None:
 
 
 def _embedded(source: Source, model: Lowered, ids: np.ndarray) -> np.ndarray:
-    """float32 [windows, tokens, hidden]."""
-    table = Weights(source, model).read("embedding.weight")
-    return np.ascontiguousarray(table[ids]) * np.float32(model.config.embedding_scale)
+    """float32 [windows, tokens, hidden] that the first layer reads."""
+    c, weights = model.config, Weights(source, model)
+    words: np.ndarray = np.ascontiguousarray(weights.read("embedding.weight")[ids])
+    if model.kind == "decoder":
+        return words * np.float32(c.embedding_scale)
+    positions = weights.read("positions").reshape(-1, c.position_width)
+    words += positions[: ids.shape[1], : c.hidden]
+    words -= words.mean(axis=-1, keepdims=True)
+    words /= np.sqrt(words.var(axis=-1, keepdims=True) + np.float32(c.norm_epsilon))
+    words *= weights.read("embedding_norm.weight")
+    words += weights.read("embedding_norm.bias")
+    return words
 
 
 def _run(
@@ -120,13 +129,10 @@ class _Layer:
     def __init__(self, source: Source, model: Lowered, layer: int):
         c = model.config
         self.path = source.name
-        self.config = replace(
-            c,
-            layers=1,
-            layer_rope=(c.layer_rope[layer],),
-            layer_window=(c.layer_window[layer],),
-            vocabulary=1,
-        )
+        self.config = replace(c, layers=1, vocabulary=1)
+        if model.kind == "decoder":
+            own = {"layer_rope": (c.layer_rope[layer],), "layer_window": (c.layer_window[layer],)}
+            self.config = replace(self.config, **own)
         self.tensors: dict[str, TensorInfo] = {}
         self._payloads: dict[str, np.ndarray] = {}
         prefix, weights = f"layers.{layer}.", Weights(source, model)

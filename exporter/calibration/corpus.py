@@ -10,11 +10,37 @@ from tokenizers import Tokenizer
 
 from edge.errors import SourceError
 
+from ..architectures.lowered import Lowered
 from ..sources import TokenizerFiles
 
 SELF, SELF_WINDOWS = "self", 24  # what the model writes
 WINDOW = 512
 MOST_WINDOWS = 128
+SENTENCES = 128  # tokens of an encoder's window
+
+
+Around = tuple[tuple[int, ...], tuple[int, ...]]  # ids that windows begin and end with
+
+
+def windows_for(
+    model: Lowered,
+    calib: str | Path | np.ndarray,
+    tokenizer: TokenizerFiles | None,
+    most: int = MOST_WINDOWS,
+) -> np.ndarray:
+    """`windows` as a model reads them: of an encoder more and shorter ones, as its texts are.
+
+    Raises SourceError, also for ids that are longer than an encoder can read.
+    """
+    c = model.config
+    if model.kind == "decoder":
+        return windows(calib, tokenizer, c.vocabulary, most)
+    around = ((), ()) if tokenizer is None else (tokenizer.before, tokenizer.after)
+    size = min(SENTENCES, c.context)
+    cut = windows(calib, tokenizer, c.vocabulary, most * WINDOW // SENTENCES, size, around)
+    if cut.shape[1] > c.context:
+        raise SourceError(f"windows of {cut.shape[1]} tokens; this encoder reads {c.context}")
+    return cut
 
 
 def windows(
@@ -22,10 +48,14 @@ def windows(
     tokenizer: TokenizerFiles | None,
     vocabulary: int,
     most: int = MOST_WINDOWS,
+    size: int = WINDOW,
+    around: Around | None = None,
 ) -> np.ndarray:
     """int64 [windows, tokens] of a text file, a folder of them, a .npy of ids, or ids.
 
-    Windows of a long text lie evenly over it.  Raises SourceError if there is not even one.
+    Windows of a long text lie evenly over it, `size` tokens each with those `around`, which take
+    the places of the first and last; if none are given, the one that begins texts.  Raises
+    SourceError if there is not even one.
     """
     if isinstance(calib, np.ndarray):
         return _checked(calib, "the array", vocabulary)
@@ -34,7 +64,10 @@ def windows(
         return _checked(np.load(path, allow_pickle=False), str(path), vocabulary)
     if tokenizer is None:
         raise SourceError(f"{path}: this model has no tokenizer; give token ids (.npy) instead")
-    return _spread(_ids(path, tokenizer), tokenizer, most, path)
+    if around is None:
+        bos = tokenizer.bos if tokenizer.add_bos else None
+        around = () if bos is None else (bos,), ()
+    return _spread(_ids(path, tokenizer), path, most, size, around)
 
 
 def _checked(ids: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
@@ -75,6 +108,8 @@ def _text(path: Path) -> str:
 
 def _ids(path: Path, tokenizer: TokenizerFiles) -> np.ndarray:
     encoder = Tokenizer.from_str(tokenizer.json.decode())
+    encoder.no_truncation()
+    encoder.no_padding()
     return np.array(encoder.encode(_text(path), add_special_tokens=False).ids, np.int64)
 
 
@@ -89,15 +124,16 @@ def _text_files(path: Path) -> list[Path]:
     return [path]
 
 
-def _spread(ids: np.ndarray, tokenizer: TokenizerFiles, most: int, path: Path) -> np.ndarray:
-    available = len(ids) // WINDOW
+def _spread(ids: np.ndarray, path: Path, most: int, size: int, around: Around) -> np.ndarray:
+    available = len(ids) // size
     if not available:
         raise SourceError(
-            f"{path}: {len(ids)} tokens, a window has {WINDOW}; give a text of some pages"
+            f"{path}: {len(ids)} tokens, a window has {size}; give a text of some pages"
         )
     count = min(most, available)
-    starts = np.arange(count) * (len(ids) - WINDOW) // max(1, count - 1)
-    cut: np.ndarray = ids[starts[:, None] + np.arange(WINDOW)]
-    if tokenizer.add_bos and tokenizer.bos is not None:
-        cut[:, 0] = tokenizer.bos
+    starts = np.arange(count) * (len(ids) - size) // max(1, count - 1)
+    cut: np.ndarray = ids[starts[:, None] + np.arange(size)]
+    before, after = around
+    cut[:, : len(before)] = before
+    cut[:, size - len(after) :] = after
     return cut

@@ -5,6 +5,9 @@
     feed_forward_norm -> gate, up
     up                -> down
 
+An encoder's norms are read by the residual stream, too, and its up projection goes through GELU:
+there value -> output remains, and up -> down where a ReLU lies between.
+
 What a reader's columns are multiplied by, the rows of what is before it are divided by.  With
 BitNet's norms before the output and down projections, those norms take the place of value and up.
 """
@@ -57,6 +60,12 @@ class Fold:
 def folds(weights: Weights, layer: int) -> Iterator[Fold]:
     """All of a layer's, in the order of the data."""
     config, stem = weights.model.config, f"layers.{layer}."
+    if weights.model.kind == "encoder":
+        heads = config.heads, 1, config.head_dim
+        yield _after(weights, f"{stem}attention", "value", "output", heads)
+        if config.activation == "relu":
+            yield _after(weights, f"{stem}feed_forward", "up", "down", None)
+        return
     yield _after_norm(f"{stem}attention", ("query", "key", "value"))
     yield _after(weights, f"{stem}attention", "value", "output", _heads(config))
     yield _after_norm(f"{stem}feed_forward", ("gate", "up"))
@@ -71,7 +80,7 @@ def _after(
     weights: Weights, stem: str, writer: str, reader: str, heads: tuple[int, int, int] | None
 ) -> Fold:
     readers = (f"{stem}.{reader}.weight",)
-    if weights.model.config.sub_norms:
+    if weights.model.kind == "decoder" and weights.model.config.sub_norms:
         return Fold(readers, (f"{stem}.sub_norm.weight",))
     parts = (f"{stem}.{writer}.{part}" for part in ("weight", "bias"))
     return Fold(readers, tuple(name for name in parts if name in weights), heads)

@@ -1,4 +1,4 @@
-"""One layer of a decoder by itself, for whoever wants to see what its matrices read."""
+"""One layer of a model by itself, for whoever wants to see what its matrices read."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -6,14 +6,16 @@ from itertools import takewhile
 
 import numpy as np
 
+from edge.format.encoder_config import EncoderConfig
 from edge.format.reader import EdgeFile
 
 from ..kv_cache import KvCache, cache_shape
 from ..libraries.library import Library
 from ..plan import Op, Plan
 from ..team import Team
-from .decoder import DecoderLowering, scratch_bytes
-from .lowering import POSITION, TOKENS
+from . import decoder, encoder
+from .decoder import DecoderLowering
+from .encoder import EncoderLowering
 
 Seen = Callable[[tuple[str, ...], np.ndarray], None]
 STEPS, X, X_STRIDE = 6, 7, 8  # arguments of a product (kernels/matmul.py)
@@ -22,16 +24,15 @@ STEPS, X, X_STRIDE = 6, 7, 8  # arguments of a product (kernels/matmul.py)
 class Block:
     """Layer 0 of `file`, all of whose matrices are float32; `tokens` a window at most.
 
-    The plan is a decoder's, cut before each matrix that reads something new.
+    The plan is the model's, cut before each matrix that reads something new.
     """
 
     def __init__(self, file: EdgeFile, library: Library, threads: int, tokens: int):
-        shape = cache_shape(file.config, "float32", tokens)
-        self._program = DecoderLowering(file, KvCache(shape), threads, tokens, 1)
+        self._program, scratch = _lowering(file, threads, tokens)
         self._program.layer(0)
         self._stages = [(Plan(ops, library), read) for ops, read in _stages(self._program.ops)]
         self._names = {file.address(name): name for name in file.tensors}
-        self._team = Team(library, threads, scratch_bytes(tokens))
+        self._team = Team(library, threads, scratch)
         self._team.keep(file, self._program, self._stages)
         self._x = _view(self._program.x.address, tokens, self._program.x.stride)
 
@@ -41,13 +42,10 @@ class Block:
         `seen` gets names of matrices and what they are about to read, float32 [tokens, columns].
         """
         tokens, hidden = x.shape
-        program = self._program
-        program.registers[TOKENS], program.registers[POSITION] = tokens, 0
-        for table in program.ropes:
-            table.fill(0, tokens)
+        self._program.begin(tokens)
         self._x[:tokens, :hidden] = x
         for plan, readers in self._stages:
-            self._team.run(plan, tokens, 0)
+            self._team.run(plan, tokens, 1)
             if readers:
                 names = tuple(self._names[op.weights[0]] for op in readers)
                 seen(names, _input(readers[0], tokens))
@@ -55,6 +53,16 @@ class Block:
 
     def close(self) -> None:
         self._team.close()
+
+
+def _lowering(
+    file: EdgeFile, threads: int, tokens: int
+) -> tuple[DecoderLowering | EncoderLowering, int]:
+    """What lowers the file's kind of model, and the memory a thread needs."""
+    if isinstance(file.config, EncoderConfig):
+        return EncoderLowering(file, threads, tokens), encoder.scratch_bytes(file.config)
+    cache = KvCache(cache_shape(file.config, "float32", tokens))
+    return DecoderLowering(file, cache, threads, tokens, 1), decoder.scratch_bytes(tokens)
 
 
 def _stages(ops: list[Op]) -> Iterator[tuple[list[Op], list[Op]]]:

@@ -91,6 +91,12 @@ class DecoderLowering(Lowering):
             logits=self.logit_rows[:, : self.c.vocabulary],
         )
 
+    def begin(self, tokens: int) -> None:
+        """Registers and angles of a step from position 0."""
+        self.registers[TOKENS], self.registers[POSITION] = tokens, 0
+        for table in self.ropes:
+            table.fill(0, tokens)
+
     def layer(self, i: int) -> None:
         self._attention(i)
         self._feed_forward(i)

@@ -93,6 +93,10 @@ class EncoderLowering(Lowering):
         )  # fmt: skip
         self._norm(self.h, self.x, "embedding_norm", self._readers(0))
 
+    def begin(self, tokens: int) -> None:
+        """Registers of a step of one text."""
+        self.registers[TOKENS], self.starts[:2] = tokens, (0, tokens)
+
     def layer(self, i: int) -> None:
         self._attention(i)
         self._feed_forward(i)

@@ -102,3 +102,8 @@ def test_bench_counts_texts(cli, cli_json, encoder, monkeypatch):
         ratio = result["median_tok_s"] / result["median_texts_s"]
         assert ratio == pytest.approx(tokens, rel=1e-3)
     assert "texts/s" in cli("bench", encoder, "-p", "8", "-t", "1", "-r", "1")[1]
+
+
+def test_advice_is_about_language_models(fails, encoder, tmp_path):
+    for subject in (encoder, tiny_encoder.folder(tmp_path / "source")):
+        assert "take int8 for a sentence encoder" in fails("advise", subject)

@@ -2,15 +2,24 @@
 
 import json
 
+import bert_oracle
 import numpy as np
 import pytest
+import tiny_encoder
 from safetensors.numpy import load_file, save_file
 
 from edge.errors import RecipeError, SourceError, UnsupportedModel
 from edge.exporter import export
 from edge.exporter.architectures import lower
+from edge.exporter.calibration.collect import collect
+from edge.exporter.calibration.corpus import windows_for
+from edge.exporter.explain import explain
+from edge.exporter.language import parse
 from edge.exporter.sources import open_source
+from edge.exporter.transforms import transform_layer
+from edge.exporter.weights import Weights
 from edge.format.reader import EdgeFile
+from edge.runtime.encoder import Encoder
 from tests.exporter.memory_source import MemorySource
 from tests.golden_folders import ENCODERS, copied
 
@@ -182,3 +191,88 @@ def test_an_encoder_cannot_write_its_own_calibration_text(tmp_path):
 def test_a_rotation_is_refused_for_layer_norms(tmp_path):
     with pytest.raises(RecipeError, match="layer norms"):
         export(ENCODERS / "bert", tmp_path / "m.edge", quant="int4:hadamard")
+
+
+# --- calibration --------------------------------------------------------------------------------
+
+
+def some_ids(source, count=9, tokens=12):
+    return np.random.default_rng(5).integers(4, source.config["vocab_size"], (count, tokens))
+
+
+@pytest.mark.parametrize("case", ["bert", "roberta", "distilbert", "narrow"])
+def test_what_matrices_read_layer_by_layer_is_what_the_oracle_says(case, tmp_path):
+    opened = open_source(ENCODERS / case)
+    model, ids = lower(opened), some_ids(opened)
+    statistics = collect(opened, model, ids, tmp_path / "stats")
+    read: dict[tuple[int, str], list[np.ndarray]] = {}
+    bert = bert_oracle.Bert(opened, lambda i, name, x: read.setdefault((i, name), []).append(x))
+    hidden = np.stack([bert.hidden(window) for window in ids])
+    last = statistics.hidden(model.config.layers - 1)
+    assert np.abs(last - hidden).max() < 2e-5
+    heads, dim = model.config.heads, model.config.hidden // model.config.heads
+    for (layer, name), inputs in read.items():
+        part = "feed_forward" if name in ("up", "down") else "attention"
+        found = statistics.fit(f"layers.{layer}.{part}.{name}.weight")
+        x = np.concatenate(inputs[:7] + inputs[8:])  # every eighth window is held out
+        if name == "output" and dim % 16:  # heads are stored padded
+            x = np.pad(x.reshape(-1, heads, dim), ((0, 0), (0, 0), (0, -dim % 16)))
+            x = x.reshape(len(x), -1)
+        np.testing.assert_allclose(found.body + found.sink, x.T @ x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", ["int4:gptq", "int4-g64:clip+gptq", "int4:awq+gptq"])
+def test_data_aware_recipes_beat_rounding(recipe, tmp_path):
+    """The mean cosine of embeddings to float32's."""
+    opened = open_source(ENCODERS / "distilbert")  # has a ReLU: awq moves along both folds
+    ids = some_ids(opened, 64, 24)
+    group = "int4-g64" if "g64" in recipe else "int4"
+    cosines = {}
+    for quant in ("float32", group, recipe):
+        export(opened, path := tmp_path / "m.edge", quant=quant, calib=ids)
+        encoder = Encoder(EdgeFile(path), threads=1)
+        cosines[quant] = encoder.embed(ids.tolist())
+        encoder.close()
+    means = {q: (v * cosines["float32"]).sum(axis=1).mean() for q, v in cosines.items()}
+    assert means[recipe] > means[group] > 0.9
+
+
+@pytest.mark.parametrize("method", ["equalize", "smooth"])
+@pytest.mark.parametrize("case", ["bert", "distilbert"])
+def test_folds_of_an_encoder_change_nothing(tmp_path, case, method):
+    opened = open_source(ENCODERS / case)
+    weights = Weights(opened, model := lower(opened))
+    statistics = collect(opened, model, some_ids(opened), tmp_path / "stats")
+    for layer in range(2):
+        transform_layer(weights, parse(f"int8:{method}"), layer, statistics)
+    assert weights.factors
+    tensors = {name: opened.read(name) for name in opened.names()}
+    tensors |= {t.source: weights.read(t.name) for t in model.tensors if t.name in weights.factors}
+    ids = some_ids(opened, 1)[0]
+    moved = MemorySource(opened.config, tensors)
+    before, after = (bert_oracle.Bert(source).hidden(ids) for source in (opened, moved))
+    assert np.abs(after - before).max() < 1e-5
+
+
+def test_windows_of_a_text_have_special_tokens_and_fit(tmp_path):
+    source = open_source(tiny_encoder.folder(tmp_path / "m"))
+    (tmp_path / "a.txt").write_text("some words of a text " * 100)
+    cut = windows_for(lower(source), tmp_path / "a.txt", source.tokenizer())
+    assert cut.shape == (66, 24)  # 1600 letters
+    assert (cut[:, 0] == tiny_encoder.BEGIN).all() and (cut[:, -1] == tiny_encoder.END).all()
+
+
+def test_ids_longer_than_an_encoder_reads_are_refused():
+    opened = open_source(ENCODERS / "bert")
+    with pytest.raises(SourceError, match="windows of 25 tokens; this encoder reads 24"):
+        windows_for(lower(opened), some_ids(opened, 2, 25), None)
+
+
+def test_a_report_and_a_plan_can_be_had_of_an_encoder(tmp_path):
+    folder = tiny_encoder.folder(tmp_path / "m")
+    (tmp_path / "a.txt").write_text("some words of a text " * 100)
+    page = tmp_path / "page.html"
+    export(folder, tmp_path / "m.edge", quant="int4:gptq", calib=tmp_path / "a.txt", report=page)
+    assert "<html" in page.read_text()
+    assert explain(str(folder), "mixed:5.5").classes
+    export(folder, tmp_path / "m.edge", quant="mixed:6:gptq", calib=tmp_path / "a.txt")

@@ -61,7 +61,20 @@ def exported(source, folder: Path, quant: str, **settings):
     return report, Page(folder / "m.html")
 
 
-@pytest.mark.parametrize("quant", ["keep", "int8", "int4-search", "float16", "mixed:9"])
+@pytest.mark.parametrize(
+    "quant",
+    [
+        "keep",
+        "int8",
+        "int4-search",
+        "float16",
+        "mixed:9",
+        "code4",
+        "int3",
+        "int4:sparse",
+        "int8:lorc",
+    ],
+)
 def test_a_page_is_well_formed_and_needs_nothing_else(quant, tmp_path):
     _, page = exported(tiny_llama(), tmp_path, quant)
     raw = (tmp_path / "m.html").read_text(encoding="utf-8")

