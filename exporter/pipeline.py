@@ -17,11 +17,11 @@ from edge.format.unfinished import Unfinished
 from edge.format.writer import EdgeWriter
 
 from . import chat
-from .allocation.mixed import allocate
+from .allocation.mixed import Speeds, allocate
 from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
-from .destination import check_disk, check_not_source, check_place
+from .destination import check_disk, check_not_source, check_page, check_place
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
@@ -45,6 +45,7 @@ def export(
     group: int | None = None,
     calib: str | Path | np.ndarray | Statistics | None = None,
     lora: str | Path | None = None,
+    speeds: Speeds | None = None,
     force: bool = False,
     report: str | Path | None = None,
     progress: Progress = lambda done, total: None,
@@ -56,7 +57,8 @@ def export(
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
     (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
-    folder of PEFT's with an adapter to merge into the model.  An export that was stopped goes on at
+    folder of PEFT's with an adapter to merge into the model.  `speeds` are GB/s of weights by format
+    on the device ("products" of `edge doctor --json`), for mixed:Nms.  An export that was stopped goes on at
     the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about
     it; with a text (`calib`) it says how far the file is from the model.
 
@@ -67,6 +69,9 @@ def export(
     recipe = parse(quant, group)
     _check_data(recipe, calib)
     check_place(output)
+    if report is not None:
+        given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
+        check_page(Path(report), output, given)
     folder = output.with_name(f"{output.name}.unfinished")
     if isinstance(source, str | Path):
         check_not_source(output, Path(source))
@@ -85,7 +90,9 @@ def export(
     if recipe.uses_data and calib is not None:
         statistics = _statistics(weights, tokenizer, calib, folder, calibrating)
     _transform(weights, recipe, statistics, calibrating)
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, statistics, calibrating)
+    stored = recipe
+    if recipe.budget is not None:
+        stored = allocate(weights, recipe, statistics, speeds, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
     with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
@@ -125,7 +132,7 @@ def _check_data(recipe: Recipe, calib: object) -> None:
 
 
 def _unread(recipe: Recipe, calib: object, report: object) -> tuple[str, ...]:
-    if calib is None or recipe.needs_data or report is not None:
+    if calib is None or recipe.uses_data or report is not None:
         return ()
     return (f"recipe {str(recipe)!r} needs no text: the one to calibrate with was not read",)
 
@@ -177,7 +184,7 @@ def _unfinished(
 ) -> Unfinished:
     """What the same export has written before it was stopped."""
     identity = {
-        "versions": [spec.FORMAT_VERSION, spec.LAYOUT_VERSION],
+        "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
         "recipe": str(recipe),
         "force": force,
@@ -207,9 +214,10 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
 
 
 def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and a bias for each that gets one."""
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
     tensors = len(weights.model.tensors)
     most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 
 

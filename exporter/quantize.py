@@ -31,6 +31,7 @@ class Method:
     scales      a method of scales, of code4 one of codebooks
     refinement  what comes after rounding, or ""
     addends     methods of what is kept beside the matrix (augmented.py)
+    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
     """
 
     format: WeightFormat
@@ -39,6 +40,7 @@ class Method:
     seed: int = 0
     refinement: str = ""
     addends: tuple[str, ...] = ()
+    activation: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -50,7 +52,7 @@ class Method:
         scales = "minmax" if self.format.offset else "absmax"
         if self.format.has_codebook:
             scales = "kmeans" if find(self.scales).needs_data else self.scales
-        return Method(self.format, scales, addends=self.addends)
+        return Method(self.format, scales, addends=self.addends, activation=self.activation)
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:

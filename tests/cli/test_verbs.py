@@ -9,6 +9,7 @@ import tiny_model
 
 from edge.cli import machine, memory
 from edge.cli.progress import Progress
+from edge.exporter.allocation.mixed import FORMATS
 from edge.exporter.recipe import RECIPES
 from edge.runtime import bandwidth
 
@@ -155,12 +156,27 @@ def test_bench_reads_well(cli, model, small_buffer):
 
 def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
     document = cli_json("doctor")
-    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors"]
+    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors", "products"]
+    assert document["products"]["gb_s"].keys() >= {str(form) for form in FORMATS}
     test = document["kernels"]["self_test"]
     assert test["passed"] is True and test["kernels"] > 30
     assert document["kernels"]["source"] in ("numba", "prebuilt") and document["kernels"]["why"]
     assert document["fits"]["int4"] > document["fits"]["int8"] >= 0
     assert all(s["present"] == (s["reason"] is None) for s in document["sensors"])
+
+
+def test_what_the_doctor_said_is_a_budget_of_an_export(cli, cli_json, fails, tmp_path):
+    said = tmp_path / "device.json"
+    said.write_text(json.dumps(cli_json("doctor")))
+    source = GOLDEN / "llama3"
+    out = tmp_path / "out.edge"
+    code, _, _ = cli("export", source, "-o", out, "--quant", "mixed:99ms", "--doctor", said)
+    assert code == 0 and out.exists()
+    said.write_text('{"cpu": 1}')
+    usual = ("export", source, "-o", out, "--quant", "mixed:99ms")
+    code, _, err = cli(*usual, "--doctor", said)
+    assert code == 2 and "expected what `edge doctor --json` prints" in err
+    assert "--doctor FILE" in fails(*usual)
 
 
 def test_doctor_names_kernels_that_compute_something_else(cli, monkeypatch):
