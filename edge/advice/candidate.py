@@ -28,7 +28,7 @@ SHORTEST = 512  # tokens of context, below which a model is of little use
 class Candidate:
     """bytes   of the tensors in the file
     memory  resident bytes with a full context of `context` tokens
-    tok_s   at most, when answering: the bytes of a token at the machine's read bandwidth; or None
+    tok_s   when answering, about: the bytes of a token at the machine's read bandwidth; or None
     """
 
     recipe: str
