@@ -257,12 +257,22 @@ def test_export_reads_well(cli, tmp_path):
     assert code == 0 and "bits a weight (keep)" in out
 
 
+def test_export_merges_an_adapter(cli_json, fails, tmp_path):
+    arguments = "export", GOLDEN / "llama2", "-o", tmp_path / "out.edge", "--lora"
+    adapter = GOLDEN / "lora" / "plain"
+    assert cli_json(*arguments, adapter)["recipe"] == "keep"
+    assert cli_json("show", tmp_path / "out.edge")["source"]["name"] == "llama2 + plain"
+    assert "adapter_config.json is missing" in fails(*arguments, GOLDEN / "llama2")
+    assert "needs the recipe keep" in fails(*arguments, adapter, "--lora-apart", "--quant", "int8")
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [
+        (["ollama:nothing/here", "-o", "out.edge"], "Ollama has no model 'nothing/here' here"),
         (["missing.gguf", "-o", "out.edge"], "missing.gguf"),
         ([GOLDEN / "smollm2", "-o", "no/such/folder/out.edge"], "no/such/folder"),
-        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int5"], "int5"),
+        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int7"], "int7"),
         ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int4", "--group", "33"], "33"),
     ],
 )
