@@ -32,7 +32,7 @@ OUTLIER = 4.0  # times the usual step: somebody else had the core
 SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
-STUCK_S, STUCK_K = 20.0, 1.5  # a reading that stands still while the model moves on
+STUCK_S, STUCK_K = 20.0, 1.0  # a reading that stands still while the model moves on
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
     "use the official power supply and a short cable"

@@ -155,7 +155,15 @@ def test_bench_reads_well(cli, model, small_buffer):
 
 def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
     document = cli_json("doctor")
-    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors"]
+    assert list(document) == [
+        "cpu",
+        "kernels",
+        "memory",
+        "fits",
+        "sensors",
+        "thread_knees",
+        "cooling",
+    ]
     test = document["kernels"]["self_test"]
     assert test["passed"] is True and test["kernels"] > 30
     assert document["kernels"]["source"] in ("numba", "prebuilt") and document["kernels"]["why"]
