@@ -59,9 +59,7 @@ def _document(chosen: Choice, checks: list[Check]) -> dict[str, Any]:
         },
         "memory": machine.memory(),
         "fits": _largest(machine.memory()["available"]),
-        "sensors": sensors.listing(),
-        "thread_knees": sensors.knees(),
-        "cooling": sensors.cooling(),
+        **sensors.survey(),
     }
 
 
@@ -78,11 +76,18 @@ def _report(document: dict[str, Any]) -> str:
         ("memory", _memory(document["memory"])),
         ("what fits", _fits(document["fits"])),
         *((sensor["name"], sensor["reason"] or "can be read") for sensor in document["sensors"]),
+        ("throttling", _throttling(document["throttling"])),
         *_knees(document["thread_knees"]),
         ("cooling", document["cooling"]["verdict"]),
     ]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:{width}}{value}" for name, value in rows)
+
+
+def _throttling(told: dict[str, Any]) -> str:
+    now, before = told["now"], told["since_boot"]
+    text = "nothing tells" if now is None else ", ".join(now) or "none now"
+    return text if before is None else f"{text}; since the device was started: {before}"
 
 
 def _knees(found: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -161,6 +161,7 @@ def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
         "memory",
         "fits",
         "sensors",
+        "throttling",
         "thread_knees",
         "cooling",
     ]
