@@ -57,13 +57,17 @@ class Cooling:
             f"({self.model}, {self.minutes:.0f} min, {when})"
         )
         limit = profile.limits.soft_c or profile.limits.throttle_c
-        if self.kelvin_per_watt is None or self.room_c is None or limit is None:
+        if self.kelvin_per_watt is None or self.settles_s is None or self.room_c is None:
+            return text
+        text += (
+            f"; it warms by {self.kelvin_per_watt:.1f} K per watt of {self.scope} "
+            f"and settles in {self.settles_s / 60:.0f} min"
+        )
+        if limit is None:
             return text
         most = (limit - self.room_c) / self.kelvin_per_watt
-        return (
-            f"{text}; it warms by {self.kelvin_per_watt:.1f} K per watt of {self.scope}: "
-            f"{most:.1f} W for ever below {limit:.0f} °C in a room of {self.room_c:.0f} °C"
-        )
+        room = f"in a room of {self.room_c:.0f} °C"
+        return f"{text}: {most:.1f} W for ever below {limit:.0f} °C {room}"
 
 
 def learn(
@@ -83,6 +87,7 @@ def learn(
             scope = first.scope
             forecast.update(sample.t, power, degrees)
         last = sample
+    warming = None if forecast.fitted is None else 60 * forecast.slope()
     fitted = forecast.fitted if forecast.trusted else None
     if fitted is None or max(celsius) - min(celsius) < MOVED_K:
         fitted = scope = None
@@ -91,12 +96,12 @@ def learn(
         minutes=minutes,
         first_tok_s=rates[0],
         last_tok_s=rates[1],
-        warming_k_min=60 * forecast.slope() if celsius else None,
+        warming_k_min=warming,
         peak_c=max(celsius, default=None),
         throttled_s=throttled_s,
-        kelvin_per_watt=fitted and sum(node.r for node in fitted.nodes),
-        settles_s=fitted and 3 * fitted.nodes[1].tau,
-        room_c=fitted and fitted.ambient,
+        kelvin_per_watt=None if fitted is None else sum(node.r for node in fitted.nodes),
+        settles_s=None if fitted is None else 3 * fitted.nodes[1].tau,
+        room_c=None if fitted is None else fitted.ambient,
         scope=scope,
         unix=last.unix if last is not None else 0.0,
     )

@@ -38,7 +38,12 @@ def test_a_long_run_tells_the_coolers_figures():
     verdict = cooling.verdict(PI_5)
     assert "sustains 9.5 tok/s, 95% of the first minute (smollm2, 40 min" in verdict
     most = (80 - cooling.room_c) / cooling.kelvin_per_watt
-    assert f"{most:.1f} W for ever below 80 °C" in verdict
+    assert f"{most:.1f} W for ever below 80 °C" in verdict and "settles in" in verdict
+
+
+def test_a_short_run_without_watts_is_no_verdict_either():
+    samples = (Sample(s.t, s.unix, s.values) for s in run(240))
+    assert learned(samples, 4).verdict(PI_5).startswith("not known")
 
 
 def test_a_run_that_ended_while_it_warmed_is_no_verdict():
