@@ -225,7 +225,7 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     [
         ({"generation": {"temperature": float("nan")}}, "NaN is not a number"),
         ({"source": {"name": "a\nb", "sha256": ""}}, "source.name: expected a line of text"),
-        ({"kind": "encoder"}, "kind 'encoder'"),
+        ({"kind": "unheard"}, "kind 'unheard'"),
         ({"config": replace(small_file.CONFIG, heads=0)}, "heads and kv_heads from 1"),
     ],
 )
