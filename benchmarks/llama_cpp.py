@@ -2,7 +2,7 @@
 
     python benchmarks/llama_cpp.py FOLDER
 
-leaves FOLDER/bin/llama-bench, llama-perplexity, llama-quantize, llama-tokenize, llama-simple, and
+leaves FOLDER/bin/llama-bench, -imatrix, -perplexity, -quantize, -simple, -tokenize, and
 FOLDER/models with its test vocabularies.  Needs cmake and a C++ compiler; ten minutes on two cores.
 """
 
@@ -14,7 +14,14 @@ import tempfile
 from pathlib import Path
 
 PACKAGE = "llama-cpp-python==0.3.36"
-TOOLS = ["llama-bench", "llama-perplexity", "llama-quantize", "llama-tokenize", "llama-simple"]
+TOOLS = [
+    "llama-bench",
+    "llama-imatrix",
+    "llama-perplexity",
+    "llama-quantize",
+    "llama-simple",
+    "llama-tokenize",
+]
 OPTIONS = ["GGML_NATIVE=ON", "LLAMA_CURL=OFF", "LLAMA_BUILD_TESTS=OFF", "LLAMA_BUILD_SERVER=OFF"]
 
 

@@ -37,10 +37,9 @@ class _Run:
         self.float = self.folder / "float32.gguf"
         if not self.float.exists():
             write_gguf(bench, self.float)
-        self.base = self.folder / f"base-{bench.chunks}.kld"
-        self.text = ["-f", str(bench.text), "-c", "512", "--chunks", str(bench.chunks), "-t", "2"]
-        if not self.base.exists():
-            self._tool("llama-perplexity", "-m", self.float, *self.text, *self._base())
+        for text in bench.texts.values():
+            if not self._base(text).exists():
+                self._perplexity(self.float, text)
 
     def measure(self, kind: str, imatrix: bool) -> dict:
         out, started = self.folder / "candidate.gguf", time.monotonic()
@@ -48,23 +47,28 @@ class _Run:
         options += ["--token-embedding-type", "q8_0"]
         self._tool("llama-quantize", *options, self.float, out, kind, "2")
         seconds = time.monotonic() - started
-        told = self._tool(
-            "llama-perplexity", "-m", out, *self.text, *self._base(), "--kl-divergence"
-        )
+        row: dict = {"seconds": seconds}
+        for domain, text in self.bench.texts.items():
+            numbers = _numbers(self._perplexity(out, text, "--kl-divergence"))
+            row |= {domain + key: value for key, value in numbers.items()}
         elements = sum(int(np.prod(t.shape)) for t in gguf.GGUFReader(out).tensors)
         size = sum(int(t.n_bytes) for t in gguf.GGUFReader(out).tensors)
         out.unlink()
-        return {"bits": 8 * size / elements, "bytes": size, "seconds": seconds} | _numbers(told)
+        return {"bits": 8 * size / elements, "bytes": size} | row
 
-    def _base(self) -> list[str]:
-        return ["--kl-divergence-base", str(self.base)]
+    def _base(self, text: Path) -> Path:
+        return self.folder / f"base-{text.stem}-{self.bench.chunks}.kld"
+
+    def _perplexity(self, model: Path, text: Path, *options: str) -> str:
+        what = ["-f", text, "-c", "512", "--chunks", self.bench.chunks, "-t", "2"]
+        base = ["--kl-divergence-base", self._base(text)]
+        return self._tool("llama-perplexity", "-m", model, *what, *base, *options)
 
     def _imatrix(self) -> Path:
         """From the text that our recipes calibrate with, as much of it as they read."""
         path = self.folder / "imatrix.gguf"
         if not path.exists():
-            self.bench.statistics()
-            text = ["-f", self.folder / "calibration.txt", "-c", "512", "-t", "2"]
+            text = ["-f", self.bench.read, "-c", "512", "-t", "2"]
             count = ["--chunks", str(self.bench.calibration)]
             self._tool("llama-imatrix", "-m", self.float, *text, *count, "-o", path)
         return path

@@ -3,17 +3,18 @@
     python benchmarks/quality.py MODEL.gguf FOLDER --text FILE [--recipes FILE] [--llama BIN]
 
 MODEL is taken off the 4-bit grid it may lie on (degrid.py), and exported as float32: the reference.
-Recipes that need data read the documentation of Python's language (pydoc_data.topics), which every
-Python carries; --text should be of another domain.  FOLDER keeps what was measured, a line a recipe
+Recipes that need data read the first four fifths of the documentation of Python's language
+(pydoc_data.topics), which every Python carries.  Scored are the last fifth, of the same domain, and
+--text, which should be of another.  FOLDER keeps what was measured, a line a recipe
 in results.jsonl: a second run measures only what is missing.  Writes benchmarks/QUALITY.md.
 """
 
 import argparse
 import json
 import os
-import pydoc_data.topics
 import time
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import llama_quality
 import numpy as np
@@ -36,10 +37,16 @@ CTX = 512
 class Bench:
     def __init__(self, model: Path, folder: Path, text: Path, chunks: int, calibration: int):
         folder.mkdir(exist_ok=True)
-        self.model, self.folder, self.text, self.chunks = model, folder, text, chunks
+        self.model, self.folder, self.chunks = model, folder, chunks
         self.calibration = calibration
         self.source = Degridded(open_source(model))
         self.results = folder / "results.jsonl"
+        read, held_out = folder / "calibration.txt", folder / "same-domain.txt"
+        documentation = "\n".join(topics[key] for key in sorted(topics))
+        cut = len(documentation) * 4 // 5
+        read.write_text(documentation[:cut])
+        held_out.write_text(documentation[cut:])
+        self.read, self.texts = read, {"": text, "same_domain_": held_out}
 
     def known(self) -> dict[str, dict]:
         lines = self.results.read_text().splitlines() if self.results.exists() else []
@@ -58,18 +65,15 @@ class Bench:
 
     def statistics(self):
         source = self.source
-        topics = pydoc_data.topics.topics
-        text = self.folder / "calibration.txt"
-        text.write_text("\n".join(topics[key] for key in sorted(topics)))
         model = lower(source)
-        ids = windows(text, source.tokenizer(), model.config.vocabulary, self.calibration)
+        ids = windows(self.read, source.tokenizer(), model.config.vocabulary, self.calibration)
         return collect(source, model, ids, self.folder / "calibration")
 
-    def reference_scores(self) -> np.ndarray:
+    def reference_scores(self, text: Path) -> np.ndarray:
         """float32 [scored positions, vocabulary]: log-probabilities of the float model."""
-        path = self.folder / f"reference-{self.chunks}.npy"
+        path = self.folder / f"reference-{text.stem}-{self.chunks}.npy"
         if not path.exists():
-            np.save(path, np.concatenate(list(self._scores(self.reference(), None))))
+            np.save(path, np.concatenate(list(self._scores(self.reference(), None, text))))
         return np.load(path, mmap_mode="r")
 
     def measure(self, recipe: str, kv: str | None = None) -> None:
@@ -80,14 +84,16 @@ class Bench:
         seconds = time.monotonic() - started
         row = {"name": recipe, "bits": report.bits_per_weight, "bytes": report.bytes}
         row |= {"seconds": seconds, "fallbacks": sum("held-out" in n for n in report.notes)}
-        self.add(row | self.compare(path, kv))
+        for domain, text in self.texts.items():
+            row |= {domain + key: value for key, value in self.compare(path, kv, text).items()}
+        self.add(row)
         path.unlink()
 
-    def compare(self, path: Path, kv: str | None) -> dict[str, float]:
-        reference = self.reference_scores()
-        targets = self._targets()
+    def compare(self, path: Path, kv: str | None, text: Path) -> dict[str, float]:
+        reference = self.reference_scores(text)
+        targets = self._targets(text)
         losses, base_losses, divergences, agreements, at = [], [], [], [], 0
-        for scores in self._scores(path, kv):
+        for scores in self._scores(path, kv, text):
             base = reference[at : at + len(scores)]
             wanted = targets[at : at + len(scores)]
             at += len(scores)
@@ -107,17 +113,17 @@ class Bench:
             "top1": float(np.concatenate(agreements).mean()),
         }
 
-    def _tokens(self) -> np.ndarray:
-        ids = Tokenizer.of(EdgeFile(self.reference())).encode(self.text.read_text(), bos=True)
+    def _tokens(self, text: Path) -> np.ndarray:
+        ids = Tokenizer.of(EdgeFile(self.reference())).encode(text.read_text(), bos=True)
         return np.array(ids[: self.chunks * CTX]).reshape(self.chunks, CTX)
 
-    def _targets(self) -> np.ndarray:
-        return self._tokens()[:, CTX // 2 + 1 :].ravel()
+    def _targets(self, text: Path) -> np.ndarray:
+        return self._tokens(text)[:, CTX // 2 + 1 :].ravel()
 
-    def _scores(self, path: Path, kv: str | None):
+    def _scores(self, path: Path, kv: str | None, text: Path):
         """Log-probabilities at the second half of every window, as `edge eval` takes them."""
         model = Model(EdgeFile(path), context=CTX, kv=kv, outputs=85)
-        for window in self._tokens():
+        for window in self._tokens(text):
             model.rewind(0)
             model.forward(window[: CTX // 2])
             for start in range(CTX // 2, CTX - 1, 85):

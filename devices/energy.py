@@ -54,7 +54,7 @@ class Account:
         self._counts = power.joules is not None
         if last is None:
             return
-        seconds, joules = t - last[0], _between(last[1], power, t - last[0])
+        seconds, joules = t - last[0], joules_between(last[1], power, t - last[0])
         if joules is not None:
             self.joules += joules
             self.covered_s += seconds
@@ -81,7 +81,7 @@ class Account:
         return None
 
 
-def _between(before: Power, after: Power, seconds: float) -> float | None:
+def joules_between(before: Power, after: Power, seconds: float) -> float | None:
     """Joules from one reading to the next; None where they cannot be known."""
     if seconds <= 0:
         return None

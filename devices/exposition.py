@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from .activity import Activity
 from .sample import Sample, Sensors
 from .sensors.raspberry_pi import REASONS
+from .status import Status
 
 Labels = Mapping[str, str]
 GAUGES = {  # name: (field, factor, help)
@@ -15,6 +15,8 @@ GAUGES = {  # name: (field, factor, help)
     "edge_thermal_headroom_ratio": ("headroom", 1.0, "1 is where the system throttles severely."),
     "edge_battery_charge_ratio": ("battery_percent", 0.01, "Charge of the batteries."),
     "edge_battery_temperature_celsius": ("battery_c", 1.0, "Temperature of the battery."),
+    "edge_battery_voltage_volts": ("battery_v", 1.0, "Voltage of the battery."),
+    "edge_battery_current_amperes": ("battery_a", 1.0, "Current of the battery, without a sign."),
 }
 CLOCKS = {"requested": "requested_hz", "measured": "measured_hz", "max": "max_hz"}
 
@@ -40,8 +42,10 @@ class Page:
         return "".join(f"{line}\n" for family in self._families.values() for line in family)
 
 
-def exposition(sample: Sample, sensors: Sensors, activity: Activity) -> str:
-    """All metrics of a sample."""
+def exposition(
+    sample: Sample, sensors: Sensors, watts: float | None, processes: Sequence[Status] = ()
+) -> str:
+    """All metrics of a sample.  `watts`: of the source believed most, which may be a counter."""
     page = Page()
     sensor = {"sensor": sample.text("temperature_sensor") or ""}
     about = "Temperature of the processor."
@@ -53,9 +57,10 @@ def exposition(sample: Sample, sensors: Sensors, activity: Activity) -> str:
         value = sample.number(field)
         page.add(name, "gauge", about, None if value is None else value * factor)
     _throttling(page, sample)
-    _power(page, sample)
+    _power(page, sample, watts)
     _sensors(page, sample, sensors)
-    _activity(page, activity)
+    for status in processes:
+        _process(page, status)
     return page.text()
 
 
@@ -67,12 +72,11 @@ def _throttling(page: Page, sample: Sample) -> None:
         page.add("edge_throttled", "gauge", about, value, {"reason": reason})
 
 
-def _power(page: Page, sample: Sample) -> None:
-    for power in sample.power:
+def _power(page: Page, sample: Sample, first_watts: float | None) -> None:
+    for i, power in enumerate(sample.power):
         labels = {"source": power.source, "scope": power.scope}
-        page.add("edge_power_watts", "gauge", "Power now.", power.watts, labels)
-        about = "Energy since the counter was first read."
-        page.add("edge_energy_joules_total", "counter", about, power.joules, labels)
+        watts = first_watts if i == 0 and power.watts is None else power.watts
+        page.add("edge_power_watts", "gauge", "Power now.", watts, labels)
 
 
 def _sensors(page: Page, sample: Sample, sensors: Sensors) -> None:
@@ -82,16 +86,27 @@ def _sensors(page: Page, sample: Sample, sensors: Sensors) -> None:
         page.add("edge_sensor_up", "gauge", "1 if it was read.", value, {"sensor": name})
 
 
-def _activity(page: Page, activity: Activity) -> None:
-    if activity.threads is None:  # nothing is running in this process
-        return
+def _process(page: Page, status: Status) -> None:
+    """One edge process and model; counters are those since it began."""
+    activity, who = status.activity, {"pid": str(status.pid), "model": status.model}
     for phase, tokens in (("prefill", activity.prefill_tokens), ("decode", activity.decode_tokens)):
-        page.add("edge_tokens_total", "counter", "Tokens computed.", tokens, {"phase": phase})
+        labels = who | {"phase": phase}
+        page.add("edge_tokens_total", "counter", "Tokens computed.", tokens, labels)
     about = "Time spent in steps of one token."
-    page.add("edge_decode_seconds_total", "counter", about, activity.decode_s)
-    page.add("edge_governor_threads", "gauge", "Threads of the next step.", activity.threads)
-    page.add("edge_governor_duty_ratio", "gauge", "Share of time not paused.", activity.duty)
-    page.add("edge_governor_changes_total", "counter", "Changes made.", activity.changes)
+    page.add("edge_decode_seconds_total", "counter", about, activity.decode_s, who)
+    for source, scope, phase, joules in status.joules:
+        labels = who | {"source": source, "scope": scope, "phase": phase}
+        about = "Energy that the device took while the process was in this phase."
+        page.add("edge_energy_joules_total", "counter", about, joules, labels)
+    for reason, seconds in status.throttled_s.items():
+        about = "Time at work for which the device was slowed down."
+        labels = who | {"reason": reason}
+        page.add("edge_throttle_seconds_total", "counter", about, seconds, labels)
+    page.add("edge_governor_threads", "gauge", "Threads of the next step.", activity.threads, who)
+    page.add("edge_governor_duty_ratio", "gauge", "Share of time not paused.", activity.duty, who)
+    for action, times in activity.changes_by.items():
+        labels = who | {"action": action}
+        page.add("edge_governor_changes_total", "counter", "Changes made.", times, labels)
 
 
 def _braces(labels: Labels) -> str:

@@ -7,7 +7,7 @@ clock where the system lets us, pauses, and at last no new work.  One change per
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,7 +15,8 @@ from .activity import Activity
 from .keep_limits import KeepLimits
 from .phone_cliff import PhoneCliff
 from .policy import Targets, governed_celsius, governed_nodes, refusal
-from .probe import Probe
+from .power_fit import PowerFit
+from .probe import RECHECK_ROUNDS, Probe, agrees
 from .profile import Profile
 from .rows import watts as watts_between
 from .sample import Sample
@@ -28,17 +29,27 @@ from .window import clock_share, throttle_reasons
 HOLD_S = 10.0
 WARM_TOKENS = 3  # the first ones map pages and fill caches
 OUTLIER = 4.0  # times the usual step: somebody else had the core
+SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
-STUCK_S, STUCK_K = 20.0, 3.0  # a reading that stands still while the model moves on
+STUCK_S, STUCK_K = 20.0, 1.5  # a reading that stands still while the model moves on
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
     "use the official power supply and a short cable"
 )
 
+CONTENDED = "the cores are busy with something else: how many threads are best is not remembered"
+
 
 class Law(Protocol):
-    """Decides; the governor sees to it that it does not decide too often."""
+    """Decides; the governor sees to it that it does not decide too often.
+
+    power_share   of the usual power, that the system leaves us now without telling by a clock
+    minds_heat    whether it wants a forecast of the temperature
+    """
+
+    power_share: float
+    minds_heat: bool
 
     def wish(self, now: Situation) -> Wish | None: ...
 
@@ -52,8 +63,8 @@ class Cap(Protocol):
 class Governor:
     """Between the monitor, whose samples it gets, and the runtime, which asks before every step.
 
-    `speeds` by threads are remembered from before; without them they are found with the first tokens
-    where limits are given, and `remember` is told.  `note` gets a line for people.
+    `speeds` by threads are remembered from before, and two of them checked with the first tokens;
+    without them all are found so where limits are given, and `remember` is told.  `note` gets a line for people.
     """
 
     def __init__(
@@ -70,9 +81,10 @@ class Governor:
     ):
         self.profile, self.targets = profile, targets or Targets()
         self._most, self._power = threads, profile.power or GENERIC_POWER
-        self._clocks, self._cap = clocks if cap else (1.0,), cap
+        self._clocks, self._cap, self._asleep = clocks if cap else (1.0,), cap, min(clocks)
         self._remember, self._note = remember, note
-        self._probe = Probe(threads) if self.targets.given and speeds is None else None
+        self._remembered = speeds
+        self._probe = self._first_probe()
         self._law: Law | None = None
         if self.targets.given:
             self._law = KeepLimits(self.targets)
@@ -83,13 +95,15 @@ class Governor:
         self._forecast = Forecast(governed_nodes(profile))
         self._heat = _Plausible(profile)
         self._smooth = _Smooth()
+        self._fit = PowerFit()
         self._sample: Sample | None = None
         self._changed = -math.inf
         self._blind_since: float | None = None
         self._seconds = 0.0  # at work in the step before
         self._usual: float | None = None
         self._steps_done, self._steps_seen, self._last_step = 0, 0, -math.inf
-        self._prefill_tokens = self._decode_tokens = self._changes = 0
+        self._prefill_tokens = self._decode_tokens = 0
+        self._changes: Counter[str] = Counter()
         self._decode_s, self._action, self._under_voltage = 0.0, "", False
         self._prefilling = False
         self._build(speeds or usual_speeds(threads))
@@ -103,8 +117,8 @@ class Governor:
         setting = self.setting
         return setting.threads, self._seconds * (1 / setting.duty - 1)
 
-    def after_step(self, tokens: int, seconds: float) -> None:
-        """What the step took, without the pause."""
+    def after_step(self, tokens: int, seconds: float, cpu_s: float | None = None) -> None:
+        """What the step took, without the pause; `cpu_s` of it the caller's thread had a core."""
         self._steps_done += 1
         self._prefilling = tokens > 1
         if self._prefilling:
@@ -118,9 +132,9 @@ class Governor:
             self._usual = usual + 0.1 * (min(seconds, OUTLIER * usual) - usual)
             self._seconds = min(seconds, OUTLIER * usual)
         if self._probe is not None:
-            self._probe.take(seconds)
+            self._probe.take(seconds, cpu_s)
             if self._probe.done:
-                self._end_probe(self._probe.speeds)
+                self._end_probe(self._probe)
 
     @property
     def refusal(self) -> str | None:
@@ -132,9 +146,8 @@ class Governor:
     def observe(self, sample: Sample) -> None:
         """Take a sample, and at most once in ten seconds act on it."""
         busy = self._busy(sample.t)
-        celsius = self._celsius(sample)
-        self._forecast.update(sample.t, self._watts(sample, busy), celsius)
-        self._smooth.take(sample.t, self._decode_tokens)
+        if self._law is not None:
+            self._learn(sample, busy)
         self._sample = sample
         if self._probe is not None or not busy:
             return
@@ -161,11 +174,18 @@ class Governor:
             prefill_tokens=self._prefill_tokens,
             decode_tokens=self._decode_tokens,
             decode_s=self._decode_s,
-            changes=self._changes,
+            changes_by=dict(self._changes),
             action=self._action,
         )
 
     # -- its own
+
+    def _learn(self, sample: Sample, busy: bool) -> None:
+        watts = self._watts(sample, busy)
+        if self._law is not None and self._law.minds_heat:
+            celsius = self._celsius(sample, watts)
+            self._forecast.update(sample.t, watts, celsius)
+        self._smooth.take(sample.t, self._decode_tokens, self._decode_s)
 
     def _situation(self, sample: Sample) -> Situation:
         blind = 0.0 if self._blind_since is None else sample.t - self._blind_since
@@ -174,11 +194,13 @@ class Governor:
             sample=sample,
             steps=self._steps,
             index=self._index,
-            scale=self._smooth.scale,
+            power=self._fit,
             forecast=self._forecast,
             unchanged_s=sample.t - self._changed,
             blind_s=blind,
             tok_s=self._smooth.tok_s,
+            tokens=self._decode_tokens,
+            at_work_s=self._decode_s,
         )
 
     def _busy(self, t: float) -> bool:
@@ -192,19 +214,19 @@ class Governor:
         if self._probe is not None:
             setting = Setting(self._probe.threads)
         setting = setting if busy else Setting(0)
-        model = model_watts(setting, self._power, min(self._clocks), clock_share(sample))
+        idle, cores = model_watts(setting, self._power, self._asleep, clock_share(sample))
         measured = _measured(self._sample, sample)
-        if measured is None:
-            return model
-        if busy and self._probe is None:
-            self._smooth.scale_by(measured / model)
-        return measured
+        if measured is not None:
+            steady = self._probe is None and sample.t - self._changed > SETTLES_S
+            if busy and steady and self._sample is not None:
+                self._fit.learn(idle, cores, measured, sample.t - self._sample.t)
+            return measured
+        share = self._law.power_share if busy and self._law is not None else 1.0
+        return share * (idle + cores)
 
-    def _celsius(self, sample: Sample) -> float | None:
+    def _celsius(self, sample: Sample, watts: float) -> float | None:
         raw = governed_celsius(sample, self.profile)
-        busy = sample.t - self._last_step < IDLE_S
-        watts = model_watts(self.setting if busy else Setting(0), self._power, min(self._clocks))
-        celsius = self._heat.check(sample.t, raw, watts)
+        celsius = self._heat.check(sample.t, raw, watts, self._forecast.fitted)
         if celsius is not None:
             self._blind_since = None
         elif self._blind_since is None:
@@ -230,22 +252,47 @@ class Governor:
             if failed is not None:  # no longer ours: go on without it
                 self._cap, self._clocks = None, (1.0,)
                 self._build({s.setting.threads: s.speed for s in _full_steps(self._steps)})
-        self._changed, self._changes = t, self._changes + 1
+        self._changed = t
+        self._changes[_kind(before, self.setting)] += 1
         self._action = f"{self.setting}: {wish.why}"
         self._smooth.restart()
         self._note(self._action)
 
-    def _end_probe(self, speeds: dict[int, float]) -> None:
+    def _end_probe(self, probe: Probe) -> None:
         self._probe = None
-        self._remember(speeds)
-        self._build(speeds)
+        self._changed = -math.inf if self._sample is None else self._sample.t - HOLD_S + SETTLES_S
+        if self._remembered is not None:
+            if not probe.contended and not agrees(probe.speeds, self._remembered):
+                self._remembered, self._probe = None, Probe(range(1, self._most + 1))
+            return
+        if probe.contended:
+            self._note(CONTENDED)
+        else:
+            self._remember(probe.speeds)
+        self._build(probe.speeds)
+
+    def _first_probe(self) -> Probe | None:
+        """All numbers of threads; of those that are remembered only the knee, against all threads."""
+        if not self.targets.given or self._most == 1:
+            return None
+        if self._remembered is None:
+            return Probe(range(1, self._most + 1))
+        best = knee(self._remembered)
+        return Probe((best, self._most), RECHECK_ROUNDS) if best < self._most else None
 
     def _build(self, speeds: dict[int, float]) -> None:
         if self.targets.eco:
             most = knee(speeds)
             speeds = {n: speed for n, speed in speeds.items() if n <= most}
-        self._steps = ladder(speeds, self._power, self._clocks, keep_threads=not self.targets.given)
+        keep_threads = not self.targets.given
+        self._steps = ladder(speeds, self._power, self._clocks, keep_threads, self._asleep)
         self._index = 0
+
+
+def _kind(before: Setting, after: Setting) -> str:
+    if before.threads != after.threads:
+        return "threads"
+    return "clock" if before.clock != after.clock else "pause"
 
 
 def _full_steps(steps: list[Step]) -> list[Step]:
@@ -264,27 +311,21 @@ class _Smooth:
     """Figures of the last seconds."""
 
     def __init__(self) -> None:
-        self.scale = 1.0
         self.tok_s: float | None = None
-        self._scales = 0
-        self._recent: deque[tuple[float, int]] = deque()  # (t, tokens)
+        self._recent: deque[tuple[float, int, float]] = deque()  # (t, tokens, seconds at work)
 
-    def take(self, t: float, tokens: int) -> None:
-        self._recent.append((t, tokens))
+    def take(self, t: float, tokens: int, at_work_s: float) -> None:
+        self._recent.append((t, tokens, at_work_s))
         while self._recent[0][0] < t - 3 * SMOOTH_S:
             self._recent.popleft()
-        first_t, first_tokens = self._recent[0]
-        seconds = t - first_t
-        self.tok_s = (tokens - first_tokens) / seconds if seconds >= SMOOTH_S else None
-
-    def scale_by(self, ratio: float) -> None:
-        self._scales += 1
-        self.scale += max(1 / self._scales, 0.05) * (ratio - self.scale)
+        first_t, first_tokens, first_s = self._recent[0]
+        worked = at_work_s - first_s
+        enough = t - first_t >= SMOOTH_S and worked > 0
+        self.tok_s = (tokens - first_tokens) / worked if enough else None
 
     def restart(self) -> None:
-        """After a change the old figures say nothing; the scale is a first guess."""
+        """After a change the old figures say nothing."""
         self._recent.clear()
-        self._scales = 2
 
 
 class _Plausible:
@@ -296,12 +337,16 @@ class _Plausible:
         self._reading: float | None = None
         self._since, self._model_then = 0.0, 0.0  # of the last reading that was another
 
-    def check(self, t: float, celsius: float | None, watts: float) -> float | None:
+    def check(
+        self, t: float, celsius: float | None, watts: float, fitted: TwoNode | None
+    ) -> float | None:
+        """`fitted`: the device as it is known now; kept as it was at the last reading that moved."""
         self._model.advance(watts, 0.0 if self._t is None else t - self._t)
         self._t = t
         if celsius is None:
             return None
         if celsius != self._reading:
+            self._model = fitted or self._model
             self._reading, self._since, self._model_then = celsius, t, self._model.celsius
         moved = abs(self._model.celsius - self._model_then)
         return None if t - self._since > STUCK_S and moved > STUCK_K else celsius

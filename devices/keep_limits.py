@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .policy import Targets
 from .setting import Step
 from .situation import Situation, Wish
@@ -18,26 +20,35 @@ LESS, MORE = 0.85, 1.1  # of the power, where no model is trusted
 class KeepLimits:
     """Down at once when the forecast crosses a limit, up after a while with more room."""
 
+    power_share = 1.0  # what a firmware takes away is in the clock
+
     def __init__(self, targets: Targets):
-        self._targets = targets
+        self._targets, self.minds_heat = targets, targets.max_temp_c is not None
 
     def wish(self, now: Situation) -> Wish | None:
         if self._targets.max_temp_c is not None and not now.forecast.trusted:
             return self._by_slope(now, self._targets.max_temp_c)
         slowest = len(now.steps) - 1
         margin = BLIND_K if now.blind_s > BLIND_S else MARGIN_K
-        slower = self._first(now, DOWN_S, margin, WATTS_SHARE)
+        slower = self._first(now, DOWN_S, margin, WATTS_SHARE, now.power.watts)
         if slower > now.index or (slower == slowest and now.index < slowest):
             return Wish(slower, self._why(now))
         if now.unchanged_s < PATIENCE_S or now.blind_s > BLIND_S:
             return None
-        faster = self._first(now, UP_S, UP_MARGIN_K, UP_WATTS_SHARE)
+        faster = self._first(now, UP_S, UP_MARGIN_K, UP_WATTS_SHARE, now.power.watts_at_most)
         return Wish(faster, "there is room below the limit") if faster < now.index else None
 
-    def _first(self, now: Situation, seconds: float, margin: float, share: float) -> int:
+    def _first(
+        self,
+        now: Situation,
+        seconds: float,
+        margin: float,
+        share: float,
+        watts: Callable[[Step], float],
+    ) -> int:
         """The fastest place on the ladder that keeps all limits; the last if none does."""
         for i, step in enumerate(now.steps):
-            if self._cool(now, i, seconds, margin) and self._frugal(now, step, share):
+            if self._cool(now, i, seconds, margin) and self._frugal(watts(step), share):
                 return i
         return len(now.steps) - 1
 
@@ -45,15 +56,15 @@ class KeepLimits:
         limit, celsius = self._targets.max_temp_c, now.ahead(index, seconds)
         return limit is None or celsius is None or celsius <= limit - margin
 
-    def _frugal(self, now: Situation, step: Step, share: float) -> bool:
+    def _frugal(self, watts: float, share: float) -> bool:
         limit = self._targets.max_watts
-        return limit is None or now.scale * step.watts <= share * limit
+        return limit is None or watts <= share * limit
 
     def _why(self, now: Situation) -> str:
         limit, celsius = self._targets.max_temp_c, now.ahead(now.index, DOWN_S)
         if limit is not None and celsius is not None and celsius > limit - BLIND_K:
             return f"{celsius:.0f} °C in {DOWN_S:.0f} s, limit {limit:.0f}"
-        return f"{now.scale * now.step.watts:.1f} W, limit {self._targets.max_watts:.1f}"
+        return f"{now.power.watts(now.step):.1f} W, limit {self._targets.max_watts:.1f}"
 
     def _by_slope(self, now: Situation, limit: float) -> Wish | None:
         """Steps of 10 to 15 % of the power, where the model is off."""
@@ -71,6 +82,6 @@ class KeepLimits:
 
 def _with_watts(now: Situation, share: float) -> int:
     """The fastest step with at most this share of the power."""
-    most = share * now.step.watts
-    fitting = (i for i, step in enumerate(now.steps) if step.watts <= most)
+    most = share * now.power.watts(now.step)
+    fitting = (i for i, step in enumerate(now.steps) if now.power.watts(step) <= most)
     return next(fitting, len(now.steps) - 1)

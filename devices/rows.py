@@ -7,9 +7,10 @@ import json
 import platform
 from typing import Any, TextIO
 
-from .activity import Activity
+from .activity import IDLE, Activity
 from .device import Device
 from .sample import Power, Sample
+from .status import Status
 from .window import throttle_reasons
 
 SCHEMA = 1
@@ -44,8 +45,11 @@ class Rows:
     def __init__(self) -> None:
         self._last: tuple[Sample, Activity] | None = None
 
-    def row(self, sample: Sample, activity: Activity) -> dict[str, Any]:
-        """By column; None for what is absent."""
+    def row(
+        self, sample: Sample, activity: Activity = IDLE, status: Status | None = None
+    ) -> dict[str, Any]:
+        """By column; None for what is absent.  `status`: what another process does."""
+        activity = status.activity if status else activity
         last, self._last = self._last, (sample, activity)
         row: dict[str, Any] = dict.fromkeys(COLUMNS)
         row |= {"ts_unix_s": round(sample.unix, 3), "t_mono_s": round(sample.t, 3)}
@@ -59,7 +63,7 @@ class Rows:
             row["energy_j"] = power.joules
         row |= {"threads": activity.threads, "duty": activity.duty, "phase": activity.phase}
         row |= {"tokens": activity.tokens, "gov_action": activity.action or None}
-        row["tok_s"] = last and _rate(last, sample, activity)
+        row["tok_s"] = status.tok_s if status else last and _rate(last, sample, activity)
         return row
 
 

@@ -31,8 +31,8 @@ class Sample:
     """`t` is of the monotonic clock, `unix` of the wall's.  A field that is not in `values` is absent.
 
     Fields: temperature_c, temperature_sensor, measured_hz, requested_hz, max_hz, throttle_bits,
-    throttle_reason, under_voltage, supply_v, fan_rpm, battery_percent, battery_c, battery_status,
-    thermal_status, headroom.
+    throttle_reason, under_voltage, supply_v, fan_rpm, battery_percent, battery_c, battery_v, battery_a,
+    battery_status, thermal_status, headroom.
     """
 
     t: float

@@ -6,6 +6,7 @@ only estimates is estimated here too, and `varied` moves all of it by 30 %.
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from .sample import Power, Sample
 from .setting import Setting, ladder
 from .thermal_model import TwoNode
 
-TICK_S = 0.5
+TICK_S = 1.0
 SETTLED_S = 600.0
 STEP_K = 0.55  # of the sensor
 NATURAL_TOK_S = 10.0  # at the top clock with all threads; only ratios count
@@ -94,6 +95,7 @@ class Plant:
             ambient=rng.uniform(5, 40),
             memory_share=rng.uniform(0.45, 0.85),
             one_thread=rng.uniform(0.4, 0.9),
+            cliff=self.cliff and (about(self.cliff[0]), about(self.cliff[1])),
             lag_s=rng.uniform(0, 3),
             dropout=rng.choice((0.0, 0.0, 0.05)),
         )
@@ -107,6 +109,7 @@ class Outcome:
     joules: float = 0.0
     peak_c: float = -273.0
     settled_peak_c: float = -273.0
+    peak_w: float = 0.0
     settled_peak_w: float = 0.0
     sustained_tok_s: float = 0.0
     throttled_s: float = 0.0
@@ -115,6 +118,14 @@ class Outcome:
     @property
     def joules_per_token(self) -> float:
         return self.joules / self.tokens
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What a constant setting must keep at all times: without the firmware's help."""
+
+    celsius: float = math.inf
+    watts: float = math.inf
 
 
 class Firmware:
@@ -169,7 +180,7 @@ class Simulation:
         return self.outcome
 
     def _tick(self) -> float:
-        """Half a second; its tokens."""
+        """A second; its tokens."""
         plant = self.plant
         body_c = self.heat.ambient + self.heat.x2
         firmware = self.firmware.clock(self.heat.celsius, body_c)
@@ -177,23 +188,28 @@ class Simulation:
         clock = min(firmware, cap)
         threads, pause = self.policy.before_step()
         fallen = plant.cliff if self.firmware.fallen and plant.cliff else (1.0, 1.0)
-        step = 1 / (plant.speed(threads, clock) * fallen[0])
+        step = self._step_s(threads, clock, fallen[0])
         duty = step / (step + pause)
         watts = fallen[1] * plant.power.watts(threads, clock) * duty
         watts += (1 - duty) * plant.power.watts(0, plant.clocks[0])
         self.heat.advance(watts, TICK_S)
         self.now += TICK_S
         tokens = TICK_S * duty / step
-        self._report_steps(tokens, step)
+        self._report_steps(tokens, clock, fallen[0])
         self._note(tokens, watts, clock < cap or fallen[0] < 1)
         self.policy.observe(self._sample(watts, cap, clock))
         return tokens
 
-    def _report_steps(self, tokens: float, step: float) -> None:
+    def _step_s(self, threads: int, clock: float, left: float) -> float:
+        return 1 / (self.plant.speed(threads, clock) * left)
+
+    def _report_steps(self, tokens: float, clock: float, left: float) -> None:
+        """Asked before each: whoever looks for the knee changes threads from token to token."""
         self._owed += tokens
         while self._owed >= 1:
             self._owed -= 1
-            self.policy.after_step(1, step)
+            threads, _ = self.policy.before_step()
+            self.policy.after_step(1, self._step_s(threads, clock, left))
 
     def _note(self, tokens: float, watts: float, throttled: bool) -> None:
         out = self.outcome
@@ -202,7 +218,7 @@ class Simulation:
         self._joules += watts * TICK_S
         out.throttled_s += TICK_S * throttled
         celsius = self._controlled()
-        out.peak_c = max(out.peak_c, celsius)
+        out.peak_c, out.peak_w = max(out.peak_c, celsius), max(out.peak_w, watts)
         if self.now > SETTLED_S:
             out.settled_peak_c = max(out.settled_peak_c, celsius)
             out.settled_peak_w = max(out.settled_peak_w, watts)
@@ -278,20 +294,19 @@ def plants(profiles: dict[str, Profile]) -> Iterator[Plant]:
         )
 
 
-def best_constant(plant: Plant, celsius: float, seconds: float) -> Outcome:
-    """The fastest setting that never exceeds a temperature, by search along the ladder."""
+def best_constant(plant: Plant, ceiling: Ceiling, seconds: float) -> Outcome:
+    """The fastest setting that keeps the ceiling, by search along the ladder; the last if none does."""
     speeds = {n: plant.speed(n) for n in range(1, plant.cores + 1)}
-    steps = ladder(speeds, plant.power, plant.clocks if plant.writable_clock else (1.0,))
-    steps.sort(key=lambda step: -step.watts)
+    clocks = plant.clocks if plant.writable_clock else (1.0,)
+    steps = ladder(speeds, plant.power, clocks, asleep=plant.clocks[0])
+    kept = (step for step in steps if _keeps(plant, step.watts, ceiling, seconds))
+    setting = next(kept, steps[-1]).setting
+    return Simulation(plant, Constant(setting, plant)).run(seconds)
 
-    def outcome(i: int) -> Outcome:
-        return Simulation(plant, Constant(steps[i].setting, plant)).run(seconds)
 
-    low, high = 0, len(steps) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if outcome(middle).peak_c <= celsius:
-            high = middle
-        else:
-            low = middle + 1
-    return outcome(low)
+def _keeps(plant: Plant, watts: float, ceiling: Ceiling, seconds: float) -> bool:
+    """At constant power a device is hottest at the end, and the model is exact in one step."""
+    heat = TwoNode(plant.nodes, plant.ambient)
+    heat.advance(watts, seconds)
+    celsius = heat.celsius if plant.cliff is None else heat.ambient + heat.x2
+    return watts <= ceiling.watts and celsius <= ceiling.celsius

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .power_fit import PowerFit
 from .sample import Sample
 from .setting import Step
 from .thermal_model import Forecast
@@ -12,22 +13,25 @@ from .thermal_model import Forecast
 
 @dataclass(frozen=True)
 class Situation:
-    """`scale` turns the ladder's watts into those that are measured.
+    """`power` turns the ladder's watts into those of this device.
 
     unchanged_s   since the last change
     blind_s       since the temperature was last known; 0 if it is
-    tok_s         of the last seconds, pauses included; None before there is one
+    tok_s         at work in the last seconds, without pauses; None before there is one
+    tokens        computed one by one since the start, in `at_work_s` without pauses
     """
 
     t: float
     sample: Sample
     steps: Sequence[Step]
     index: int
-    scale: float
+    power: PowerFit
     forecast: Forecast
     unchanged_s: float
     blind_s: float
     tok_s: float | None
+    tokens: int
+    at_work_s: float
 
     @property
     def step(self) -> Step:
@@ -35,7 +39,7 @@ class Situation:
 
     def ahead(self, index: int, seconds: float) -> float | None:
         """Degrees after `seconds` with another setting."""
-        return self.forecast.ahead(self.scale * self.steps[index].watts, seconds)
+        return self.forecast.ahead(self.power.watts(self.steps[index]), seconds)
 
 
 @dataclass(frozen=True)

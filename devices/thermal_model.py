@@ -68,15 +68,18 @@ class Filter3:
         return self.x[0] + self.x[1] * self.u[0] + self.x[2] * self.u[1]
 
     def correct(self, celsius: float, noise_k2: float = NOISE_K2) -> None:
-        h = (1.0, self.u[0], self.u[1])
-        ph = [sum(row[j] * h[j] for j in range(3)) for row in self.p]
-        spread = sum(h[i] * ph[i] for i in range(3)) + noise_k2
+        # Written out: this runs for six filters twice a second beside the decode that it watches.
+        u, v = self.u
+        (a, b, c), (_, d, e), (_, _, f) = self.p  # symmetric
+        ph0, ph1, ph2 = a + b * u + c * v, b + d * u + e * v, c + e * u + f * v
+        spread = ph0 + u * ph1 + v * ph2 + noise_k2
         off = celsius - self.model()
         self.error_k2 += 0.02 * (off * off - self.error_k2)
-        gain = [value / spread for value in ph]
-        self.x = [x + g * off for x, g in zip(self.x, gain, strict=True)]
-        self.x[1], self.x[2] = max(0.05, self.x[1]), max(0.05, self.x[2])
-        self.p = [[self.p[i][j] - gain[i] * ph[j] for j in range(3)] for i in range(3)]
+        k0, k1, k2 = ph0 / spread, ph1 / spread, ph2 / spread
+        ambient, r1, r2 = self.x
+        self.x = [ambient + k0 * off, max(0.05, r1 + k1 * off), max(0.05, r2 + k2 * off)]
+        b, c, e = b - k0 * ph1, c - k0 * ph2, e - k1 * ph2
+        self.p = [[a - k0 * ph0, b, c], [b, d - k1 * ph1, e], [c, e, f - k2 * ph2]]
 
     def ahead(self, watts: float, seconds: float) -> float:
         """The model's temperature after that long at that power."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.devices.placement import Placement
 from edge.devices.policy import Targets
+from edge.devices.root import Root
 from edge.errors import EdgeError
 from edge.opening import open_as
 from edge.runtime.encoder import Encoder
@@ -111,9 +114,12 @@ def load(
     Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError.
     """
     started = time.perf_counter()
-    encoder = load_encoder(path, threads=threads, compiling=compiling)
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        count = placement.count if placement else None
+        encoder = load_encoder(path, threads=threads or count, compiling=compiling)
     try:
-        embedder = Embedder(encoder, Watch(encoder, targets, note), note)
+        embedder = Embedder(encoder, Watch(encoder, targets, note, placement=placement), note)
     except BaseException:
         encoder.close()
         raise

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from edge.devices.placement import Placement
 from edge.devices.policy import Targets
+from edge.devices.root import Root
 from edge.errors import EdgeError
 from edge.opening import open_as
 from edge.runtime import state
@@ -235,7 +238,8 @@ def load(
 ) -> Session:
     """Open a language model.
 
-    threads    defaults to the cores this process may use
+    threads    defaults to the cores this process may use; where some are little, to the big ones, on which
+               threads are then kept: the caller's own only while it computes
     context    tokens of prompt and answer together; defaults to the model's own, at most 4096
     kv         kind of KV cache: float16 (unless the model is float32), int8, int4 or float32
     targets    limits of temperature, power and battery; see edge.devices.policy
@@ -245,9 +249,14 @@ def load(
     Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError.
     """
     started = time.perf_counter()
-    model = load_model(path, threads=threads, context=context, kv=kv, compiling=compiling)
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        count = placement.count if placement else None
+        model = load_model(
+            path, threads=threads or count, context=context, kv=kv, compiling=compiling
+        )
     try:
-        session = Session(model, watch=Watch(model, targets, note))
+        session = Session(model, watch=Watch(model, targets, note, placement=placement))
     except BaseException:
         model.close()
         raise

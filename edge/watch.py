@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge.devices.clock_cap import ClockCap
 from edge.devices.device import Device, detect
 from edge.devices.governor import Governor
 from edge.devices.monitor import Monitor
+from edge.devices.placement import PlacedPace, Placement
 from edge.devices.policy import Targets, check_possible
 from edge.devices.probe import Memory
 from edge.devices.root import Root
-from edge.devices.sample import Sensors
+from edge.devices.sample import Sample, Sensors
+from edge.devices.status import Publisher
 from edge.devices.window import Report
 from edge.errors import DeviceError
 from edge.runtime.generate import Answer
@@ -37,7 +40,9 @@ class Watch:
         targets: Targets | None = None,
         note: Note = lambda text: None,
         root: Root | None = None,
+        placement: Placement | None = None,
     ):
+        """`placement`: where the calling thread is to be while it computes."""
         targets, root = targets or Targets(), root or Root()
         device = detect(root)
         sensors = Sensors.of(device, root)
@@ -45,10 +50,13 @@ class Watch:
         self.governor = _governor(model, device, targets, self._cap, note)
         self.monitor = Monitor(sensors=sensors, activity=lambda: self.governor.activity)
         self.monitor.observers.append(self.governor.observe)
+        self._publisher = Publisher(model.file.path.stem)
+        self.monitor.observers.append(self._tell)
         first = self.monitor.sample()
         check_possible(targets, first, device.profile)
         self.governor.observe(first)
-        model.pace = self.governor
+        self._placement = placement
+        model.pace = PlacedPace(self.governor, placement) if placement else self.governor
         self._running = False
 
     def admit(self) -> None:
@@ -58,20 +66,30 @@ class Watch:
             raise DeviceError(f"no new work: {self.governor.refusal}")
 
     def start(self) -> None:
-        if self.monitor.sensors.found and not self._running:
+        if not self._running:
             self.monitor.start()
             self._running = True
 
     def stop(self) -> None:
+        if self._placement is not None:  # an exception may have left a step
+            self._placement.release()
         if self._running:
             self.monitor.stop()
             self._running = False
+            self._publisher.ledger.pause()
+            if self.monitor.latest is not None:
+                idle = replace(self.governor.activity, phase="idle")
+                self._publisher.tell(self.monitor.latest, idle)
 
     def close(self) -> None:
         """Give back what was set."""
         self.stop()
+        self._publisher.close()
         if self._cap is not None:
             self._cap.close()
+
+    def _tell(self, sample: Sample) -> None:
+        self._publisher.observe(sample, self.governor.activity)
 
 
 class WatchedAnswer(Answer):

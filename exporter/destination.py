@@ -1,6 +1,7 @@
 """Where an export writes: checked before the work, not after."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge.errors import DoesNotFit, SourceError
@@ -30,3 +31,12 @@ def check_disk(output: Path, needed: int) -> None:
             f"{output}: needs at least {needed / 1e6:,.0f} MB of disk, "
             f"{free / 1e6:,.0f} MB are free; free space or write to another disk"
         )
+
+
+def check_page(page: Path, output: Path, sources: Iterable[Path]) -> None:
+    """A page must not replace the model that it is about."""
+    check_place(page)
+    if page.absolute() == output.absolute() or (page.exists() and page.suffix == ".edge"):
+        raise SourceError(f"{page}: a page would replace a model; write it to another file")
+    for source in sources:
+        check_not_source(page, source)

@@ -11,7 +11,7 @@ import numpy as np
 from edge.format import spec, tiles
 
 from .addends import expected_bytes
-from .allocation.mixed import allocate
+from .allocation.mixed import Speeds, allocate
 from .architectures import lower
 from .architectures.placement import Placement
 from .augmented import augmented
@@ -83,19 +83,22 @@ def explain(
     group: int | None = None,
     calib: str | Path | np.ndarray | None = None,
     lora: str | Path | None = None,
+    lora_apart: bool = False,
+    speeds: Speeds | None = None,
 ) -> Explanation:
     """Classes of tensors in the order of the file; reads a few rows of each.
 
-    `calib` is only counted, to say how long it would take; `lora` as in an export.
+    `calib` is only counted, to say how long it would take; `lora`, `lora_apart` and `speeds` as in
+    an export.
     """
     recipe = parse(quant, group)
     opened = open_source(source) if isinstance(source, str) else source
-    opened = opened if lora is None else LoraSource(opened, lora)
+    opened = opened if lora is None else LoraSource(opened, lora, lora_apart)
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
     transform_model(weights, recipe)
     model = weights.model
-    stored = recipe if recipe.bits is None else allocate(weights, recipe, None)
+    stored = recipe if recipe.budget is None else allocate(weights, recipe, None, speeds)
     classes: dict[tuple[str, str], list[Placement]] = {}
     for tensor in model.tensors:
         classes.setdefault((kind_of(tensor.name), _format(weights, stored, tensor)), []).append(

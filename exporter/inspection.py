@@ -12,7 +12,6 @@ from . import page
 from .architectures import lower
 from .calibration.corpus import SELF, windows_for
 from .calibration.statistics import HELD_OUT, Statistics
-from .destination import check_place
 from .explain import explain
 from .page.quality import Quality
 from .recipe import Recipe
@@ -28,7 +27,6 @@ class Inspection:
     """Made before the export, to predict; `publish` writes the page."""
 
     def __init__(self, path: Path, source: Source, quant: str, group: int | None, calib: Calib):
-        check_place(path)
         self._path, self._source, self._calib = path, source, calib
         text = None if isinstance(calib, Statistics) else calib
         self._plan = explain(source, quant, group, text)

@@ -2,7 +2,9 @@
 
     recipe = base {":" part} {"," rule}
     base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
-             mixed:N, N bits a weight of the layers, allocated matrix by matrix
+             mixed:N, N bits a weight of the layers, allocated matrix by matrix; mixed:Nms, by the
+             milliseconds that a token's products take on a device
+             a8t: a scale a token for activations; a8s: one that is fixed by calibration
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
 
@@ -18,8 +20,9 @@ from edge.format.formats import WeightFormat
 
 from . import plugins, registry
 from .quantize import Method
-from .recipe import ALIASES, PRESETS, Preset, Recipe
+from .recipe import ALIASES, PRESETS, Budget, Preset, Recipe
 
+ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {
     "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
@@ -61,16 +64,23 @@ def _recipe(text: str, group: int | None) -> Recipe:
     methods, sizes = _split(parts)
     for size in sizes:
         group = _same(text, group, size)
-    name, kv = _bits(base)
+    name, activation, kv = _bits(base)
     recipe = replace(_preset(base if name is None else name, group), kv=kv)
+    recipe = replace(recipe, body=replace(recipe.body, activation=activation))
     shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
     tail = f":{'+'.join(methods)}" if methods else ""
     return replace(_with(recipe, methods), name=shown + tail)
 
 
 def _mixed(text: str, parts: list[str]) -> Recipe:
-    if not parts or not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", parts[0], re.ASCII):
-        raise RecipeError(f"recipe {text!r:.80}, expected the bits a weight, like mixed:5.5")
+    budget = re.fullmatch(
+        r"([0-9]{1,4}(?:\.[0-9]{1,3})?)(ms)?", parts[0] if parts else "", re.ASCII
+    )
+    if not budget:
+        raise RecipeError(
+            f"recipe {text!r:.80}, expected the bits a weight or the time of a token, like mixed:5.5 "
+            "or mixed:40ms"
+        )
     methods, sizes = _split(parts[1:])
     if sizes:
         raise RecipeError(
@@ -86,7 +96,8 @@ def _mixed(text: str, parts: list[str]) -> Recipe:
         raise RecipeError(
             f"recipe {text!r:.80}: mixed has offsets; leave out {recipe.body.scales!r}"
         )
-    return replace(recipe, name=text, bits=float(parts[0]))
+    allowed = Budget(float(budget[1]), budget[2] or "bits")
+    return replace(recipe, name=text, budget=allowed)
 
 
 def _split(parts: list[str]) -> tuple[list[str], list[int]]:
@@ -113,12 +124,12 @@ def _same(text: str, group: int | None, size: int) -> int:
     return size
 
 
-def _bits(base: str) -> tuple[str | None, str | None]:
-    """The preset and the kind of KV cache of wNaNkvN; None for another kind of base."""
-    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+))?(?:kv([0-9]+))?", base, re.ASCII)
+def _bits(base: str) -> tuple[str | None, str, str | None]:
+    """The preset, the activation and the kind of KV cache of wNaNkvN; None of another base."""
+    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+)([ts]?))?(?:kv([0-9]+))?", base, re.ASCII)
     if match is None:
-        return None, None
-    weights, activations, kv = match.groups()
+        return None, "", None
+    weights, activations, scheme, kv = match.groups()
     if weights not in WEIGHT_BITS:
         choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
         raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
@@ -128,7 +139,7 @@ def _bits(base: str) -> tuple[str | None, str | None]:
         raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
     if kv is not None and kv not in KV_BITS:
         raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")
-    return WEIGHT_BITS[weights], KV_BITS[kv] if kv else None
+    return WEIGHT_BITS[weights], ACTIVATIONS[scheme or ""], KV_BITS[kv] if kv else None
 
 
 def _preset(base: str, group: int | None) -> Recipe:
@@ -204,7 +215,7 @@ def _rule(text: str) -> tuple[str, Method]:
             f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
             "the rules"
         )
-    if recipe.keeps or recipe.inexact or recipe.kv or recipe.bits:
+    if recipe.keeps or recipe.inexact or recipe.kv or recipe.budget:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )

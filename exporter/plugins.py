@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import RecipeError
-from edge.format.formats import CODES, WeightFormat
+from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 from .registry import KINDS, NAME, Entry
 
@@ -75,7 +75,12 @@ def _checked(entry: object, name: str, where: str) -> Entry:
         )
     if not NAME.fullmatch(name):
         raise RecipeError(f"{where}: a name is of a-z, 0-9 and _, and not like g64; uninstall it")
-    check = {"scales": _checked_scales, "rounding": _checked_codes}.get(entry.kind)
+    checks = {
+        "scales": _checked_scales,
+        "rounding": _checked_codes,
+        "refinement": _checked_tensor,
+    }
+    check = checks.get(entry.kind)
     return entry if check is None else replace(entry, call=check(entry, where))
 
 
@@ -102,14 +107,33 @@ def _checked_codes(entry: Entry, where: str) -> Callable[..., Any]:
     def round_(weights: np.ndarray, *rest: Any, **data: Any) -> np.ndarray:
         codes = entry.call(weights, *rest, **data)
         form = next(part for part in rest if isinstance(part, WeightFormat))
-        levels = CODES[form.kind].levels
-        kind, shape = getattr(codes, "dtype", type(codes)), np.shape(codes)
-        if kind != np.uint8 or shape != weights.shape or codes.max() >= levels:
-            raise RecipeError(
-                f"{where} gave codes of {kind} {list(shape)}, expected uint8 "
-                f"{list(weights.shape)} below {levels}; report it to its authors"
-            )
-        result: np.ndarray = codes
-        return result
+        return _valid(codes, weights.shape, form, where)
 
     return round_
+
+
+def _checked_tensor(entry: Entry, where: str) -> Callable[..., Any]:
+    @wraps(entry.call)
+    def refine(matrix: np.ndarray, tensor: QuantizedTensor, h: np.ndarray) -> QuantizedTensor:
+        better = entry.call(matrix, tensor, h)
+        if not isinstance(better, QuantizedTensor) or better.format != tensor.format:
+            raise RecipeError(
+                f"{where} gave {type(better).__name__}, expected a tensor of {tensor.format}; "
+                "report it to its authors"
+            )
+        _valid(better.codes, tensor.codes.shape, tensor.format, where)
+        return better
+
+    return refine
+
+
+def _valid(codes: Any, shape: tuple[int, ...], form: WeightFormat, where: str) -> np.ndarray:
+    levels = CODES[form.kind].levels
+    kind, found = getattr(codes, "dtype", type(codes)), np.shape(codes)
+    if kind != np.uint8 or found != shape or codes.max() >= levels:
+        raise RecipeError(
+            f"{where} gave codes of {kind} {list(found)}, expected uint8 {list(shape)} below "
+            f"{levels}; report it to its authors"
+        )
+    result: np.ndarray = codes
+    return result

@@ -31,6 +31,7 @@ class Method:
     scales      a method of scales, of code4 one of codebooks
     refinement  what comes after rounding, or ""
     addends     methods of what is kept beside the matrix (augmented.py)
+    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
     """
 
     format: WeightFormat
@@ -39,6 +40,7 @@ class Method:
     seed: int = 0
     refinement: str = ""
     addends: tuple[str, ...] = ()
+    activation: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -50,7 +52,7 @@ class Method:
         scales = "minmax" if self.format.offset else "absmax"
         if self.format.has_codebook:
             scales = "kmeans" if find(self.scales).needs_data else self.scales
-        return Method(self.format, scales, addends=self.addends)
+        return Method(self.format, scales, addends=self.addends, activation=self.activation)
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:
@@ -116,32 +118,34 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
     if h is not None and form.multiplier_columns:
         weights = _by_group(np.diagonal(h), width)
 
-    def block(at: slice) -> list[np.ndarray | None]:
+    def block(at: slice) -> dict[str, np.ndarray]:
         groups = grouped(matrix[at], width)
-        if not form.multiplier_columns:
-            return list(fit(groups, form))
-        levels = two_levels(groups, fit(groups, form), form, weights)
-        runs = [part.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]] for part in levels]
-        numbers = [part.numbers for part in levels]
-        return [numbers[0], numbers[1] if form.offset else None, *runs]
+        grid = fit(groups, form)
+        if form.multiplier_columns:
+            return two_levels(groups, grid, form, weights)
+        named = zip(("scales", "offsets"), grid, strict=True)
+        return {name: part for name, part in named if part is not None}
 
     blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
-    parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
-    return QuantizedTensor(form, np.empty(matrix.shape, np.uint8), *parts)
+    parts = {name: np.concatenate([found[name] for found in blocks]) for name in blocks[0]}
+    none = np.broadcast_to(np.uint8(0), matrix.shape)  # takes no memory
+    return QuantizedTensor(form, none, **parts)
 
 
 def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:
     form, columns = method.format, matrix.shape[1]
     round_ = rounding_method(method.rounding, method.seed)
     scales, offsets = grid.steps()
+    codes = np.empty(matrix.shape, np.uint8)
 
-    def block(at: slice) -> np.ndarray:
+    def block(at: slice) -> None:
         groups = grouped(matrix[at], form.step_columns or columns)
         fitted = None if offsets is None else offsets[at]
         rounded = round_(groups, scales[at], fitted, form)
-        return rounded.reshape(len(rounded), -1)[:, :columns]
+        codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
-    return np.concatenate(_on_all_cores(block, list(row_blocks(matrix.shape))))
+    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    return codes
 
 
 def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:

@@ -16,6 +16,17 @@ ENDS = ("embedding.weight", "output.weight")  # more sensitive than the layers b
 
 
 @dataclass(frozen=True)
+class Budget:
+    """So much for all matrices of the layers: "bits" a weight, or "ms" of a token's products."""
+
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} bits a weight" if self.unit == "bits" else f"{self.amount:g} ms"
+
+
+@dataclass(frozen=True)
 class Recipe:
     """What a model's matrices are stored as; vectors are always float32.
 
@@ -26,7 +37,7 @@ class Recipe:
     transforms  what is done to the weights before, in order
     rules    (glob, method): the first whose glob is a matrix's name goes before `body` and `ends`
     kv       kind of KV cache that the file recommends, or None
-    bits     a weight of the layers, if formats are to be allocated by what they cost in quality
+    budget   of the layers, if formats are to be allocated by what they cost in quality
     """
 
     name: str
@@ -37,7 +48,7 @@ class Recipe:
     transforms: tuple[str, ...] = ()
     rules: tuple[tuple[str, Method], ...] = ()
     kv: str | None = None
-    bits: float | None = None
+    budget: Budget | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -63,13 +74,16 @@ class Recipe:
     def needs_data(self) -> bool:
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
         transforms = (find(name) for name in self.transforms)
-        return any(t.needs_data for t in transforms) or any(m.needs_data for m in methods)
+        return any(t.needs_data for t in transforms) or any(
+            m.needs_data or m.activation == "static" for m in methods
+        )
 
     @property
     def uses_data(self) -> bool:
-        """Whether data changes anything: addends choose by it if it is there."""
+        """Whether data changes anything: addends and budgets choose by it if it is there."""
         methods = [self.body, self.ends, *(method for _, method in self.rules)]
-        return self.needs_data or any(method.addends for method in methods)
+        helps = self.budget is not None or any(method.addends for method in methods)
+        return self.needs_data or helps
 
 
 @dataclass(frozen=True)

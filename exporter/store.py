@@ -44,15 +44,18 @@ class Store:
         kept = self._kept(tensor)
         if kept is not None:
             error = self.weights.kept_error(tensor.name, kept)
+            self._add_addends(tensor.name.removesuffix(".weight"), self.weights.beside(tensor.name))
             self.writer.add_matrix(tensor.name, kept, error)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:
             matrix = self.weights.read(tensor.name)
             stored, error = self._quantized(tensor, matrix)
+            self._add_in_scale(tensor.name)
             self._correct(tensor.name, matrix, stored)
-            self._add_addends(tensor.name.removesuffix(".weight"), stored.addends)
-            self.writer.add_matrix(tensor.name, stored.tensor, error)
+            self._add_addends(tensor.name, stored.addends)
+            activation = self._activation(tensor.name)
+            self.writer.add_matrix(tensor.name, stored.tensor, error, activation)
 
     @property
     def data(self) -> Statistics:
@@ -100,10 +103,30 @@ class Store:
             self.writer.note(name, f"{blind.scales} and {blind.rounding}")
         return stored, stored.error(matrix)
 
-    def _add_addends(self, stem: str, addends: Addends) -> None:
+    def _add_in_scale(self, name: str) -> None:
+        factors, beside = self.weights.in_scale(name), _beside(name, "in_scale")
+        if factors is not None and beside not in self.writer:
+            self.writer.add_vector(beside, factors)
+
+    def _activation(self, name: str) -> str | float | None:
+        """What the header says of the codes that the matrix reads; None: as its format has them."""
+        method = self.recipe.method(name)
+        if method.activation == "token":
+            return "token" if method.format.group else None
+        if method.activation != "static":
+            return None
+        if not is_of_layer(name):
+            raise RecipeError(
+                f"recipe {str(self.recipe)!r}: {name.removesuffix('.weight')!r} has no input that "
+                "calibration sees; leave the s of a8s away there"
+            )
+        largest = float(self.weights.inputs(name, self.data.fit(name).largest).max())
+        return largest / 127 or None  # of nothing but zeros there is no scale
+
+    def _add_addends(self, matrix: str, addends: Addends) -> None:
         """Before the matrix, too."""
         for part, values in addends.tensors().items():
-            name = f"{stem}.{part}"
+            name = _beside(matrix, part)
             if name in self.writer:
                 continue
             if values.ndim == 1:
@@ -113,7 +136,7 @@ class Store:
 
     def _correct(self, name: str, matrix: np.ndarray, stored: Augmented) -> None:
         """Add the matrix's bias, corrected, before the matrix: a kill between them loses neither."""
-        bias = f"{name.removesuffix('.weight')}.bias"
+        bias = _beside(name, "bias")
         if not is_of_layer(name) or bias in self.writer:
             return
         found = [
@@ -123,8 +146,8 @@ class Store:
             is not None
         ]
         if found:
-            old = self.weights.read(bias) if bias in self.weights else np.float32(0)
-            self.writer.add_vector(bias, old + sum(found))
+            old = [self.weights.read(bias)] if bias in self.weights else []
+            self.writer.add_vector(bias, np.sum([*old, *found], axis=0))
 
     def _add_floats(self, tensor: Placement) -> None:
         matrix, form = self.weights.read(tensor.name), self.recipe.method(tensor.name).format
@@ -140,6 +163,10 @@ class Store:
                 f"{self.recipe.body.format}, and rounding it would ruin the model; "
                 "choose int8 or int4 (or --force it)"
             )
+
+
+def _beside(name: str, part: str) -> str:
+    return f"{name.removesuffix('.weight')}.{part}"
 
 
 def _measured(

@@ -1,29 +1,35 @@
 """A model's tensors by our names, as transforms leave them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from edge.errors import SourceError
+from edge.format.addends import Addends
 from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .augmented import Augmented
 from .calibration.moments import Moments
-from .quantize import quantization_error
 from .rotation import Rotation
 from .rows import row_blocks
 from .sources import Source
+from .sources.lora import LoraSource
 
 LARGEST_WEIGHT = 1e15  # no trained weight is near; far beyond, sums of squares overflow
 
 
 @dataclass
 class Factors:
-    """What a tensor's rows (a vector's elements) and columns are multiplied by; float32."""
+    """What a tensor's rows (a vector's elements) and columns are multiplied by; float32.
+
+    stored  what its input is multiplied by at run time, for factors that no tensor before it took
+    """
 
     rows: np.ndarray | None = None
     columns: np.ndarray | None = None
+    stored: np.ndarray | None = None
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         if self.rows is not None:
@@ -96,15 +102,32 @@ class Weights:
             values = self.turns[name].apply(values)
         return self.factors[name].apply(values) if name in self.factors else values
 
+    def beside(self, name: str) -> Addends:
+        """What an adapter adds to a matrix that stays on its grid."""
+        if not isinstance(self.source, LoraSource):
+            return Addends()
+        return Addends(low_rank=self._placements[name].beside(self.source))
+
     def kept_error(self, name: str, kept: QuantizedTensor) -> float:
         """||W - kept|| / ||W|| of a matrix that stays on its grid: what rounded scales move."""
-        if self.source.grids_are_exact:
+        beside = self.beside(name)
+        if self.source.grids_are_exact and not beside:
             return 0.0
-        return quantization_error(self.read(name), kept)
+        return Augmented(kept, beside).error(self.read(name))
 
     def multiply(self, name: str, rows: np.ndarray | None, columns: np.ndarray | None) -> None:
         old = self.factors.get(name, Factors())
-        self.factors[name] = Factors(_product(old.rows, rows), _product(old.columns, columns))
+        rows, columns = _product(old.rows, rows), _product(old.columns, columns)
+        self.factors[name] = Factors(rows, columns, old.stored)
+
+    def multiply_alone(self, name: str, columns: np.ndarray) -> None:
+        """Multiply a matrix's columns; its input is divided by them at run time."""
+        self.multiply(name, None, columns)
+        mine = self.factors[name]
+        mine.stored = _product(mine.stored, 1 / columns)
+
+    def in_scale(self, name: str) -> np.ndarray | None:
+        return self.factors[name].stored if name in self.factors else None
 
     def inputs(self, name: str, x: np.ndarray) -> np.ndarray:
         """x [..., columns], which the matrix reads in the source model, as it reads it now."""
@@ -138,11 +161,11 @@ class Weights:
         self.__post_init__()
 
     def of_layer(self, layer: int) -> dict[str, np.ndarray]:
-        """The factors of a layer's tensors, to keep: "rows NAME" and "columns NAME"."""
+        """The factors of a layer's tensors, to keep: "rows NAME", "columns NAME", ..."""
         mine = {n: f for n, f in self.factors.items() if n.startswith(f"layers.{layer}.")}
-        rows = {f"rows {n}": f.rows for n, f in mine.items() if f.rows is not None}
-        columns = {f"columns {n}": f.columns for n, f in mine.items() if f.columns is not None}
-        return rows | columns
+        axes = [field.name for field in fields(Factors)]
+        found = {f"{axis} {n}": getattr(f, axis) for n, f in mine.items() for axis in axes}
+        return {key: factor for key, factor in found.items() if factor is not None}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
         """Factors that `of_layer` gave."""

@@ -20,7 +20,7 @@ def read_bandwidth(
 ) -> dict[int, float]:
     """GB/s by number of threads: the best of several passes, in turns, over memory of its own."""
     counts = list(threads)
-    arena, chunks = Arena(), _buffer_bytes() // CHUNK_BYTES
+    arena, chunks = Arena(), buffer_bytes() // CHUNK_BYTES
     data = arena.array((chunks * CHUNK_BYTES // 4,), "<f4")
     data.fill(1)  # pages of zeros would all be one page
     sums = arena.array((chunks, 16), "<f4")
@@ -43,7 +43,7 @@ def _pass(team: Team, plan: Plan, threads: int) -> float:
     return time.perf_counter() - started
 
 
-def _buffer_bytes() -> int:
+def buffer_bytes() -> int:
     """Less on a device that has little memory."""
     available = available_memory()
     size = BYTES if available is None else min(BYTES, available // 4)

@@ -14,7 +14,9 @@ class Pace(Protocol):
         """Threads for the step, seconds to wait before it."""
         ...
 
-    def after_step(self, tokens: int, seconds: float) -> None: ...
+    def after_step(self, tokens: int, seconds: float, cpu_s: float) -> None:
+        """`cpu_s`: how long the calling thread had a core in these seconds."""
+        ...
 
 
 def paced(pace: Pace | None, team: Team, tokens: int, step: Callable[[], None]) -> None:
@@ -26,6 +28,7 @@ def paced(pace: Pace | None, team: Team, tokens: int, step: Callable[[], None]) 
     team.resize(threads)
     if pause > 0:
         time.sleep(pause)
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.thread_time()
     step()
-    pace.after_step(tokens, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    pace.after_step(tokens, seconds, time.thread_time() - cpu)

@@ -47,7 +47,14 @@ class Bench:
         self.team.run(Plan([Op(kernel, arguments, chunks, tokens)], self.kernels), TOKENS, 1)
 
     def rounded(
-        self, kernel: str, x: np.ndarray, up: np.ndarray, norm: int, zero: int, bias: int = 0
+        self,
+        kernel: str,
+        x: np.ndarray,
+        up: np.ndarray,
+        norm: int,
+        zero: int,
+        bias: int = 0,
+        scale: float = 0.0,
     ) -> "Rounded":
         """Run an activation kernel of kernels/activations.py."""
         r = Rounded(
@@ -60,7 +67,7 @@ class Bench:
             kernel, self.register(1), address(x), x.strides[0], address(up), up.strides[0],
             address(r.out), r.out.strides[0], COLUMNS, COLUMNS, norm, float_bits(EPSILON),
             address(r.codes), r.codes.strides[0], address(r.scales), address(r.starts),
-            r.scales.strides[0], zero, bias, tokens=4,
+            r.scales.strides[0], zero, bias, float_bits(scale), tokens=4,
         )  # fmt: skip
         return r
 

@@ -16,6 +16,12 @@ DATA = os.environ.get("EDGE_TEST_DATA", "").split(os.pathsep)
 DATA += [str(CHECKOUT / ".cache"), str(CHECKOUT.parent / "shared" / "data" / "models")]
 
 
+@pytest.fixture(autouse=True)
+def own_runtime_folder(tmp_path, monkeypatch):
+    """Whatever edge processes of this user tell each other is not for tests, nor from them."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+
+
 @pytest.fixture(params=machine.libraries(), ids=machine.shown)
 def kernels(request):
     """A kernel library, for each target that this machine can run and each way to get it."""

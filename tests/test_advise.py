@@ -104,8 +104,8 @@ SCENARIOS = [
     # a small model, plenty of room: 8 bits, not 4
     (header(SMOLLM2), "pi5-8gb", {}, "int8", "do not quantize this below int8"),
     # a large one: 4 bits, by a text or, without any, by search
-    (header(LLAMA_7B), "pi5-8gb", {"data": True}, "int4-calibrated", "int8 would answer with at most 1.5"),
-    (header(LLAMA_7B), "pi5-8gb", {"data": False}, "int4-search", "int8 would answer with at most 1.5"),
+    (header(LLAMA_7B), "pi5-8gb", {"data": True}, "int4-calibrated", "int8 would answer with about 1.5"),
+    (header(LLAMA_7B), "pi5-8gb", {"data": False}, "int4-search", "int8 would answer with about 1.5"),
     # does not fit in any recipe: what could
     (header(LLAMA_1B), "zero2w", {}, None, "does not fit: the smallest, int4-search"),
     # grids that are there stay
@@ -113,12 +113,12 @@ SCENARIOS = [
      "trained with ternary weights"),
     (header(LLAMA_1B, "Q4_0", Q4_0), "pi4-4gb", {}, "keep", "Q4_0 already: rounding them again"),
     # fast enough decides between 8 and 4 bits; what cannot be reached is said
-    (header(LLAMA_3B), "pi5-8gb", {}, "int4-calibrated", "int8 would answer with at most 3"),
+    (header(LLAMA_3B), "pi5-8gb", {}, "int4-calibrated", "int8 would answer with about 3"),
     (header(LLAMA_3B), "pi4-8gb", {"min_tok_s": 20.0}, "int4-calibrated",
      "no recipe reaches 20 tok/s here"),
     # a small model with little memory or in a hurry: 4 bits after all, and why not
     (header(SMOLLM2), "pi4-4gb", {"min_tok_s": 30.0}, "int4-calibrated",
-     "int8 would answer with at most 2"),
+     "int8 would answer with about 2"),
     (header(LLAMA_1B), "phone-6gb", {}, "int8", "8 bits fit and are fast enough"),
 ]  # fmt: skip
 

@@ -123,6 +123,10 @@ def parse_battery(text: str) -> Readings:
     # Current has no agreed sign, and on a charger it is not the phone's.
     unplugged = document["status"] == "DISCHARGING" and document.get("plugged") == "UNPLUGGED"
     millivolts, microamperes = _number(document, "voltage"), _number(document, "current")
+    if millivolts:
+        values["battery_v"] = millivolts / 1e3
+    if microamperes:
+        values["battery_a"] = abs(microamperes) / 1e6
     if unplugged and millivolts and microamperes:
         values["power_w"] = millivolts * abs(microamperes) * 1e-9
     return values

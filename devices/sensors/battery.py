@@ -8,23 +8,22 @@ from ..reading import Absent, Readings
 from ..root import Root
 
 FOLDER = "sys/class/power_supply"
+FILES = "capacity", "power_now", "voltage_now", "current_now", "temp"  # a battery has some of them
 
 
 class Battery:
     """One battery: micro-units of the power_supply class, tenths of a degree."""
 
     def __init__(self, root: Root, folder: str):
-        self._files = {
-            name: Attribute(root, f"{folder}/{name}")
-            for name in ("status", "capacity", "power_now", "voltage_now", "current_now", "temp")
-        }
+        there = [name for name in FILES if root.number_or_none(f"{folder}/{name}") is not None]
+        self._files = {name: Attribute(root, f"{folder}/{name}") for name in ("status", *there)}
 
     def status(self) -> str:
         return self._files["status"].text().strip()
 
     def number(self, name: str) -> float | None:
         try:
-            return self._files[name].number()
+            return self._files[name].number() if name in self._files else None
         except Absent:
             return None
 
@@ -35,9 +34,17 @@ class Battery:
         """
         power = self.number("power_now")
         if power is None:
-            volts, amperes = self._files["voltage_now"], self._files["current_now"]
-            power = volts.number() * amperes.number() / 1e6
+            volts, amperes = self.number("voltage_now"), self.number("current_now")
+            if volts is None or amperes is None:
+                raise Absent("neither power_now nor voltage_now and current_now")
+            power = volts * amperes / 1e6
         return abs(power) / 1e6
+
+    def electric(self) -> dict[str, float | str]:
+        """Volts, and amperes without a sign: firmwares do not agree on it."""
+        volts, amperes = self.number("voltage_now"), self.number("current_now")
+        known = {"battery_v": volts, "battery_a": None if amperes is None else abs(amperes)}
+        return {name: micro / 1e6 for name, micro in known.items() if micro is not None}
 
 
 class Batteries:
@@ -59,6 +66,8 @@ class Batteries:
         warmest = max((b.number("temp") or 0 for b in self._batteries), default=0)
         if warmest:
             values["battery_c"] = warmest / 10
+        if len(self._batteries) == 1:  # of several the one is not the other's
+            values |= self._batteries[0].electric()
         if values["battery_status"] == "Discharging":  # otherwise the charger feeds the machine
             draining = zip(self._batteries, states, strict=True)
             try:

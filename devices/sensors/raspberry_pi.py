@@ -106,6 +106,11 @@ def in_words(bits: int) -> str:
     return ", ".join(words) or "not throttled"
 
 
+def since_boot(bits: int) -> str | None:
+    """What has slowed the device down at any time since it was started; None if nothing has."""
+    return ", ".join(reason for bit, reason in REASONS.items() if bits >> 16 & bit) or None
+
+
 def firmware(root: Root, device: Device) -> list[Firmware]:
     _wants_a_pi(device)
     return [Firmware(Mailbox(root))]

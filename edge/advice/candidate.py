@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edge.format import spec
 from edge.format.spec import TensorInfo
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from edge.exporter.architectures.placement import Placement
     from edge.exporter.recipe import Recipe
     from edge.format.config import DecoderConfig
+    from edge.format.reader import EdgeFile
 
 # Bytes of a process beside the model, measured with SmolLM2 on x86-64 (Python 3.11, NumPy 2):
 PROCESS = 65_000_000  # interpreter, NumPy, edge and its kernels
 TOKENIZER_ENTRY = 1150  # a token of the vocabulary
+SHORTEST = 512  # tokens of context, below which a model is of little use
 
 
 @dataclass(frozen=True)
 class Candidate:
     """bytes   of the tensors in the file
     memory  resident bytes with a full context of `context` tokens
-    tok_s   at most, when answering: the bytes of a token at the machine's read bandwidth; or None
+    tok_s   when answering, about: the bytes of a token at the machine's read bandwidth; or None
     """
 
     recipe: str
@@ -65,7 +67,12 @@ def of_recipe(subject: Subject, recipe: str, machine: Machine, context: int) -> 
     kinds = _kept_formats(subject) if parsed.keeps else {}
     tensors = [_planned(subject, parsed, t, kinds) for t in subject.model.tensors]
     return _candidate(
-        recipe, _Planned(subject.config, tensors), subject, machine, context, parsed.needs_data
+        recipe,
+        cast("EdgeFile", _Planned(subject.config, tensors)),
+        subject,
+        machine,
+        context,
+        parsed.needs_data,
     )
 
 
@@ -103,23 +110,23 @@ def _kept_formats(subject: Subject) -> dict[str, str]:
 
 
 def _candidate(
-    recipe: str, file: object, subject: Subject, machine: Machine, context: int, needs_data: bool
+    recipe: str, file: EdgeFile, subject: Subject, machine: Machine, context: int, needs_data: bool
 ) -> Candidate:
     """With a float16 cache if that fits, else an int8 one, else the part of the context that fits."""
     from edge.runtime.footprint import bytes_per_token, footprint
 
-    parts = footprint(file)  # type: ignore[arg-type]
-    size = sum(i.nbytes for i in file.tensors.values() if i.format != "bytes")  # type: ignore[attr-defined]
+    parts = footprint(file)
+    size = sum(i.nbytes for i in file.tensors.values() if i.format != "bytes")
     fixed = PROCESS + TOKENIZER_ENTRY * subject.config.vocabulary + parts.arena
     fixed += size - _unread(file)
-    kinds = [(kv, footprint(file, kv).kv_per_token) for kv in ("float16", "int8")]  # type: ignore[arg-type]
+    kinds = [(kv, footprint(file, kv).kv_per_token) for kv in ("float16", "int8")]
     kv, per_token = next(
         ((kv, n) for kv, n in kinds if fixed + n * context <= machine.memory), kinds[-1]
     )
     room = max(0, machine.memory - fixed) // per_token
     usable = min(context, room)
     fits = usable >= min(context, SHORTEST)
-    read = bytes_per_token(file)  # type: ignore[arg-type]
+    read = bytes_per_token(file)
     tok_s = None if machine.read_gb_s is None else machine.read_gb_s * 1e9 / read
     shown = usable if fits else min(context, SHORTEST)
     return Candidate(
@@ -135,11 +142,8 @@ def _candidate(
     )
 
 
-SHORTEST = 512  # tokens of context, below which a model is of little use
-
-
-def _unread(file: object) -> int:
+def _unread(file: EdgeFile) -> int:
     """An embedding that is not the output too: its rows are read one at a time."""
-    if file.config.tied_embedding:  # type: ignore[attr-defined]
+    if file.config.tied_embedding:
         return 0
-    return int(file.info("embedding.weight").nbytes)  # type: ignore[attr-defined]
+    return int(file.info("embedding.weight").nbytes)

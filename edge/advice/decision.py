@@ -166,7 +166,7 @@ def _why_not(better: Candidate, best: Candidate, machine: Machine) -> str:
             f"{better.context} tokens, {machine.name} leaves {_size(machine.memory)}"
         )
     return (
-        f"{better.recipe} would answer with at most {_speed(better):.1f} tok/s, "
+        f"{better.recipe} would answer with about {_speed(better):.1f} tok/s, "
         f"{best.recipe} with {_speed(best):.1f}"
     )
 
@@ -174,7 +174,7 @@ def _why_not(better: Candidate, best: Candidate, machine: Machine) -> str:
 def _too_slow(wanted: float, best: Candidate, machine: Machine) -> str:
     most = int((machine.read_gb_s or 0.0) * 1e9 / wanted * 8 / BITS["int4"])
     return (
-        f"no recipe reaches {wanted:g} tok/s here: {best.recipe} has at most {_speed(best):.1f}; "
+        f"no recipe reaches {wanted:g} tok/s here: {best.recipe} has about {_speed(best):.1f}; "
         f"a model of up to {_millions(most)} weights in int4 can"
     )
 

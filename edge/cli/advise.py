@@ -117,7 +117,7 @@ def _answer(args: argparse.Namespace, found: Advice) -> str:
 
 def _facts(c: Candidate) -> str:
     fit = "" if c.fits else "does not fit: "
-    speed = "" if c.tok_s is None else f"at most {c.tok_s:.1f} tok/s, "
+    speed = "" if c.tok_s is None else f"about {c.tok_s:.1f} tok/s, "
     return (
         f"{fit}{quantities.size(c.bytes)} of file, {quantities.size(c.memory)} of memory with "
         f"{c.context} tokens ({c.kv} cache), {speed}{c.quality.word} ({c.quality.evidence})"

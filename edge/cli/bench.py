@@ -6,7 +6,8 @@ import argparse
 import json
 import statistics
 import time
-from contextlib import AbstractContextManager
+from collections import Counter
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from .progress import Progress
 from .usage import UsageError, number, whole, whole_list
 
 if TYPE_CHECKING:
+    from edge.devices.activity import Activity
     from edge.devices.monitor import Monitor
     from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--n-gen", type=whole_list(0), metavar="N,...",
         help="tokens to generate, 128 if not given; 0: no such test")  # fmt: skip
     add("-t", "--threads", type=whole_list(1), metavar="N,...",
-        help="numbers of threads; all usable cores if not given")  # fmt: skip
+        help="numbers of threads; all usable cores, or the big ones, if not given")  # fmt: skip
     add("-r", "--repetitions", type=whole(1), default=3, metavar="N", help="3 if not given")
     opening.add_kv(parser)
     add("--sustained", type=number(0, above=True), metavar="MINUTES",
@@ -60,6 +62,10 @@ class Row:
         return f"{self.kind}{self.tokens}"
 
     @property
+    def phase(self) -> str:
+        return "decode" if self.kind == "tg" else "prefill"
+
+    @property
     def median(self) -> float:
         return statistics.median(self.tok_s)
 
@@ -79,6 +85,23 @@ class Bench:
     monitor: Monitor
     bandwidth: dict[int, float] = field(default_factory=dict)  # GB/s by threads, the best seen
     power: dict[str, str] = field(default_factory=dict)  # source and scope of the joules
+    _running: Row | None = None
+    _tokens: Counter[str] = field(default_factory=Counter)  # by phase, of runs that are over
+    _decode_s: float = 0.0
+
+    @property
+    def activity(self) -> Activity:
+        """What it does now, for `edge monitor` beside it; asked from another thread."""
+        from edge.devices.activity import Activity
+
+        row, tokens = self._running, Counter(self._tokens)
+        phase = "idle" if row is None else row.phase
+        tokens[phase] += getattr(self.model, "position", 0)  # an encoder has none
+        threads = self.model.threads if row is None else row.threads
+        return Activity(
+            threads, 1.0, phase, tokens["prefill"], tokens["decode"], self._decode_s,
+            action="edge bench: no governor",
+        )  # fmt: skip
 
     def repeat(self, progress: Progress, repetitions: int) -> None:
         turns: list[Row | None] = [*self.rows, None]
@@ -108,9 +131,16 @@ class Bench:
         model = self.model
         ids = [i * 7919 % model.config.vocabulary for i in range(row.tokens)]
         model.team.resize(row.threads)
-        started = time.perf_counter()
+        self._running, started = row, time.perf_counter()
         tokens = _RUNS[row.kind](model, ids)
-        return tokens / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._note(row, tokens, seconds)
+        return tokens / seconds
+
+    def _note(self, row: Row, tokens: int, seconds: float) -> None:
+        self._running = None
+        self._tokens[row.phase] += tokens
+        self._decode_s += seconds if row.phase == "decode" else 0.0
 
     def _measure_bandwidth(self) -> None:
         from edge.runtime.bandwidth import read_bandwidth
@@ -145,14 +175,18 @@ _RUNS = {"pp": _read, "tg": _generate, "embed": _embed}  # each returns the toke
 
 def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
+    from edge.devices.placement import Placement
+    from edge.devices.root import Root
     from edge.devices.sample import Sensors
+    from edge.devices.status import Publisher
     from edge.opening import opened
     from edge.runtime.model import usable_cores
 
     if args.sustained:
         return sustained.command(args)
     earlier = None if args.compare is None else compare.read(args.compare)
-    threads = args.threads or [usable_cores()]
+    big = Placement.find(Root(), None)
+    threads = args.threads or [big.count if big else usable_cores()]
     if not any([*(args.n_prompt or PROMPT), *(args.n_gen or GENERATED)]):
         raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
     tests = _tests(args, opened(args.model).document["kind"])
@@ -163,7 +197,10 @@ def command(args: argparse.Namespace) -> int:
         # Asking Termux for the battery starts an app, which takes time and power itself.
         with Monitor(SAMPLE_S, sensors=Sensors.of().without("termux")) as monitor:
             bench = Bench(model, rows, monitor)
-            bench.repeat(progress, args.repetitions)
+            with closing(Publisher(model.file.path.stem)) as publisher:
+                monitor.observers.append(lambda sample: publisher.observe(sample, bench.activity))
+                bench.repeat(progress, args.repetitions)
+                monitor.observers.clear()
         progress.clear()
         document = _document(bench)
     if earlier is not None:

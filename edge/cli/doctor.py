@@ -12,9 +12,11 @@ from . import machine, opening, quantities, sensors
 
 if TYPE_CHECKING:
     from edge.runtime.libraries.choice import Choice
+    from edge.runtime.libraries.library import Library
     from edge.runtime.selftest import Check
 
 BITS = {"int4": 4.75, "int8": 8.5}  # a weight, with scales and an int8 embedding
+SHOWN = ("int8-g32", "int4-g32-offset", "int4-g256-offset", "ternary")  # of all weight formats
 RESERVED = 150 * 2**20  # bytes for Python, a KV cache and buffers
 
 
@@ -30,7 +32,8 @@ def command(args: argparse.Namespace) -> int:
     kernels = chosen.library
     with opening.Compiling() as compiling, kernels.telling(compiling):
         checks = selftest(kernels)
-    document = _document(chosen, checks)
+        document = _document(chosen, checks)
+        document["products"] = _products(kernels)
     print(json.dumps(document) if args.json else _report(document))
     broken = [check.kernel for check in checks if not check.passed]
     if broken:
@@ -63,6 +66,24 @@ def _document(chosen: Choice, checks: list[Check]) -> dict[str, Any]:
     }
 
 
+def _products(kernels: Library) -> dict[str, Any] | None:
+    """What `edge export --quant mixed:12ms --doctor FILE` reads; not of NumPy, which takes ages."""
+    from edge.runtime.model import usable_cores
+    from edge.runtime.product_rates import product_rates
+
+    if kernels.source == "numpy":
+        return None
+    rates = product_rates(kernels, threads := usable_cores())
+    return {"threads": threads, "gb_s": {name: round(rate, 3) for name, rate in rates.items()}}
+
+
+def _rates(products: dict[str, Any] | None) -> str:
+    if products is None:
+        return "not measured: plain NumPy"
+    rates = (f"{name} {products['gb_s'][name]:.1f}" for name in SHOWN)
+    return f"{', '.join(rates)} GB/s of weights with {products['threads']} threads"
+
+
 def _report(document: dict[str, Any]) -> str:
     """The document for people."""
     cpu, kernels, test = document["cpu"], document["kernels"], document["kernels"]["self_test"]
@@ -73,6 +94,7 @@ def _report(document: dict[str, Any]) -> str:
         ("", kernels["why"]),
         *(("not used", f"{r['name']}: {r['reason']}") for r in kernels["not_used"]),
         ("self-test", f"{test['kernels']} kernels, {'all good' if test['passed'] else 'FAILED'}"),
+        ("products", _rates(document["products"])),
         ("memory", _memory(document["memory"])),
         ("what fits", _fits(document["fits"])),
         *((sensor["name"], sensor["reason"] or "can be read") for sensor in document["sensors"]),

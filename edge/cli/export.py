@@ -37,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
     add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
+    add(
+        "--lora-apart",
+        action="store_true",
+        help="leave it beside matrices that stay as they are, instead",
+    )
+    add("--doctor", metavar="FILE",
+        help="what `edge doctor --json` said on the device, for mixed:12ms")  # fmt: skip
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
     add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
@@ -92,11 +99,27 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             group=args.group,
             calib=args.calib,
             lora=args.lora,
+            lora_apart=args.lora_apart,
+            speeds=_speeds(args.doctor),
             force=args.force,
             report=args.report,
             progress=progress,
             calibrating=calibrating,
         )
+
+
+def _speeds(path: str | None) -> dict[str, float] | None:
+    """GB/s of weights by format, as `edge doctor --json` measured them."""
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            rates = json.load(file)["products"]["gb_s"]
+        return {str(name): float(rate) for name, rate in rates.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            f"{path}: no rates of products in it; expected what `edge doctor --json` prints"
+        ) from None
 
 
 def _summary(report: ExportReport) -> str:
@@ -110,7 +133,10 @@ def _explanation(args: argparse.Namespace) -> str:
     _leave_threads_to_edge()
     from edge.exporter.explain import explain
 
-    plan = explain(args.source, args.quant, args.group, args.calib, args.lora)
+    speeds = _speeds(args.doctor)
+    plan = explain(
+        args.source, args.quant, args.group, args.calib, args.lora, args.lora_apart, speeds
+    )
     if args.json:
         return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
     size, seconds = quantities.size(plan.bytes), plan.seconds

@@ -1,9 +1,8 @@
-"""Flags that bound heat, power and battery, and the cores that are worth using."""
+"""Flags that bound heat, power and battery."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from .usage import number
@@ -25,19 +24,3 @@ def targets(args: argparse.Namespace) -> Targets:
     from edge.devices.policy import Targets
 
     return Targets(args.max_temp, args.max_watts, args.battery_floor, args.eco)
-
-
-def big_cores() -> int | None:
-    """Keep this process on the big cores where there are little ones: their number; None otherwise.
-
-    Where the system ignores that, all usable cores are used as everywhere.
-    """
-    from edge.devices.root import Root
-    from edge.devices.topology import big_cores, clusters, stay_on
-
-    kinds = clusters(Root())
-    big, every = big_cores(kinds), sum(len(kind.cpus) for kind in kinds)
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
-    if not big or len(big) == every or not usable >= set(big):
-        return None
-    return len(big) if stay_on(big) is None else None

@@ -1,4 +1,4 @@
-"""edge monitor: power, temperature, clocks and throttling as they are now."""
+"""edge monitor: power, temperature, clocks, throttling, and what edge processes do, as it is now."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from .usage import number
 if TYPE_CHECKING:
     from edge.devices.device import Device
     from edge.devices.monitor import Monitor
+    from edge.devices.rows import Rows
+    from edge.devices.status import Status
 
 INTERVAL_S = 1.0
 HOME_AND_CLEAR = "\x1b[H\x1b[J"
@@ -40,6 +42,7 @@ def command(args: argparse.Namespace) -> int:
     from edge.devices.monitor import Monitor
     from edge.devices.root import Root
     from edge.devices.sample import Sensors
+    from edge.devices.status import statuses
 
     root = Root()
     device = detect(root)
@@ -47,7 +50,7 @@ def command(args: argparse.Namespace) -> int:
     if args.prometheus or args.json:
         _once(monitor, device, as_json=args.json)
         return 0
-    if not monitor.sensors.found:
+    if not monitor.sensors.found and not statuses(time.time()):
         note(NOTHING)
         return 0
     try:
@@ -63,16 +66,17 @@ def _once(monitor: Monitor, device: Device, as_json: bool) -> None:
     from edge.devices.rows import Rows, heading
 
     rows = Rows()
-    row = rows.row(*_sampled(monitor))
+    row, processes = _taken(monitor, rows)
     if monitor.sensors.found:
         time.sleep(monitor.interval)
-        row = rows.row(*_sampled(monitor))
+        row, processes = _taken(monitor, rows)
     if as_json:
         absent = {missing.name: missing.reason for missing in monitor.sensors.missing}
-        print(json.dumps(heading(device) | {"now": row, "absent": absent}))
+        telling = [status.to_json() for status in processes]
+        print(json.dumps(heading(device) | {"now": row, "processes": telling, "absent": absent}))
     else:
-        sample, activity = monitor.history[-1]
-        print(exposition(sample, monitor.sensors, activity), end="")
+        sample = monitor.history[-1][0]
+        print(exposition(sample, monitor.sensors, row["power_w"], processes), end="")
 
 
 def _watch(monitor: Monitor, device: Device, args: argparse.Namespace) -> None:
@@ -83,11 +87,11 @@ def _watch(monitor: Monitor, device: Device, args: argparse.Namespace) -> None:
     rows, screen = Rows(), Screen(device, monitor.sensors)
     with _writers(args, device) as writers:
         while True:
-            row = rows.row(*_sampled(monitor))
+            row, processes = _taken(monitor, rows)
             for write in writers:
                 write(row)
             if is_terminal(sys.stdout):
-                print(HOME_AND_CLEAR + screen.draw(row), end="", flush=True)
+                print(HOME_AND_CLEAR + screen.draw(row, processes), end="", flush=True)
             time.sleep(monitor.interval)
 
 
@@ -109,6 +113,10 @@ def _writers(args: argparse.Namespace, device: Device) -> Iterator[list[Writer]]
         yield writers
 
 
-def _sampled(monitor: Monitor) -> tuple[Any, Any]:
-    monitor.sample()
-    return monitor.history[-1]
+def _taken(monitor: Monitor, rows: Rows) -> tuple[dict[str, Any], list[Status]]:
+    """A row of now, with what the edge process at work tells; and what all of them tell."""
+    from edge.devices.status import statuses
+
+    sample = monitor.sample()
+    processes = statuses(sample.unix)
+    return rows.row(sample, status=processes[0] if processes else None), processes

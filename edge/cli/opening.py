@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from edge.runtime.kernels.catalogue import KV_KINDS
@@ -27,7 +27,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-t", "--threads", type=whole(1), metavar="N", help="threads; all usable cores if not given"
+        "-t",
+        "--threads",
+        type=whole(1),
+        metavar="N",
+        help="threads; all usable cores, or the big ones, if not given",
     )
 
 
@@ -48,7 +52,7 @@ def open_session(args: argparse.Namespace) -> Iterator[Session]:
 
     with Compiling() as compiling:
         session = load(
-            args.model, threads=args.threads or limits.big_cores(), context=args.ctx, kv=args.kv,
+            args.model, threads=args.threads, context=args.ctx, kv=args.kv,
             targets=limits.targets(args), note=note, compiling=compiling,
         )  # fmt: skip
     with session:
@@ -61,7 +65,7 @@ def open_embedder(args: argparse.Namespace) -> Iterator[Embedder]:
 
     with Compiling() as compiling:
         embedder = load(
-            args.model, threads=args.threads or limits.big_cores(),
+            args.model, threads=args.threads,
             targets=limits.targets(args), note=note, compiling=compiling,
         )  # fmt: skip
     with embedder:
@@ -69,27 +73,36 @@ def open_embedder(args: argparse.Namespace) -> Iterator[Embedder]:
 
 
 @contextmanager
-def open_model(path: str, **settings: Any) -> Iterator[Model]:
+def open_model(path: str, threads: int | None = None, **settings: Any) -> Iterator[Model]:
     from edge.session import load_model
 
-    with Compiling() as compiling:
-        model = load_model(path, compiling=compiling, **settings)
-    try:
-        yield model
-    finally:
-        model.close()
+    with _on_big_cores(threads) as count:
+        with Compiling() as compiling:
+            model = load_model(path, threads=count, compiling=compiling, **settings)
+        with closing(model):
+            yield model
 
 
 @contextmanager
-def open_encoder(path: str, **settings: Any) -> Iterator[Encoder]:
+def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iterator[Encoder]:
     from edge.embedder import load_encoder
 
-    with Compiling() as compiling:
-        encoder = load_encoder(path, compiling=compiling, **settings)
-    try:
-        yield encoder
-    finally:
-        encoder.close()
+    with _on_big_cores(threads) as count:
+        with Compiling() as compiling:
+            encoder = load_encoder(path, threads=count, compiling=compiling, **settings)
+        with closing(encoder):
+            yield encoder
+
+
+@contextmanager
+def _on_big_cores(threads: int | None) -> Iterator[int | None]:
+    """This thread and those that it starts, where some cores are little; how many threads to use."""
+    from edge.devices.placement import Placement
+    from edge.devices.root import Root
+
+    placement = Placement.find(Root(), threads)
+    with placement or nullcontext():
+        yield threads or (placement.count if placement else None)
 
 
 class Compiling(Progress):

@@ -59,11 +59,12 @@ class Header:
 
     def _check_document(self) -> None:
         document = self.document
-        for key, number in (("version", spec.FORMAT_VERSION), ("layout", spec.LAYOUT_VERSION)):
+        layouts = (spec.LAYOUT_VERSION,)
+        for key, numbers in (("version", spec.FORMAT_VERSIONS), ("layout", layouts)):
             found = document.get(key)
-            if type(found) is not int or found != number:
+            if type(found) is not int or found not in numbers:
                 self._fail(
-                    f"{key} {found!r:.40}, this edge reads {number}; "
+                    f"{key} {found!r:.40}, this edge reads {' and '.join(map(str, numbers))}; "
                     "export the model again with this version"
                 )
         if document.get("kind") not in spec.KINDS:
@@ -154,7 +155,19 @@ class Header:
             self._fail(f"{what}: sha256 {digest!r:.80}, expected 64 hexadecimal digits")
         if error is not None and not (type(error) in (int, float) and error >= 0):
             self._fail(f"{what}: error {error!r:.40}, expected a number of at least 0, or null")
-        return spec.TensorInfo(name, form, tuple(shape), start, size, digest, error)
+        activation = self._activation(what, declared.get("activation"), form)
+        return spec.TensorInfo(name, form, tuple(shape), start, size, digest, error, activation)
+
+    def _activation(self, what: str, found: Any, form: str) -> str | float | None:
+        if found is None:
+            return None
+        if form in spec.PAYLOADS or spec.weight_format(form).is_float:
+            self._fail(f"{what}: an activation {found!r:.40}, but {form} reads floats")
+        if found == "token":
+            return "token"
+        if type(found) not in (int, float) or not 1e-30 < found < 1e30:
+            self._fail(f"{what}: activation {found!r:.40}, expected 'token', a scale, or null")
+        return float(found)
 
     def _start(self, what: str, offsets: Any, size: int) -> int:
         """The tensor's first byte in the file."""

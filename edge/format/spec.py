@@ -8,7 +8,7 @@ An .edge file is a safetensors file with stricter rules:
 
 `__metadata__` has one key, "edge": a JSON document (a string, as safetensors wants) with
 
-    version      FORMAT_VERSION; a reader refuses any other
+    version      the oldest of FORMAT_VERSIONS that has what is in the file; others are refused
     layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
     kind         "decoder" or "encoder"
     config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
@@ -19,11 +19,14 @@ An .edge file is a safetensors file with stricter rules:
     tokenizer    {"bos", "eos", "add_bos"} or null; an encoder's also has "before" and "after",
                  the ids around a text
     generation   recommended sampling settings, or null
-    tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file
+    tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file; of a
+                 matrix of codes also "activation", if it is not as its format has it: "token" (its
+                 input's int8 codes have one scale a token) or a number, the scale itself
 
 A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" or "indices"
 (float32 or int32, padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
-is without padding.  What rides beside a matrix is in addends.py.
+is without padding.  Beside a matrix NAME.weight may lie the vectors NAME.bias and NAME.in_scale:
+y = W (x in_scale) + bias; what else rides beside it is in addends.py, and reads x in_scale, too.
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes.
 
@@ -40,7 +43,7 @@ from functools import cache
 
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`
 LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20
@@ -66,6 +69,7 @@ class TensorInfo:
     nbytes: int
     sha256: str
     error: float | None = None  # relative Frobenius error against the source
+    activation: str | float | None = None  # "token", or the scale of its input's codes
 
     @property
     def elements(self) -> int:

@@ -117,6 +117,8 @@ def _unpack_codes(packed: np.ndarray, kind: str) -> np.ndarray:
 
 def _pack_planes(codes: np.ndarray, planes: tuple[int, ...]) -> np.ndarray:
     tiles, units = len(codes) // TILE_ROWS, codes.shape[1] * min(planes) // 32
+    if len(planes) == 1:  # all of a code: nothing to cut out, and no copy
+        return _pack_fields(codes, 8 // planes[0]).reshape(tiles, -1)
     parts, shift = [], 0
     for bits in planes:
         field = codes >> np.uint8(shift) & np.uint8(2**bits - 1)

@@ -71,9 +71,15 @@ class EdgeWriter:
         return any(info.name == name for info in self.infos)
 
     def add_matrix(
-        self, name: str, tensor: QuantizedTensor, error: float | None = None
+        self,
+        name: str,
+        tensor: QuantizedTensor,
+        error: float | None = None,
+        activation: str | float | None = None,
     ) -> spec.TensorInfo:
-        return self._add(name, str(tensor.format), tensor.shape, tiles.pack(tensor), error)
+        """`activation`: "token", or the scale of its input's codes (edge/format/spec.py)."""
+        form = str(tensor.format)
+        return self._add(name, form, tensor.shape, tiles.pack(tensor), error, activation)
 
     def add_float_matrix(
         self, name: str, matrix: np.ndarray, kind: str, error: float | None = None
@@ -111,6 +117,7 @@ class EdgeWriter:
         shape: tuple[int, ...],
         payload: np.ndarray,
         error: float | None = None,
+        activation: str | float | None = None,
     ) -> spec.TensorInfo:
         size = spec.nbytes(form, shape)
         raw = np.ascontiguousarray(payload).data.cast("B")
@@ -120,7 +127,14 @@ class EdgeWriter:
         self._write(raw)
         self._write(padding)
         info = spec.TensorInfo(
-            name, form, tuple(map(int, shape)), self._end, size, digest.hexdigest(), error
+            name,
+            form,
+            tuple(map(int, shape)),
+            self._end,
+            size,
+            digest.hexdigest(),
+            error,
+            activation,
         )
         self.infos.append(info)
         self._end += size
@@ -142,12 +156,9 @@ class EdgeWriter:
             raise self._failure(error) from error
 
     def _header(self) -> bytes:
-        declared = {
-            i.name: {"format": i.format, "shape": i.shape, "sha256": i.sha256, "error": i.error}
-            for i in self.infos
-        }
+        declared = {i.name: _declared(i) for i in self.infos}
         document: dict[str, Any] = {}
-        document |= {"version": spec.FORMAT_VERSION, "layout": spec.LAYOUT_VERSION}
+        document |= {"version": _version(self.infos), "layout": spec.LAYOUT_VERSION}
         document |= self.document | {"tensors": declared}
         if not isinstance(document["config"], dict):
             document["config"] = asdict(document["config"])
@@ -206,6 +217,23 @@ class EdgeWriter:
         return (
             DoesNotFit(f"{message}; free disk space") if error.errno in FULL else OSError(message)
         )
+
+
+def _declared(info: spec.TensorInfo) -> dict[str, Any]:
+    declared: dict[str, Any] = {
+        "format": info.format,
+        "shape": info.shape,
+        "sha256": info.sha256,
+        "error": info.error,
+    }
+    return declared if info.activation is None else declared | {"activation": info.activation}
+
+
+def _version(infos: list[spec.TensorInfo]) -> int:
+    """Older readers open whatever they understand."""
+    oldest, newest = spec.FORMAT_VERSIONS
+    is_new = any(i.activation is not None or i.name.endswith(".in_scale") for i in infos)
+    return newest if is_new else oldest
 
 
 def _align(n: int) -> int:

@@ -1,7 +1,7 @@
 """Bits where they matter: every matrix of the layers in one of a few formats."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -29,18 +29,21 @@ FORMATS = (
 TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
 ROWS = 128  # of a matrix stand for all
 Progress = Callable[[int, int], None]  # matrices done, matrices in all
+Speeds = Mapping[str, float]  # GB/s of weights by format
 
 
 def allocate(
     weights: Weights,
     recipe: Recipe,
     statistics: Statistics | None,
+    speeds: Speeds | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Recipe:
-    """The recipe with a rule for each matrix of the layers that had none: `recipe.bits` a weight.
+    """The recipe with a rule for each matrix of the layers that had none, within its budget.
 
-    Without statistics, and of an encoder, what is summed is the share of each matrix's (output's)
-    energy that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
+    `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
+    statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
+    that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
     the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
     too small.
     """
@@ -50,21 +53,42 @@ def allocate(
         names = [t.name for t in matrices]
         errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
         errors[:, 1:] /= np.maximum(errors[:, :1], TINY)
-    costs = np.array([[spec.nbytes(str(f), t.stored_shape) for f in FORMATS] for t in matrices])
-    size = sum(math.prod(t.shape) for t in matrices)
-    assert recipe.bits is not None
-    chosen = choose(errors[:, 1:], costs.astype(float), recipe.bits / 8 * size)
+    costs = _costs(matrices, recipe, speeds)
+    assert recipe.budget is not None
+    chosen = choose(errors[:, 1:], costs, recipe.budget.amount)
     if chosen is None:
-        least = 8 * costs.min(axis=1).sum() / size
+        least = math.ceil(100 * costs.min(axis=1).sum()) / 100
         raise RecipeError(
-            f"recipe {str(recipe)!r}: no formats fit into {recipe.bits} bits a weight; this model "
-            f"takes {math.ceil(100 * least) / 100} at least"
+            f"recipe {str(recipe)!r}: no formats fit into {recipe.budget}; this model takes {least} "
+            "at least"
         )
     rules = [
         (t.name.removesuffix(".weight"), _method(recipe, FORMATS[i]))
         for t, i in zip(matrices, chosen, strict=True)
     ]
     return replace(recipe, rules=(*recipe.rules, *rules))
+
+
+def _costs(matrices: list[Placement], recipe: Recipe, speeds: Speeds | None) -> np.ndarray:
+    """float64 [matrices, formats]: the matrix's share of what the budget counts."""
+    nbytes = np.array([[spec.nbytes(str(f), t.stored_shape) for f in FORMATS] for t in matrices])
+    assert recipe.budget is not None
+    if recipe.budget.unit == "bits":
+        bits: np.ndarray = 8 * nbytes / sum(math.prod(t.shape) for t in matrices)
+        return bits
+    if speeds is None:
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: how fast is the device? Give what `edge doctor --json` says "
+            "there (--doctor FILE)"
+        )
+    missing = [str(f) for f in FORMATS if not speeds.get(str(f), 0) > 0]
+    if missing:
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: no speed of {missing[0]} was measured; run `edge doctor --json` "
+            "of this version on the device"
+        )
+    milliseconds: np.ndarray = nbytes / np.array([1e6 * speeds[str(f)] for f in FORMATS])
+    return milliseconds
 
 
 def _divergences(

@@ -53,7 +53,8 @@ class HuggingFaceSource:
         self._settings = _optional_json(self.folder / "generation_config.json")
         self.generation = _generation(self._settings)
         encoding, quantization = _quantization(self.config, self.folder)
-        self._method = str(quantization.get("quant_method", ""))
+        four = quantization.get("bnb_4bit_quant_type") if quantization.get("load_in_4bit") else None
+        self._method = str(four or quantization.get("quant_method", ""))
         self._tensors = Shards(self.folder)
         self._packed = encoding.find(quantization, self._tensors)
         self._plain = encoding.rest(self._tensors, self._packed)

@@ -14,7 +14,7 @@ from ..calibration.statistics import Statistics
 from ..recipe import Recipe
 from ..registry import CODEBOOK, OFFSET, SYMMETRIC, Entry, find
 from ..weights import Weights
-from .awq import awq
+from .awq import awq, awq_each
 from .bias_correct import bias_correct
 from .equalize import equalize
 from .hadamard import hadamard
@@ -54,6 +54,12 @@ TRANSFORMS = {
         awq,
         "scales channels by what passes through them; needs --calib.",
         suits=SUITS,
+        needs_data=True,
+    ),
+    "awq_each": Entry(
+        "transform",
+        awq_each,
+        "the same for each matrix by itself, at the cost of a vector beside it; needs --calib.",
         needs_data=True,
     ),
     "smooth": Entry(

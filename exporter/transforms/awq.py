@@ -25,6 +25,16 @@ def awq(weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | N
             fold.apply(weights, _best(weights, recipe, fold, readers, statistics))
 
 
+def awq_each(weights: Weights, recipe: Recipe, layer: int, statistics: Statistics | None) -> None:
+    """The same with factors for every matrix by itself: they are stored beside it, not folded."""
+    assert statistics is not None
+    for fold in folds(weights, layer):
+        for reader in fold.readers:
+            if not recipe.method(reader).format.is_float:
+                alone = Fold((reader,), ())
+                weights.multiply_alone(reader, _best(weights, recipe, alone, [reader], statistics))
+
+
 def _best(
     weights: Weights, recipe: Recipe, fold: Fold, readers: list[str], statistics: Statistics
 ) -> np.ndarray:

@@ -24,8 +24,8 @@ def hadamard(weights: Weights, recipe: Recipe) -> None:
     its gain goes into the matrices behind it.  Values are rotated head by head, and back in the
     output projection.
 
-    Raises RecipeError where a norm lies between a branch and the residual stream: its gain would
-    have to come after the rotation.
+    Raises RecipeError where a norm lies between a branch and the residual stream (its gain would
+    have to come after the rotation), and for layer norms, whose mean no rotation keeps.
     """
     if weights.model.kind != "decoder":
         raise RecipeError(
@@ -41,16 +41,22 @@ def hadamard(weights: Weights, recipe: Recipe) -> None:
         _turn_values(weights, f"layers.{layer}.", randomized_hadamard(config.head_dim, layer))
 
 
-def _check(recipe: Recipe, config: DecoderConfig) -> None:
+def _check(recipe: Recipe, config: object) -> None:
+    if not isinstance(config, DecoderConfig):
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: hadamard is for decoders, whose norms keep no mean; leave it "
+            "out"
+        )
     if config.post_norms:
         raise RecipeError(
             f"recipe {str(recipe)!r}: {config.architecture} has norms behind its branches, and "
             "hadamard cannot pass them; leave it out"
         )
-    if "smooth" in recipe.transforms:
+    methods = [recipe.body, *(method for _, method in recipe.rules)]
+    if "smooth" in recipe.transforms or any(m.activation == "static" for m in methods):
         raise RecipeError(
-            f"recipe {str(recipe)!r}: smooth goes by the largest inputs, which are not known of "
-            "rotated ones; leave smooth or hadamard out"
+            f"recipe {str(recipe)!r}: smooth and a8s go by the largest inputs, which are not known "
+            "of rotated ones; leave these or hadamard out"
         )
 
 

@@ -1,6 +1,6 @@
 """What happens to a token's vector between two matrix products, in one pass over the token.
 
-    source    plain: copy;  silu, gelu, relu2: act(gate) * up;  exactgelu, tanhgelu, relu: act(x)
+    source    plain: copy;  silu, gelu, relu2: act(gate) * up;  times: x * up;  exactgelu, tanhgelu, relu: act(x)
     norm      root mean square norm (Zhang & Sennrich 2019), weight included;  layernorm: layer
               norm (Ba et al. 2016, arXiv:1607.06450), weight and bias included
     sink      float: nothing more;  otherwise int8 codes for the next product
@@ -15,6 +15,9 @@ Codes: q = round(x / x_scale), x_scale = max|x| / 127, with
     moment   x_scale and moment per 32 columns    moment = x_scale * sum(q), a float32
     row      one x_scale and start
     row256   x_scale repeated, start per 256 columns
+
+SCALE is 0 for these; positive, it is every x_scale itself, fixed at export, and codes that it does
+not reach are cut off at 127; negative, all x_scales of a token are the one of its largest element.
 """
 
 from . import simd
@@ -31,7 +34,8 @@ from .normal import LIMIT
     WEIGHT, EPSILON,  # of the norm; float32 bits
     CODES, CODES_STRIDE, SCALES, STARTS, GROUPS_STRIDE, ZERO,
     BIAS,  # of a layer norm
-) = range(18)  # fmt: skip
+    SCALE,  # float32 bits
+) = range(19)  # fmt: skip
 
 
 def kernel(source: str, norm: str, sink: str) -> Kernel:
@@ -181,6 +185,11 @@ def _relu(x):
 
 
 @inline
+def _itself(x):
+    return x
+
+
+@inline
 def _nothing(x, up, out, width):
     pass
 
@@ -198,9 +207,28 @@ def _encode_float(args, x, token, width):
     pass
 
 
+@inline
+def _common(args, x, width):
+    """(scale, 1 / scale) of all of a token's codes; (0, 0) where every group has its own."""
+    given = simd.load_f32(args + 8 * SCALE)
+    if given > simd.float32(0):
+        return given, simd.float32(1) / given
+    if given < simd.float32(0):
+        return _row_scale(x, width)
+    return simd.float32(0), simd.float32(0)
+
+
+@inline
+def _rounded(x, inverse):
+    top = simd.splat(simd.float32(127))
+    scaled = simd.minimum(x * simd.splat(inverse), top)
+    return simd.round_to_int(simd.maximum(scaled, simd.splat(simd.float32(-127))))
+
+
 def _encode_groups(start):
     @inline
     def encode(args, x, token, width):
+        common, common_inverse = _common(args, x, width)
         codes = arg(args, CODES) + token * arg(args, CODES_STRIDE)
         scales = arg(args, SCALES) + token * arg(args, GROUPS_STRIDE)
         starts = arg(args, STARTS) + token * arg(args, GROUPS_STRIDE)
@@ -208,8 +236,9 @@ def _encode_groups(start):
             a, b = simd.load_floats(x), simd.load_floats(x + 64)
             largest = simd.max_lanes(simd.maximum(simd.absolute(a), simd.absolute(b)))
             scale, inverse = _inverse(largest)
-            p = simd.round_to_int(a * simd.splat(inverse))
-            q = simd.round_to_int(b * simd.splat(inverse))
+            if common > simd.float32(0):
+                scale, inverse = common, common_inverse
+            p, q = _rounded(a, inverse), _rounded(b, inverse)
             simd.store_int8s(codes, p)
             simd.store_int8s(codes + 16, q)
             simd.store_f32(scales, scale)
@@ -253,7 +282,7 @@ def _encode_part(x, codes, width, inverse):
     """Codes of `width` columns; their sum."""
     total = simd.round_to_int(simd.splat(simd.float32(0)))
     for i in range(0, width, 16):
-        q = simd.round_to_int(simd.load_floats(x + 4 * i) * inverse)
+        q = _rounded(simd.load_floats(x + 4 * i), inverse)
         simd.store_int8s(codes + i, q)
         total = total + q
     return simd.sum_int_lanes(total)
@@ -265,11 +294,13 @@ def _encode_row(group):
         codes = arg(args, CODES) + token * arg(args, CODES_STRIDE)
         scales = arg(args, SCALES) + token * arg(args, GROUPS_STRIDE)
         starts = arg(args, STARTS) + token * arg(args, GROUPS_STRIDE)
-        scale, inverse = _row_scale(x, width)
+        scale, inverse = _common(args, x, width)
+        if scale == simd.float32(0):
+            scale, inverse = _row_scale(x, width)
         step = group if group > 0 else width
         for begin in range(0, width, step):
             size = min(step, width - begin)
-            total = _encode_part(x + 4 * begin, codes + begin, size, simd.splat(inverse))
+            total = _encode_part(x + 4 * begin, codes + begin, size, inverse)
             simd.store_f32(scales, scale)
             simd.store_i32(starts, simd.int32(-arg(args, ZERO) * total))
             scales += 4
@@ -283,6 +314,7 @@ _SOURCES = {
     "silu": _gated(_silu),
     "gelu": _gated(_gelu),
     "relu2": _gated(_relu2),
+    "times": _gated(_itself),
     "exactgelu": _alone(_exactgelu),
     "tanhgelu": _alone(_gelu),
     "relu": _alone(_relu),

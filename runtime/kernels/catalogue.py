@@ -13,7 +13,7 @@ NORMS = [
     *((source, "") for source in ALONE),
 ]
 SINKS = ("float", "group", "group16", "moment", "row", "row256")
-_PRODUCTS = {
+PRODUCTS = {  # by weight format
     "float32": ("floats", "kernel", "float32"),
     "float16": ("floats", "kernel", "float16"),
     "int8": ("int8", "kernel"),
@@ -42,13 +42,14 @@ def _embedding(name: str) -> tuple[Any, ...]:
 
 
 KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
-    **{f"matmul-{name}": made for name, made in _PRODUCTS.items()},
-    **{f"embedding-{name}": _embedding(name) for name in _PRODUCTS},
+    **{f"matmul-{name}": made for name, made in PRODUCTS.items()},
+    **{f"embedding-{name}": _embedding(name) for name in PRODUCTS},
     **{
         "-".join(filter(None, (source, norm, sink))): ("activations", "kernel", source, norm, sink)
         for source, norm in NORMS
         for sink in SINKS
     },
+    "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
         f"attention-{kind}-h{heads}": ("attention", "kernel", kind, heads)

@@ -1,6 +1,6 @@
 """Buffers between ops: float32 vectors, and the codes that integer products want."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edge.format.formats import CODES, WeightFormat
 
@@ -31,11 +31,27 @@ class Taken:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a product wants its activations: a sink of kernels/activations.py and a zero point."""
+    """How a product wants its activations: a sink of kernels/activations.py and a zero point.
+
+    taken   columns that are left out, or None
+    scale   of the codes: fixed and positive; BY_TOKEN; 0: as the sink has it
+    factor  address of what the columns are multiplied by first, or 0
+    """
 
     sink: str
     zero: int
     taken: Taken | None = None
+    scale: float = 0.0
+    factor: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        return self == Encoding(self.sink, self.zero)
+
+    @property
+    def is_of_other_floats(self) -> bool:
+        """Whether the codes are of something else than the floats that were made."""
+        return self.taken is not None or self.factor != 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ class Codes:
 
 
 FLOAT = Encoding("float", 0)
+BY_TOKEN = -1.0
 
 
 def encoding(form: WeightFormat) -> Encoding:
@@ -82,20 +99,25 @@ class Buffers:
         return Floats(self.arena.allocate(self.tokens * stride), stride, size)
 
     def spare(self, purpose: str, size: int) -> Floats:
-        """Floats that are used at once, and shared by all uses of a purpose."""
-        key = purpose, round_up(size, 64)
+        """Floats that are used at once, and shared by uses of a purpose of one size: the padding
+        behind a shorter one would not be zeros."""
+        key = purpose, size
         if key not in self._spare:
-            self._spare[key] = self.floats(key[1])
-        return replace(self._spare[key], size=size)
+            self._spare[key] = self.floats(size)
+        return self._spare[key]
 
     def taken(self, wanted: Encoding) -> Floats:
         """For the columns that are taken out for an encoding."""
         assert wanted.taken is not None
         return self.spare(f"taken-{self._places[wanted]}", wanted.taken.count)
 
+    def multiplied(self, wanted: Encoding, size: int) -> Floats:
+        """For the columns that an encoding multiplies by its factors."""
+        return self.spare(f"multiplied-{self._places[wanted]}", size)
+
     def place(self, wanted: list[Encoding]) -> None:
         """Say which encodings one activation has: their buffers differ, others' are reused."""
-        apart = [encoding for encoding in wanted if encoding.taken is not None]
+        apart = [encoding for encoding in wanted if not encoding.is_plain]
         self._places |= {encoding: i for i, encoding in enumerate(apart, 1)}
 
     def codes(self, size: int, wanted: Encoding) -> Codes:

@@ -62,14 +62,21 @@ class Lowering:
         """
         wanted = list(dict.fromkeys(w.encoding for w in consumers)) or [FLOAT]
         self.buffers.place(wanted)
-        first = FLOAT if wanted[0].taken else wanted[0]
+        first = FLOAT if wanted[0].is_of_other_floats else wanted[0]
         if source != "plain" or norm or first != FLOAT:
             name = "-".join([source, *([self.norm_kind] if norm else []), first.sink])
             self._encode(name, x, up, out, norm, first)
         for other in wanted:
             if other not in (first, FLOAT):
-                rest = self._taken_out(out, other) if other.taken else out
+                rest = self._multiplied(out, other) if other.factor else out
+                rest = self._taken_out(rest, other) if other.taken else rest
                 self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
+
+    def _multiplied(self, x: Floats, by: Encoding) -> Floats:
+        """x times the factors of the encoding."""
+        factors, product = Floats(by.factor, 0, x.size), self.buffers.multiplied(by, x.size)
+        self._encode("times-float", x, factors, product, "", FLOAT)
+        return product
 
     def _taken_out(self, x: Floats, to: Encoding) -> Floats:
         """x without the columns that the encoding does without; these are kept beside."""
@@ -92,7 +99,7 @@ class Lowering:
         self._by_token(
             kernel, ACTIVATION_TOKENS, *arguments,
             codes.address, codes.stride, codes.scales, codes.starts, codes.groups_stride, to.zero,
-            bias,
+            bias, float_bits(to.scale),
         )  # fmt: skip
 
     def _norm_arguments(
@@ -128,6 +135,8 @@ class Lowering:
         """What rides beside the matrix, added to its product (edge/format/addends.py)."""
         if w.outliers is not None:
             self._matmul(self.buffers.taken(w.encoding), w.outliers.weight, out, out, first)
+        if w.encoding.factor:
+            x = self.buffers.multiplied(w.encoding, x.size)
         if w.low_rank is not None:
             inner = self.buffers.spare("inner", w.low_rank.right.rows)
             self._matmul(x, w.low_rank.right, inner)

@@ -11,7 +11,7 @@ from edge.format.reader import EdgeFile
 from edge.format.spec import PAYLOADS, weight_format
 
 from ..plan import Arena
-from .buffers import Encoding, Taken, encoding
+from .buffers import BY_TOKEN, Encoding, Taken, encoding
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,13 @@ class Matrix:
     outliers: "Outliers | None" = None
     sparse: "Sparse | None" = None
     low_rank: "LowRank | None" = None
+    scale: float = 0.0  # of its input's codes, as Encoding has it
+    factor: int = 0  # address of what its input is multiplied by, or 0
 
     @property
     def encoding(self) -> Encoding:
-        plain = encoding(self.form)
-        return plain if self.outliers is None else replace(plain, taken=self.outliers.taken)
+        taken = None if self.outliers is None else self.outliers.taken
+        return replace(encoding(self.form), taken=taken, scale=self.scale, factor=self.factor)
 
     @property
     def steps(self) -> int:
@@ -86,10 +88,10 @@ class Weights:
         info = self._file.info(f"{name}.weight")
         if info.shape != (rows, columns) or info.format in PAYLOADS:
             self._mismatch(f"{name}.weight", f"a matrix of {rows} x {columns}")
-        bias = f"{name}.bias"
+        bias, form = f"{name}.bias", weight_format(info.format)
         return Matrix(
             name=name,
-            form=weight_format(info.format),
+            form=form,
             rows=rows,
             columns=columns,
             address=self._file.address(f"{name}.weight"),
@@ -97,7 +99,17 @@ class Weights:
             outliers=self._outliers(name),
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
+            scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            factor=self._factor(name, form, columns),
         )
+
+    def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
+        stored = f"{name}.in_scale"
+        if stored not in self._file:
+            return 0
+        if form.is_float:
+            self._mismatch(f"{name}.weight", f"codes, for there is {stored!r}")
+        return self.vector(stored, columns)
 
     def _outliers(self, name: str) -> Outliers | None:
         columns = beside.outlier_columns(self._file, name)

@@ -115,11 +115,11 @@ def _relu2(gate: np.ndarray) -> np.ndarray:
 
 def _encode(args: list[int], sink: str, first: int, values: np.ndarray) -> None:
     """int8 codes, and a scale and a start (or moment) a group of columns."""
-    codes, codes_stride, scales, starts, stride, zero = args[11:17]
+    codes, codes_stride, scales, starts, stride, zero, _, given = args[11:19]
     count, width = values.shape
     group = {"row": width, "row256": 256}.get(sink, 32)
     groups = np.pad(values, ((0, 0), (0, -width % group))).reshape(count, -1, group)
-    q, scale = _rounded(groups, axis=(1, 2) if sink.startswith("row") else 2)
+    q, scale = _rounded(groups, sink.startswith("row"), bits_float(given))
     part = 16 if sink == "group16" else group
     sums = q.reshape(count, -1, part).sum(axis=2, dtype=np.int32)
     kept = view(codes + first * codes_stride, (count, width), "i1", (codes_stride,))
@@ -132,18 +132,27 @@ def _encode(args: list[int], sink: str, first: int, values: np.ndarray) -> None:
         view(starts + first * stride, sums.shape, "<i4", outer)[:] = -zero * sums
 
 
-def _rounded(x: np.ndarray, axis: int | tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """int8 codes, and the scale max|x| / 127 that the elements along `axis` share."""
-    largest = np.abs(x).max(axis=axis, keepdims=True)
-    inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
-    codes = np.rint(x * inverse).clip(-127, 127).astype(np.int8)
-    return codes, largest / np.float32(127)
+def _rounded(x: np.ndarray, by_row: bool, given: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """int8 codes of x [tokens, groups, width], and the scale of every group.
+
+    That is `given`, or max|x| / 127 of a token if that is negative or it is wanted so.
+    """
+    if given > 0:
+        scale, inverse = np.full((len(x), 1, 1), given), ONE / given
+    else:
+        axis = (1, 2) if by_row or given < 0 else 2
+        largest = np.abs(x).max(axis=axis, keepdims=True)
+        inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
+        scale = largest / np.float32(127)
+    codes = np.rint((x * inverse).clip(-127, 127)).astype(np.int8)
+    return codes, np.broadcast_to(scale, (*x.shape[:2], 1))
 
 
 _GATES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "silu": _silu,
     "gelu": _gelu,
     "relu2": _relu2,
+    "times": lambda x: x,
 }
 _ALONE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "exactgelu": _exactgelu,

@@ -3,18 +3,22 @@
 import csv
 import io
 import json
+import os
 import sys
+import time
 from collections import deque
 
 import pytest
 
+import edge
 from edge.cli import monitor as monitor_verb
 from edge.cli.screen import Screen, sparkline
-from edge.devices.activity import IDLE
+from edge.devices.activity import IDLE, Activity
 from edge.devices.device import detect
 from edge.devices.root import Root
 from edge.devices.rows import COLUMNS, Rows
-from edge.devices.sample import Sensors
+from edge.devices.sample import Power, Sample, Sensors
+from edge.devices.status import Publisher, statuses
 from tests.devices import trees
 
 
@@ -156,6 +160,81 @@ def test_monitor_on_a_machine_without_sensors_says_so_and_is_content(cli, cli_js
     assert cli("monitor")[0] == 0 and "source: none" in cli("monitor")[2]
     assert 'edge_sensor_up{sensor="temperature"} 0' in cli("monitor", "--prometheus")[1]
     assert cli_json("monitor")["now"]["temp_c"] is None
+
+
+@pytest.fixture
+def at_work():
+    """Another process's telling, as this one's: it decodes with two threads."""
+    publisher = Publisher("smollm2")
+    power = (Power("pmic", "board-rails", watts=6.0),)
+    changes = {"threads": 1}
+    start = time.time() - 40
+    for second in range(41):
+        activity = Activity(
+            2, 0.9, "decode", 5, 10 * second, 4.0 * second, changes, "2 threads: hot"
+        )
+        publisher.observe(Sample(float(second), start + second, {}, power), activity)
+    yield publisher
+    publisher.close()
+
+
+def test_monitor_tells_what_a_process_at_work_does(cli_json, cli, on, impatient, at_work):
+    on("pi4")
+    document = cli_json("monitor")
+    (process,) = document["processes"]
+    assert process["model"] == "smollm2" and process["joules_per_token"] == pytest.approx(0.6)
+    now = document["now"]
+    assert (now["tok_s"], now["threads"], now["duty"], now["phase"]) == (10, 2, 0.9, "decode")
+    assert now["gov_action"] == "2 threads: hot" and now["tokens"] == 405
+    metrics = cli("monitor", "--prometheus")[1]
+    assert f'edge_tokens_total{{pid="{os.getpid()}",model="smollm2",phase="decode"}} 400' in metrics
+    table = cli("monitor")[1].splitlines()[1:]
+    assert next(csv.DictReader(table))["tok_s"] == "10.0"
+
+
+def test_monitor_draws_what_a_process_at_work_does(on, impatient, monkeypatch, cli, at_work):
+    on("pi4")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert cli("monitor")[0] == 0
+    drawn = terminal.getvalue()
+    assert "smollm2: decode, 2 threads, pausing 10% of the time" in drawn
+    assert "10.0 tok/s now, 10.0 tok/s in the last minute" in drawn
+    assert "0.6 J/tok (pmic, of board-rails)" in drawn and "governor     2 threads: hot" in drawn
+
+
+def test_monitor_tells_of_a_process_also_where_nothing_can_be_felt(cli_json, on, at_work):
+    on("virtual_machine")
+    document = cli_json("monitor")
+    assert document["now"]["tok_s"] == 10 and document["now"]["temp_c"] is None
+
+
+def told_while_answering(model):
+    """What is told of this process in mid-answer."""
+    with edge.load(model, threads=1) as session:
+        for _ in range(1000):
+            for _piece in session.stream("Once", max_tokens=50):
+                if found := statuses(time.time()):
+                    return found
+    raise AssertionError("a process at work told nothing")
+
+
+def test_a_process_tells_what_it_does_until_it_is_closed(model, on):
+    on("virtual_machine")
+    (told,) = told_while_answering(model)
+    assert (told.pid, told.model, told.activity.threads) == (os.getpid(), "tiny", 1)
+    assert told.activity.decode_tokens > 0 and statuses(time.time()) == []
+
+
+def test_an_answer_is_the_same_where_nothing_can_be_told(
+    cli_json, model, on, tmp_path, monkeypatch
+):
+    on("pi4")
+    flags = "run", model, "hi", "-n", "60", "--temp", "0"
+    plain = cli_json(*flags)["tokens"]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file"))
+    assert cli_json(*flags)["tokens"] == plain
 
 
 class Terminal(io.StringIO):

@@ -9,6 +9,7 @@ import tiny_model
 
 from edge.cli import machine, memory
 from edge.cli.progress import Progress
+from edge.exporter.allocation.mixed import FORMATS
 from edge.exporter.recipe import RECIPES
 from edge.runtime import bandwidth
 
@@ -155,12 +156,27 @@ def test_bench_reads_well(cli, model, small_buffer):
 
 def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
     document = cli_json("doctor")
-    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors"]
+    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors", "products"]
+    assert document["products"]["gb_s"].keys() >= {str(form) for form in FORMATS}
     test = document["kernels"]["self_test"]
     assert test["passed"] is True and test["kernels"] > 30
     assert document["kernels"]["source"] in ("numba", "prebuilt") and document["kernels"]["why"]
     assert document["fits"]["int4"] > document["fits"]["int8"] >= 0
     assert all(s["present"] == (s["reason"] is None) for s in document["sensors"])
+
+
+def test_what_the_doctor_said_is_a_budget_of_an_export(cli, cli_json, fails, tmp_path):
+    said = tmp_path / "device.json"
+    said.write_text(json.dumps(cli_json("doctor")))
+    source = GOLDEN / "llama3"
+    out = tmp_path / "out.edge"
+    code, _, _ = cli("export", source, "-o", out, "--quant", "mixed:99ms", "--doctor", said)
+    assert code == 0 and out.exists()
+    said.write_text('{"cpu": 1}')
+    usual = ("export", source, "-o", out, "--quant", "mixed:99ms")
+    code, _, err = cli(*usual, "--doctor", said)
+    assert code == 2 and "expected what `edge doctor --json` prints" in err
+    assert "--doctor FILE" in fails(*usual)
 
 
 def test_doctor_names_kernels_that_compute_something_else(cli, monkeypatch):
@@ -241,12 +257,22 @@ def test_export_reads_well(cli, tmp_path):
     assert code == 0 and "bits a weight (keep)" in out
 
 
+def test_export_merges_an_adapter(cli_json, fails, tmp_path):
+    arguments = "export", GOLDEN / "llama2", "-o", tmp_path / "out.edge", "--lora"
+    adapter = GOLDEN / "lora" / "plain"
+    assert cli_json(*arguments, adapter)["recipe"] == "keep"
+    assert cli_json("show", tmp_path / "out.edge")["source"]["name"] == "llama2 + plain"
+    assert "adapter_config.json is missing" in fails(*arguments, GOLDEN / "llama2")
+    assert "needs the recipe keep" in fails(*arguments, adapter, "--lora-apart", "--quant", "int8")
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [
+        (["ollama:nothing/here", "-o", "out.edge"], "Ollama has no model 'nothing/here' here"),
         (["missing.gguf", "-o", "out.edge"], "missing.gguf"),
         ([GOLDEN / "smollm2", "-o", "no/such/folder/out.edge"], "no/such/folder"),
-        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int5"], "int5"),
+        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int7"], "int7"),
         ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int4", "--group", "33"], "33"),
     ],
 )

@@ -12,11 +12,18 @@ from edge.devices.device import detect
 from edge.devices.exposition import exposition
 from edge.devices.rows import COLUMNS, CsvFile, JsonLines, Rows
 from edge.devices.sample import Sensors
+from edge.devices.status import Status
 from tests.devices import trees
 
 BUSY = Activity(
-    threads=3, duty=0.9, phase="decode", prefill_tokens=7, decode_tokens=30, decode_s=2.5
-)
+    threads=3, duty=0.9, phase="decode", prefill_tokens=7, decode_tokens=30, decode_s=2.5,
+    changes_by={"threads": 2},
+)  # fmt: skip
+TOLD = Status(
+    pid=7, started="1", model='a "model"', unix=0.0, activity=BUSY, tok_s=12.0,
+    joules=(("pmic", "board-rails", "decode", 8.5),), throttled_s={"throttled": 4.0},
+)  # fmt: skip
+WHO = r'pid="7",model="a \"model\""'
 
 
 @pytest.fixture
@@ -81,13 +88,14 @@ def test_json_lines_have_the_same_columns(seen):
     assert heading["profile"] == "jetson" and tuple(row) == COLUMNS and row["batt_pct"] is None
 
 
-SERIES = re.compile(r'^edge_[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? -?[0-9.e+-]+$')
+LABEL = r'[a-z]+="(?:[^"\\\n]|\\["\\n])*"'
+SERIES = re.compile(rf"^edge_[a-z_]+(\{{{LABEL}(,{LABEL})*\}})? -?[0-9.e+-]+$")
 
 
 @pytest.mark.parametrize("tree", ["pi5", "pi4", "jetson", "laptop", "virtual_machine"])
 def test_metrics_are_well_formed(seen, tree):
     _, sensors, samples = seen(tree)
-    text = exposition(samples[1], sensors, BUSY)
+    text = exposition(samples[1], sensors, None, [TOLD])
     kinds = {}
     for line in text.splitlines():
         if line.startswith("# TYPE "):
@@ -100,9 +108,22 @@ def test_metrics_are_well_formed(seen, tree):
     assert all((kind == "counter") == name.endswith("_total") for name, kind in kinds.items())
 
 
+def test_watts_of_a_counter_are_a_metric_where_two_rows_knew_them(seen):
+    _, sensors, (sample, _) = seen("laptop")
+    assert 'edge_power_watts{source="rapl"' not in exposition(sample, sensors, None)
+    line = 'edge_power_watts{source="rapl",scope="package"} 6.5'
+    assert line in exposition(sample, sensors, 6.5).splitlines()
+
+
+def test_a_row_may_be_of_another_process(seen):
+    _, _, (sample, _) = seen("pi5")
+    row = Rows().row(sample, status=TOLD)
+    assert (row["tokens"], row["tok_s"], row["threads"], row["phase"]) == (37, 12.0, 3, "decode")
+
+
 def test_an_absent_sensor_has_no_series_but_a_zero_in_sensor_up(seen):
     _, sensors, (sample, _) = seen("virtual_machine")
-    text = exposition(sample, sensors, IDLE)
+    text = exposition(sample, sensors, None)
     assert 'edge_sensor_up{sensor="temperature"} 0' in text
     assert {line.split("{")[0] for line in text.splitlines() if line[0] != "#"} == {
         "edge_sensor_up"
@@ -111,14 +132,19 @@ def test_an_absent_sensor_has_no_series_but_a_zero_in_sensor_up(seen):
 
 def test_metrics_of_a_pi_that_throttles(seen):
     _, sensors, (sample, _) = seen("pi5")
-    lines = exposition(sample, sensors, BUSY).splitlines()
+    lines = exposition(sample, sensors, None, [TOLD]).splitlines()
     for line in (
         'edge_temperature_celsius{sensor="cpu-thermal"} 61.2',
         'edge_cpu_frequency_hertz{kind="measured"} 2400000000',
         'edge_throttled{reason="throttled"} 1',
         'edge_throttled{reason="under-voltage"} 0',
-        'edge_tokens_total{phase="decode"} 30',
-        "edge_governor_duty_ratio 0.9",
+        f'edge_tokens_total{{{WHO},phase="decode"}} 30',
+        f"edge_decode_seconds_total{{{WHO}}} 2.5",
+        f'edge_energy_joules_total{{{WHO},source="pmic",scope="board-rails",phase="decode"}} 8.5',
+        f'edge_throttle_seconds_total{{{WHO},reason="throttled"}} 4',
+        f"edge_governor_threads{{{WHO}}} 3",
+        f"edge_governor_duty_ratio{{{WHO}}} 0.9",
+        f'edge_governor_changes_total{{{WHO},action="threads"}} 2',
         'edge_sensor_up{sensor="power PMIC"} 1',
     ):
         assert line in lines

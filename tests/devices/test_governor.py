@@ -10,7 +10,7 @@ from edge.devices.policy import Targets, check_possible, governed_celsius
 from edge.devices.profile import profiles
 from edge.devices.sample import Power, Sample
 from edge.devices.setting import Setting
-from edge.devices.simulator import Constant, Simulation, best_constant, plants
+from edge.devices.simulator import Ceiling, Constant, Simulation, best_constant, plants
 from edge.errors import DeviceError
 
 PROFILES = profiles()
@@ -40,7 +40,7 @@ def apart(changes):
 def test_a_temperature_is_kept_at_little_cost(key, seed):
     plant = PLANTS[key].varied(seed)
     target = plant.profile.limits.target_c
-    best = best_constant(plant, target, HALF_AN_HOUR)
+    best = best_constant(plant, Ceiling(celsius=target), HALF_AN_HOUR)
     held = governed(plant, Targets(max_temp_c=target), seed)
     assert apart(held.changes) >= HOLD_S
     if best.peak_c <= target:  # in a hot room no setting may be cool enough
@@ -56,18 +56,20 @@ def test_a_sensor_that_is_stuck_does_not_let_the_temperature_run_away(key):
     assert held.settled_peak_c <= target + 2 < alone(plant).peak_c
 
 
-@pytest.mark.parametrize("key", ["pi-5", "pi-500"])
-@pytest.mark.parametrize("seed", SEEDS)
-def test_watts_are_kept(key, seed):
-    plant = PLANTS[key].varied(seed)
-    limit = 0.8 * plant.power.watts(plant.cores)
-    held = governed(plant, Targets(max_watts=limit), seed)
+@pytest.mark.parametrize("key", PLANTS)
+@pytest.mark.parametrize("seed, share", [(0, 0.6), (1, 0.8)])
+def test_watts_are_kept_at_little_cost(key, seed, share):
+    plant = replace(PLANTS[key].varied(seed), measures_power=True)
+    limit = share * plant.power.watts(plant.cores)
+    best = best_constant(plant, Ceiling(watts=limit), HALF_AN_HOUR)
+    held = governed(plant, Targets(max_watts=limit), seed, clocks=plant.clocks)
     assert held.settled_peak_w <= 1.05 * limit and apart(held.changes) >= HOLD_S
+    assert best.peak_w <= limit and held.tokens >= 0.9 * best.tokens
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("key", [key for key in PLANTS if key != "android"])
-def test_without_limits_no_board_is_slower_than_its_firmware(key, seed):
+@pytest.mark.parametrize("key", PLANTS)
+def test_without_limits_no_device_is_slower_than_its_firmware(key, seed):
     plant = PLANTS[key].varied(seed)
     helped = governed(plant, Targets(), seed)
     assert helped.sustained_tok_s >= 0.999 * alone(plant).sustained_tok_s
@@ -77,15 +79,16 @@ def test_without_limits_no_board_is_slower_than_its_firmware(key, seed):
 def test_a_phone_is_kept_from_its_cliff():
     plant = PLANTS["android"]
     helped, firmware = governed(plant, Targets()), alone(plant)
+    cliff = plant.profile.limits.soft_c
     assert helped.sustained_tok_s >= 1.3 * firmware.sustained_tok_s
-    assert helped.peak_c < plant.profile.limits.soft_c < firmware.peak_c + 0.1
+    assert helped.settled_peak_c < cliff <= firmware.settled_peak_c + 0.1
 
 
 @pytest.mark.parametrize("ambient", [36.0, 40.0])
 def test_a_phone_that_cannot_be_kept_cool_is_left_to_its_system(ambient):
     plant = replace(PLANTS["android"], ambient=ambient)
     helped = governed(plant, Targets())
-    assert helped.sustained_tok_s >= 0.97 * alone(plant).sustained_tok_s
+    assert helped.sustained_tok_s >= 0.999 * alone(plant).sustained_tok_s
 
 
 def test_a_clock_that_can_be_set_is_preferred_to_pauses():
@@ -149,8 +152,35 @@ def test_eco_takes_the_fewest_threads_that_are_nearly_as_fast():
     for _ in range(4 * 13):
         governor.after_step(1, seconds[governor.before_step()[0]])
     assert governor.before_step() == (2, 0.0) and set(found) == {1, 2, 3, 4}
-    again = Governor(PI_5, 4, Targets(eco=True), speeds=found)
-    assert again.before_step() == (2, 0.0)  # without a probe
+
+
+def steps(governor, count, seconds, cpu_s=None):
+    """Tokens that take seconds[threads]."""
+    for _ in range(count):
+        took = seconds[governor.before_step()[0]]
+        governor.after_step(1, took, cpu_s or took)
+
+
+def test_a_remembered_knee_is_checked_with_a_few_tokens():
+    remembered, found = {1: 5.0, 2: 9.8, 3: 10.0, 4: 10.0}, {}
+    governor = Governor(PI_5, 4, Targets(eco=True), speeds=remembered, remember=found.update)
+    steps(governor, 15, {2: 0.204, 4: 0.2})
+    assert governor.before_step() == (2, 0.0) and not found
+
+
+def test_a_knee_that_has_moved_is_found_again():
+    remembered, found = {1: 5.0, 2: 9.8, 3: 10.0, 4: 10.0}, {}
+    governor = Governor(PI_5, 4, Targets(eco=True), speeds=remembered, remember=found.update)
+    steps(governor, 15 + 51, {1: 0.4, 2: 0.2, 3: 0.13, 4: 0.1})
+    assert governor.before_step() == (4, 0.0) and found[4] == pytest.approx(10)
+
+
+def test_a_knee_that_was_found_beside_a_busy_neighbour_is_used_but_not_remembered():
+    found, notes = {}, []
+    governor = Governor(PI_5, 2, Targets(eco=True), remember=found.update, note=notes.append)
+    steps(governor, 3 + 4 * 2 * 3, {1: 0.1, 2: 0.1}, cpu_s=0.05)
+    assert governor.before_step() == (1, 0.0) and not found
+    assert "not remembered" in notes[0]
 
 
 def test_a_pause_is_a_share_of_the_step_and_outliers_are_not_believed():

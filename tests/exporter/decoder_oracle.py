@@ -69,6 +69,7 @@ class _Pass:
         return x / np.sqrt(mean + self.c.norm_epsilon) * self.w[name + ".weight"]
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        x = x * self.w.get(name + ".in_scale", 1.0)
         return x @ self.w[name + ".weight"].T + self.w.get(name + ".bias", 0.0)
 
     def attention(self, x: np.ndarray, layer: int) -> np.ndarray:

@@ -75,7 +75,7 @@ def tiny_llama(head_dim: int = 16, **keys: Any) -> MemorySource:
         "tie_word_embeddings": True,
         "vocab_size": 40,
     }
-    layer = "model.layers.0."
+    layer, feed_forward = "model.layers.0.", keys.get("intermediate_size", 48)
     shapes: dict[str, tuple[int, ...]] = {
         "model.embed_tokens.weight": (40, 32),
         "model.norm.weight": (32,),
@@ -85,9 +85,9 @@ def tiny_llama(head_dim: int = 16, **keys: Any) -> MemorySource:
         layer + "self_attn.v_proj.weight": (2 * head_dim, 32),
         layer + "self_attn.o_proj.weight": (32, 4 * head_dim),
         layer + "post_attention_layernorm.weight": (32,),
-        layer + "mlp.gate_proj.weight": (48, 32),
-        layer + "mlp.up_proj.weight": (48, 32),
-        layer + "mlp.down_proj.weight": (32, 48),
+        layer + "mlp.gate_proj.weight": (feed_forward, 32),
+        layer + "mlp.up_proj.weight": (feed_forward, 32),
+        layer + "mlp.down_proj.weight": (32, feed_forward),
     }
     rng = np.random.default_rng(7)
     tensors = {n: rng.normal(0, 0.2, s).astype(np.float32) for n, s in shapes.items()}

@@ -1,12 +1,13 @@
 """Allocation: the best choice there is, within the budget."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
 
 from edge.errors import RecipeError
-from edge.exporter import export
+from edge.exporter import ExportReport, export
 from edge.exporter.allocation.ilp import choose
 from edge.exporter.allocation.mixed import FORMATS
 from edge.exporter.architectures import lower
@@ -14,6 +15,7 @@ from edge.exporter.calibration import divergence
 from edge.exporter.calibration.divergence import divergences
 from edge.exporter.language import parse
 from edge.exporter.weights import Weights
+from edge.format.spec import TensorInfo
 from tests.exporter.memory_source import golden
 
 
@@ -42,7 +44,7 @@ def test_a_budget_that_cannot_be_met_has_no_choice():
 
 def test_a_mixed_export_stays_within_its_bits(tmp_path):
     report = export(golden("llama3"), tmp_path / "x.edge", quant="mixed:7.9:mse")
-    body = [t for t in report.tensors if t.name.startswith("layers.") and len(t.shape) == 2]
+    body = body_of(report)
     bits = 8 * sum(t.nbytes for t in body) / sum(np.prod(t.shape) for t in body)
     assert bits <= 7.9
     assert {t.format for t in body} <= {str(form) for form in FORMATS}
@@ -58,8 +60,53 @@ def test_a_rule_goes_before_the_allocation(tmp_path):
 
 
 def test_too_few_bits_are_refused_with_the_least(tmp_path):
-    with pytest.raises(RecipeError, match=r"into 2.0 bits a weight; this model takes \d"):
+    with pytest.raises(RecipeError, match=r"into 2 bits a weight; this model takes \d"):
         export(golden("llama3"), tmp_path / "x.edge", quant="mixed:2")
+    assert not list(tmp_path.iterdir())
+
+
+def body_of(report: ExportReport) -> list[TensorInfo]:
+    return [t for t in report.tensors if t.name.startswith("layers.") and len(t.shape) == 2]
+
+
+def nbytes(report: ExportReport) -> int:
+    return sum(t.nbytes for t in body_of(report))
+
+
+SPEEDS = {str(form): 10.0 for form in FORMATS}
+
+
+def test_milliseconds_are_a_budget_too(tmp_path):
+    """All formats as fast as each other: a token's bytes over 10 GB/s."""
+    export_ = partial(export, golden("llama3"), tmp_path / "x.edge")
+    budget = 1.3e3 * nbytes(export_(quant="int4")) / 10e9
+    report = export_(quant=f"mixed:{budget:.3f}ms", speeds=SPEEDS)
+    assert nbytes(report) / 10e9 * 1e3 <= round(budget, 3)
+    assert len({t.format for t in body_of(report)}) > 1
+
+
+def test_what_is_slow_on_the_device_is_not_chosen(tmp_path):
+    slow = {name: 0.01 if name.startswith("int4") else rate for name, rate in SPEEDS.items()}
+    report = export(golden("llama3"), tmp_path / "x.edge", quant="mixed:0.1ms", speeds=slow)
+    assert not [t.format for t in report.tensors if t.format.startswith("int4")]
+
+
+@pytest.mark.parametrize(
+    "speeds, expected",
+    [
+        (None, "how fast is the device.*--doctor FILE"),
+        ({}, "no speed of .* was measured"),
+        (SPEEDS, r"no formats fit into 0 ms; this model takes 0\.\d+ at least"),
+    ],
+)
+def test_milliseconds_that_cannot_be_told_or_met_are_refused(speeds, expected, tmp_path):
+    with pytest.raises(RecipeError, match=expected):
+        export(
+            golden("llama3"),
+            tmp_path / "x.edge",
+            quant="mixed:0ms" if speeds is SPEEDS else "mixed:9ms",
+            speeds=speeds,
+        )
     assert not list(tmp_path.iterdir())
 
 

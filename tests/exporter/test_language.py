@@ -89,7 +89,7 @@ def test_it_is_known_which_recipes_need_data(text, needs):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("int4:awg", "no method 'awg'; choose from awq, smooth, equalize"),
+        ("int4:awg", "no method 'awg'; choose from awq, awq_each, smooth"),
         ("int4:", "no method ''; choose from awq"),
         ("int8:hqq", "no scales 'hqq' for int8; choose from absmax, least_squares, percentile"),
         ("int4:twn", "no scales 'twn' for int4; choose from minmax, hqq"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import FormatError
+from edge.errors import FormatError, SourceError
 from edge.exporter import cautions, export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.collect import collect
@@ -19,7 +19,7 @@ from edge.format.reader import EdgeFile
 from edge.format.spec import TensorInfo
 from edge.runtime.model import Model
 from edge.runtime.perplexity import evaluate
-from tests.exporter.memory_source import GOLDENS, golden, tiny_llama
+from tests.exporter.memory_source import GOLDEN, GOLDENS, golden, tiny_llama
 
 VOID = {"meta", "br"}
 IDS = np.random.default_rng(0).integers(0, 40, (40, 24))
@@ -61,7 +61,20 @@ def exported(source, folder: Path, quant: str, **settings):
     return report, Page(folder / "m.html")
 
 
-@pytest.mark.parametrize("quant", ["keep", "int8", "int4-search", "float16", "mixed:9"])
+@pytest.mark.parametrize(
+    "quant",
+    [
+        "keep",
+        "int8",
+        "int4-search",
+        "float16",
+        "mixed:9",
+        "code4",
+        "int3",
+        "int4:sparse",
+        "int8:lorc",
+    ],
+)
 def test_a_page_is_well_formed_and_needs_nothing_else(quant, tmp_path):
     _, page = exported(tiny_llama(), tmp_path, quant)
     raw = (tmp_path / "m.html").read_text(encoding="utf-8")
@@ -137,6 +150,20 @@ def test_what_calibration_ran_is_the_float_model(name, tmp_path):
     assert rounded.kl_mean == pytest.approx(side_by_side.kl_mean, rel=0.02, abs=1e-4)
     for each in models:
         each.close()
+
+
+def test_a_page_never_replaces_a_model(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((GOLDEN / "smollm2" / name).read_bytes())
+    weights, output = folder / "model.safetensors", tmp_path / "m.edge"
+    (tmp_path / "other.edge").write_bytes(b"a model")
+    for page in (output, weights, folder / "config.json", tmp_path / "other.edge"):
+        before = page.read_bytes() if page.exists() else None
+        with pytest.raises(SourceError, match="would replace a model|belongs to the source model"):
+            export(folder, output, report=page)
+        assert (page.read_bytes() if page.exists() else None) == before
 
 
 # --- what is read again ---------------------------------------------------------------------------

@@ -108,6 +108,34 @@ def test_a_matrix_on_the_grid_is_stored_exactly(seed, rows, which):
     assert quantization_error(matrix, tensor) < 1e-6
 
 
+def test_smaller_groups_never_move_weights_further():
+    """A row, then groups of 128, 64 and 32; of a scale a tensor, every row has the largest's."""
+    matrix = normal((64, 512), spread=1) * np.random.default_rng(1).lognormal(0, 1, (64, 1))
+    matrix = matrix.astype(np.float32)
+    errors = [
+        quantization_error(matrix, quantize(matrix, Method(WeightFormat("int8", g), "absmax")))
+        for g in (0, 128, 64, 32)
+    ]
+    step = np.abs(matrix).max() / 127
+    whole = np.linalg.norm(np.rint(matrix / step) * step - matrix) / np.linalg.norm(matrix)
+    assert whole > errors[0] > errors[1] > errors[2] > errors[3]
+
+
+def test_int8_weights_lie_within_127_steps_of_zero_on_both_sides():
+    """TensorFlow Lite's rule for 8-bit weights: a zero point of 0, -127 to 127."""
+    tensor = quantize(normal((64, 512)), Method(WeightFormat("int8"), "absmax"))
+    codes = tensor.codes.astype(int) - tensor.format.zero
+    assert codes.min() == -127 and codes.max() == 127
+
+
+def test_a_second_term_of_4_bits_leaves_an_eighth_of_the_first_ones_error():
+    """OMSE's multi-term weights (arXiv:1902.06822): what is left is quantized once more."""
+    matrix, method = normal((64, 512)), Method(WeightFormat("int4", 32, True), "mse")
+    left = matrix - quantize(matrix, method).dequantize()
+    again = left - quantize(left, method).dequantize()
+    assert np.linalg.norm(again) < np.linalg.norm(left) / 8
+
+
 def test_int8_by_groups_is_better_than_by_rows():
     matrix = normal((64, 512)) * np.random.default_rng(1).lognormal(0, 1, (1, 512)).astype("f4")
     by_group, by_row = (

@@ -1,10 +1,14 @@
 """Recipes by name."""
 
+import numpy as np
 import pytest
 
 from edge.errors import RecipeError
+from edge.exporter import export
 from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES, PRESETS, RECIPES
+from tests.exporter import decoder_oracle
+from tests.exporter.memory_source import golden
 
 BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
 
@@ -75,3 +79,12 @@ def test_a_group_that_there_is_not_is_refused(text, group, message):
 def test_every_recipe_is_described_in_a_sentence():
     assert list(RECIPES) == [*PRESETS, *ALIASES]
     assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())
+
+
+def test_attention_of_8_bits_lies_between_all_of_4_and_all_of_8(tmp_path):
+    source, sizes, logits = golden("llama3"), [], []
+    for quant in ("float32", "int8", "int4-attention8", "int4-search"):
+        sizes.append(export(source, tmp_path / "x.edge", quant=quant).bytes)
+        logits.append(decoder_oracle.logits(tmp_path / "x.edge", np.arange(16)))
+    distances = [np.linalg.norm(found - logits[0]) for found in logits]
+    assert sizes == sorted(sizes, reverse=True) and distances == sorted(distances)

@@ -43,6 +43,10 @@ def wide(groups, form):
 def beyond(groups, scales, offsets, form):
     return np.full(groups.shape, 16, np.uint8)
 
+def lost(matrix, tensor, h):
+    return tensor.codes
+
+LOST = Entry("refinement", lost, "forgets the scales; needs --calib.", needs_data=True)
 HALVED = Entry("scales", halved, "half of the range.", suits=("offset",))
 UPWARD = Entry("rounding", upward, "rounds up.", suits=("offset",))
 DOUBLED = Entry("transform", doubled, "doubles the query.", suits=("offset",))
@@ -56,6 +60,7 @@ ENTRIES = {
     "doubled": "mini_methods:DOUBLED",
     "wide": "mini_methods:WIDE",
     "beyond": "mini_methods:BEYOND",
+    "lost": "mini_methods:LOST",
     "number": "mini_methods:NUMBER",
     "missing": "mini_methods:NOT_THERE",
     "minmax": "mini_methods:HALVED",
@@ -177,10 +182,12 @@ def test_two_packages_with_one_name_are_both_named(mini):
     "method, message",
     [
         ("wide", r"'wide' .* gave scales or offsets of shape \[1, 1\], expected finite numbers of"),
+        ("lost", r"'lost' .* gave ndarray, expected a tensor of int4-g32-offset"),
         ("beyond", r"'beyond' .* gave codes of uint8 \[64, 1, 32\], expected .* below 16"),
     ],
 )
 def test_what_a_package_returns_is_checked_before_it_is_stored(mini, method, message, tmp_path):
     with pytest.raises(RecipeError, match=message):
-        export(tiny_llama(), tmp_path / "m.edge", quant=f"int4:{method}")
+        ids = np.arange(16 * 24).reshape(16, 24) % 40
+        export(tiny_llama(), tmp_path / "m.edge", quant=f"int4:{method}", calib=ids)
     assert not (tmp_path / "m.edge").exists()

@@ -81,6 +81,18 @@ def test_hqq_is_the_published_algorithm(bits):
     np.testing.assert_array_equal(codes[:, 0], golden[f"codes{bits}"])
 
 
+@pytest.mark.parametrize("bits, share", [(4, 0.98), (3, 0.97), (2, 0.85)])
+def test_hqq_lowers_the_mean_error_of_heavy_tails(bits, share):
+    """Weights of t(3) in groups of 64, against minmax, as the reference's algorithm has it."""
+    groups, top = heavy_tailed((64, 8, 64)), 2**bits - 1
+    inverse, zero = hqq.start(groups, top)
+    errors = [
+        np.abs(groups - (np.clip(np.rint(groups * inverse + z), 0, top) - z) / inverse).mean()
+        for z in (hqq.half_quadratic(groups, inverse, zero.copy(), top), zero)
+    ]
+    assert errors[0] < share * errors[1]
+
+
 def test_hqq_never_loses_in_its_own_norm():
     groups = heavy_tailed((64, 8, 64))
 

@@ -62,6 +62,9 @@ def test_nesting_up_to_the_limit_is_not_what_a_file_is_refused_for(refusal):
 # --- the edge document ----------------------------------------------------------------------------
 
 DELETED = object()
+QUERY_ACTIVATION = ("tensors", "layers.0.attention.query.weight", "activation")
+NORM_ACTIVATION = ("tensors", "output_norm.weight", "activation")
+UP_ACTIVATION = ("tensors", "layers.0.feed_forward.up.weight", "activation")
 
 
 def change(document, path, value):
@@ -78,12 +81,12 @@ def change(document, path, value):
 @pytest.mark.parametrize(
     "path, value, expected",
     [
-        ("version", 2, "version 2, this edge reads 1"),
-        ("version", 0, "version 0, this edge reads 1"),
-        ("version", True, "version True, this edge reads 1"),
-        ("version", 1.0, "version 1.0, this edge reads 1"),
-        ("version", "1", "version '1', this edge reads 1"),
-        ("version", DELETED, "version None, this edge reads 1"),
+        ("version", 3, "version 3, this edge reads 1 and 2"),
+        ("version", 0, "version 0, this edge reads 1 and 2"),
+        ("version", True, "version True, this edge reads 1 and 2"),
+        ("version", 1.0, "version 1.0, this edge reads 1 and 2"),
+        ("version", "1", "version '1', this edge reads 1 and 2"),
+        ("version", DELETED, "version None, this edge reads 1 and 2"),
         ("layout", 2, "layout 2, this edge reads 3"),
         ("layout", DELETED, "layout None, this edge reads 3"),
         ("layout", ["x" * 500], "this edge reads 3"),
@@ -106,6 +109,13 @@ def change(document, path, value):
         ("parameters", "many", "parameters: expected int, found str"),
         ("parameters", True, "parameters: expected int, found bool"),
         ("parameters", -1, "parameters: expected 0 or more, found -1"),
+        (QUERY_ACTIVATION, "row", "activation 'row', expected 'token', a scale, or null"),
+        (QUERY_ACTIVATION, 0, "activation 0, expected 'token', a scale, or null"),
+        (QUERY_ACTIVATION, True, "activation True, expected 'token'"),
+        (QUERY_ACTIVATION, -0.5, "activation -0.5, expected 'token'"),
+        (QUERY_ACTIVATION, 1e31, "activation 1e+31, expected 'token'"),
+        (NORM_ACTIVATION, "token", "an activation 'token', but vector reads floats"),
+        (UP_ACTIVATION, 0.5, "an activation 0.5, but float16 reads floats"),
         ("tensors", [], "tensors: expected dict, found list"),
         ("tensors", DELETED, "tensors: expected dict, found nothing"),
         ("tokenizer", [], "tokenizer: expected dict or null, found list"),

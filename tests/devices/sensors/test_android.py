@@ -20,6 +20,7 @@ def test_a_phones_watts_have_no_sign(sign):
     values = parse_battery(json.dumps(BATTERY | {"current": sign * 612345}))
     assert values == {
         "battery_status": "Discharging", "battery_percent": 78, "battery_c": 31.4,
+        "battery_v": 4.012, "battery_a": pytest.approx(0.612345),
         "power_w": pytest.approx(4.012 * 0.612345),
     }  # fmt: skip
 

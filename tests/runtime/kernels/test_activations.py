@@ -20,7 +20,7 @@ def padded(x: np.ndarray) -> np.ndarray:
 class Case:
     """One call of an activations kernel; the results are attributes."""
 
-    def __init__(self, kernels, name, x, up=None, weight=None, zero=8, bias=None):
+    def __init__(self, kernels, name, x, up=None, weight=None, zero=8, bias=None, scale=0.0):
         tokens, size = x.shape
         x, up = padded(x), padded(x if up is None else up)
         weight = padded(np.ones((1, size)) if weight is None else weight[None])
@@ -37,7 +37,7 @@ class Case:
             at(end), at(x), x.strides[0], at(up), up.strides[0],
             at(self.out), self.out.strides[0], width, size, at(weight), float_bits(EPSILON),
             at(self.codes), self.codes.strides[0], at(self.scales), at(self.starts),
-            self.scales.strides[0], zero, at(bias),
+            self.scales.strides[0], zero, at(bias), float_bits(scale),
         )  # fmt: skip
         machine.run(kernels, name, arguments, -(-tokens // 4))
         self.all_out, self.all_codes = self.out, self.codes
@@ -157,6 +157,57 @@ def test_codes_of_a_row_agree_with_the_definition(kernels, size):
         part = codes[:, begin : begin + 256].astype(np.int32)
         assert (parts.starts[:, g] == -part.sum(axis=1)).all()
         assert (parts.scales[:, g] == scales[:, 0]).all()
+
+
+GIVEN = ["group", "group16", "moment", "row", "row256"]
+
+
+@pytest.mark.parametrize("sink", GIVEN)
+def test_one_scale_may_serve_a_whole_token(kernels, sink):
+    x = np.random.default_rng(5).standard_normal((5, 320)).astype(np.float32)
+    x[3] = 0
+    case = Case(kernels, f"plain-{sink}", x, zero=1, scale=-1.0)
+    codes, scales = oracle.quantize(x, 320)
+    groups = {"row": 1, "row256": 2}.get(sink, 10)
+    assert (case.codes == codes).all() and (case.scales[:, :groups] == scales).all()
+
+
+@pytest.mark.parametrize("sink", GIVEN)
+def test_a_scale_that_is_given_cuts_off_what_it_does_not_reach(kernels, sink):
+    x = np.random.default_rng(6).standard_normal((5, 320)).astype(np.float32) * 10
+    x[1, 7], x[2, 8], x[3] = 3e38, -3e38, 0
+    scale = np.float32(0.1)
+    case = Case(kernels, f"plain-{sink}", x, zero=1, scale=float(scale))
+    with np.errstate(over="ignore"):
+        codes = np.rint((x * (np.float32(1) / scale)).clip(-127, 127))
+    groups = {"row": 1, "row256": 2}.get(sink, 10)
+    assert (case.codes == codes).all() and (case.scales[:, :groups] == scale).all()
+    assert np.abs(case.codes).max() == 127
+    sums = codes.astype(np.int32).sum(axis=1)
+    if sink == "moment":
+        found = case.starts.view(np.float32)[:, :groups].astype(np.float64).sum(axis=1) / scale
+    else:
+        starts = 20 if sink == "group16" else groups
+        found = -case.starts[:, :starts].sum(axis=1)
+    np.testing.assert_allclose(found, sums, rtol=1e-6, atol=1e-3)
+
+
+def test_columns_may_be_multiplied(kernels):
+    x, factors = (np.random.default_rng(n).standard_normal((7, 96)) for n in (7, 8))
+    factors[:] = factors[0]
+    product = Case(kernels, "times-float", x, up=factors).out
+    assert (product == x.astype(np.float32) * factors.astype(np.float32)).all()
+
+
+@pytest.mark.parametrize("sink", ["group", "row"])
+def test_codes_of_a_fused_norm_are_those_of_the_norm_alone(kernels, sink):
+    x, weight = (np.random.default_rng(n).standard_normal((5, 96)) for n in (9, 10))
+    fused = Case(kernels, f"plain-norm-{sink}", x, weight=weight[0])
+    alone = Case(
+        kernels, f"plain-{sink}", Case(kernels, "plain-norm-float", x, weight=weight[0]).out
+    )
+    assert (fused.codes == alone.codes).all()
+    assert np.array_equal(fused.scales, alone.scales, equal_nan=True)
 
 
 def test_nothing_is_written_beyond_the_padding(kernels):
