@@ -29,6 +29,7 @@ from .files import read_json_object, sha256_of_files
 from .safetensors_file import SafetensorsFile
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+LARGEST_ALPHA = 1e30  # float32 holds it
 LEAST_SAVING = 8  # sides of a matrix in a rank, for the pair to lie beside it
 PREFIX = "base_model.model."
 # Settings whose adapters are more than W += scale * B A, or whose base is not the published one.
@@ -110,8 +111,9 @@ class LoraSource:
         if not self._is_apart(name):
             return None
         pair = self._low_rank[name]
-        left = self._file.read(pair.b) * np.float32(pair.scale)
-        return LowRank(_halves(left), _halves(self._file.read(pair.a)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = self._file.read(pair.b) * np.float32(pair.scale)
+            return LowRank(_halves(left), _halves(self._file.read(pair.a)))
 
     def _is_apart(self, name: str) -> bool:
         """Not of an embedding, nor where it saves nothing."""
@@ -228,7 +230,7 @@ def _pair(
 def _scale(module: str, rank: int, settings: dict[str, Any], where: str) -> float:
     alpha = _patterned(module, settings, "alpha_pattern", settings.get("lora_alpha"))
     stated = _patterned(module, settings, "rank_pattern", settings.get("r"))
-    if type(alpha) not in (int, float) or not math.isfinite(alpha) or stated != rank:
+    if type(alpha) not in (int, float) or not abs(alpha) < LARGEST_ALPHA or stated != rank:
         raise SourceError(
             f"{where}: lora_alpha {alpha!r:.40} and rank {stated!r:.40}, the factors have {rank}"
         )
@@ -252,8 +254,7 @@ def _patterned(module: str, settings: dict[str, Any], key: str, otherwise: Any) 
 
 
 def _halves(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        halves: np.ndarray = values.astype(np.float16).astype(np.float32)
+    halves: np.ndarray = values.astype(np.float16).astype(np.float32)
     if not np.isfinite(halves).all():
         raise SourceError("factors of the adapter are beyond float16; merge it (no --lora-apart)")
     return halves

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edge.errors import RecipeError
+from edge.errors import RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.explain import explain
 from edge.format.dequantized import row_blocks
@@ -124,6 +124,13 @@ def test_an_adapter_beside_its_matrices_says_what_one_that_is_merged_says(
 def base_of(folder, tmp_path):
     export(folder, tmp_path / "base.edge", quant="float32")
     return tmp_path / "base.edge"
+
+
+def test_an_adapter_beyond_float16_is_not_left_apart(folder, adapter, tmp_path):
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 1e29}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(SourceError, match="beyond float16; merge it"):
+        export(folder, tmp_path / "x.edge", lora=adapter, lora_apart=True)
 
 
 def test_an_adapter_apart_needs_matrices_that_stay(folder, adapter, tmp_path):
