@@ -40,6 +40,8 @@ CASES = [
           "q8_0", "{folder}/" + SMOLLM2, "{}", "Q4_0", "2"]),
     Case("llama-1.1b-q4_0", "llama-1.1b-q4_0.gguf", 128, 32,
          ["{python}", "{here}/random_models.py", "llama-1.1b", "q4_0", "{}"]),
+    Case("llama-1.1b-q4_k_m", "llama-1.1b-q4_k_m.gguf", 128, 32,
+         ["{python}", "{here}/random_models.py", "llama-1.1b", "q4_k_m", "{}"]),
     Case("bitnet-2b-tq2_0", "bitnet-2b-tq2_0.gguf", 128, 32,
          ["{python}", "{here}/random_models.py", "bitnet-2b", "tq2_0", "{}"]),
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
     python benchmarks/random_models.py SHAPE TYPE OUT.gguf
 
-SHAPE  llama-1.1b (TinyLlama), bitnet-2b (BitNet b1.58 2B4T) or bitnet-small (for an emulator);  TYPE  q4_0, q8_0 or tq2_0
+SHAPE  llama-1.1b (TinyLlama), bitnet-2b (BitNet b1.58 2B4T) or bitnet-small (for an emulator)
+TYPE   q4_0, q4_k_m, q8_0 or tq2_0
+
 Scales are chosen so that activations stay of order one.  Norms are ones.
 """
 
@@ -32,7 +34,14 @@ SHAPES = {
     "bitnet-small": Shape("bitnet", 12, 768, 12, 4, 2048, 8192, True, True),
     "bitnet-2b": Shape("bitnet", 30, 2560, 20, 5, 6912, 128256, True, True),
 }
-TYPES = {"q4_0": Type.Q4_0, "q8_0": Type.Q8_0, "tq2_0": Type.TQ2_0}
+TYPES = {"q4_0": Type.Q4_0, "q4_k_m": Type.Q4_K, "q8_0": Type.Q8_0, "tq2_0": Type.TQ2_0}
+SPREADS = {  # of the codes with their multipliers; where a block has its scale
+    Type.Q4_0: (4.6, 0),
+    Type.Q4_K: (4.6 * 32, 0),
+    Type.Q6_K: (18 * 64, 208),
+    Type.Q8_0: (74, 0),
+    Type.TQ2_0: (0.82, 64),
+}
 TRITS = np.array(
     [a | b << 2 | c << 4 | d << 6 for a in range(3) for b in range(3) for c in range(3) for d in range(3)],
     np.uint8,
@@ -47,13 +56,19 @@ def blocks(kind: Type, rows: int, columns: int, rng: np.random.Generator) -> np.
     if kind == Type.TQ2_0:
         noise = TRITS[noise % len(TRITS)]
     data = np.resize(noise, count * size).reshape(count, size)
-    spread = {Type.Q4_0: 4.6, Type.Q8_0: 74, Type.TQ2_0: 0.82, Type.Q6_K: 18 * 64}[kind]
-    scale = np.float16(columns**-0.5 / spread)
-    at = {Type.Q4_0: 0, Type.Q8_0: 0, Type.TQ2_0: 64, Type.Q6_K: 208}[kind]
-    data[:, at : at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+    spread, at = SPREADS[kind]
+    scale = columns**-0.5 / spread
+    data[:, at : at + 2] = _half(scale)
     if kind == Type.Q6_K:
         data[:, 192:208] = 64
+    if kind == Type.Q4_K:  # multipliers of 32 everywhere; offsets that make the mean 0
+        data[:, 2:4] = _half(7.5 * scale)
+        data[:, 4:12], data[:, 12:16] = 0xA0, 0
     return data.reshape(rows, -1)
+
+
+def _half(value: float) -> np.ndarray:
+    return np.frombuffer(np.float16(value).tobytes(), np.uint8)
 
 
 def main() -> None:
@@ -83,13 +98,15 @@ def write(s: Shape, kind: Type, out: str) -> None:
     vector("output_norm", s.hidden)
     kv = s.hidden // s.heads * s.kv_heads
     for i in range(s.layers):
-        layer = f"blk.{i}."
-        for name, rows in (("attn_q", s.hidden), ("attn_k", kv), ("attn_v", kv)):
-            matrix(layer + name, rows, s.hidden)
+        layer, better = f"blk.{i}.", Type.Q6_K if _is_better(i, s.layers, kind) else kind
+        for name, rows, own in (
+            ("attn_q", s.hidden, kind), ("attn_k", kv, kind), ("attn_v", kv, better),
+        ):  # fmt: skip
+            matrix(layer + name, rows, s.hidden, own)
         matrix(layer + "attn_output", s.hidden, s.hidden)
         for name in ("ffn_gate", "ffn_up"):
             matrix(layer + name, s.feed_forward, s.hidden)
-        matrix(layer + "ffn_down", s.hidden, s.feed_forward)
+        matrix(layer + "ffn_down", s.hidden, s.feed_forward, better)
         for name in ("attn_norm", "ffn_norm", *["attn_sub_norm"] * s.sub_norms):
             vector(layer + name, s.hidden)
         if s.sub_norms:
@@ -98,6 +115,13 @@ def write(s: Shape, kind: Type, out: str) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _is_better(layer: int, layers: int, kind: Type) -> bool:
+    """Where Q4_K_M has Q6_K: an eighth of the layers at both ends, a third between them."""
+    eighth = layers // 8
+    at_an_end = layer < eighth or layer >= 7 * layers // 8
+    return kind == Type.Q4_K and (at_an_end or (layer - eighth) % 3 == 2)
 
 
 def _metadata(writer: gguf.GGUFWriter, s: Shape) -> None:

@@ -83,15 +83,17 @@ def explain(
     group: int | None = None,
     calib: str | Path | np.ndarray | None = None,
     lora: str | Path | None = None,
+    lora_apart: bool = False,
     speeds: Speeds | None = None,
 ) -> Explanation:
     """Classes of tensors in the order of the file; reads a few rows of each.
 
-    `calib` is only counted, to say how long it would take; `lora` and `speeds` as in an export.
+    `calib` is only counted, to say how long it would take; `lora`, `lora_apart` and `speeds` as in
+    an export.
     """
     recipe = parse(quant, group)
     opened = open_source(source) if isinstance(source, str) else source
-    opened = opened if lora is None else LoraSource(opened, lora)
+    opened = opened if lora is None else LoraSource(opened, lora, lora_apart)
     weights = Weights(opened, model := lower(opened))
     check_rules(recipe, model)
     transform_model(weights, recipe)

@@ -45,6 +45,7 @@ def export(
     group: int | None = None,
     calib: str | Path | np.ndarray | Statistics | None = None,
     lora: str | Path | None = None,
+    lora_apart: bool = False,
     speeds: Speeds | None = None,
     force: bool = False,
     report: str | Path | None = None,
@@ -57,10 +58,11 @@ def export(
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
     (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
-    folder of PEFT's with an adapter to merge into the model.  `speeds` are GB/s of weights by format
-    on the device ("products" of `edge doctor --json`), for mixed:Nms.  An export that was stopped goes on at
-    the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about
-    it; with a text (`calib`) it says how far the file is from the model.
+    folder of PEFT's with an adapter to merge into the model; `lora_apart` leaves it beside matrices
+    that stay on their grid.  `speeds` are GB/s of weights by format on the device ("products" of
+    `edge doctor --json`), for mixed:Nms.  An export that was stopped goes on at the layer it was at,
+    from a folder OUTPUT.unfinished.  `report` names an HTML page to write about it; with a text
+    (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
@@ -68,6 +70,7 @@ def export(
     started, output = time.monotonic(), Path(output)
     recipe = parse(quant, group)
     _check_data(recipe, calib)
+    _check_apart(recipe, lora, lora_apart)
     check_place(output)
     if report is not None:
         given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
@@ -78,7 +81,7 @@ def export(
         source = open_source(source)
     if lora is not None:
         check_not_source(output, Path(lora))
-        source = LoraSource(source, lora)
+        source = LoraSource(source, lora, lora_apart)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
     inspection = None
@@ -95,7 +98,7 @@ def export(
         stored = allocate(weights, recipe, statistics, speeds, calibrating)
     digest = source.digest()
     unfinished = _unfinished(folder, digest, recipe, force, statistics)
-    with EdgeWriter(output, _most_tensors(weights, recipe), unfinished) as writer:
+    with EdgeWriter(output, _most_tensors(weights, recipe, lora_apart), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
         _add_tensors(store, progress)
@@ -214,10 +217,16 @@ def _add_tokenizer(writer: EdgeWriter, tokenizer: TokenizerFiles | None) -> chat
     return found
 
 
-def _most_tensors(weights: Weights, recipe: Recipe) -> int:
-    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias."""
+def _check_apart(recipe: Recipe, lora: str | Path | None, apart: bool) -> None:
+    if apart and (lora is None or not recipe.keeps):
+        missing = "a folder (--lora)" if lora is None else f"the recipe keep, not {str(recipe)!r}"
+        raise RecipeError(f"an adapter beside matrices that stay as they are needs {missing}")
+
+
+def _most_tensors(weights: Weights, recipe: Recipe, apart: bool) -> int:
+    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias, adapters."""
     tensors = len(weights.model.tensors)
-    most = tensors + 3 + (tensors if any(corrections(recipe)) else 0)
+    most = tensors + 3 + (tensors if any(corrections(recipe)) else 0) + 2 * tensors * apart
     most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 

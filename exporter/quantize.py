@@ -118,19 +118,18 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
     if h is not None and form.multiplier_columns:
         weights = _by_group(np.diagonal(h), width)
 
-    def block(at: slice) -> list[np.ndarray | None]:
+    def block(at: slice) -> dict[str, np.ndarray]:
         groups = grouped(matrix[at], width)
-        if not form.multiplier_columns:
-            return list(fit(groups, form))
-        levels = two_levels(groups, fit(groups, form), form, weights)
-        runs = [part.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]] for part in levels]
-        numbers = [part.numbers for part in levels]
-        return [numbers[0], numbers[1] if form.offset else None, *runs]
+        grid = fit(groups, form)
+        if form.multiplier_columns:
+            return two_levels(groups, grid, form, weights)
+        named = zip(("scales", "offsets"), grid, strict=True)
+        return {name: part for name, part in named if part is not None}
 
     blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
-    parts = (None if p[0] is None else np.concatenate(p) for p in zip(*blocks, strict=True))
+    parts = {name: np.concatenate([found[name] for found in blocks]) for name in blocks[0]}
     none = np.broadcast_to(np.uint8(0), matrix.shape)  # takes no memory
-    return QuantizedTensor(form, none, *parts)
+    return QuantizedTensor(form, none, **parts)
 
 
 def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndarray:

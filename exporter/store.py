@@ -44,6 +44,7 @@ class Store:
         kept = self._kept(tensor)
         if kept is not None:
             error = self.weights.kept_error(tensor.name, kept)
+            self._add_addends(tensor.name.removesuffix(".weight"), self.weights.beside(tensor.name))
             self.writer.add_matrix(tensor.name, kept, error)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)

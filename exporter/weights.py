@@ -5,15 +5,17 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from edge.errors import SourceError
+from edge.format.addends import Addends
 from edge.format.formats import QuantizedTensor
 
 from .architectures import Lowered
 from .architectures.placement import Placement
+from .augmented import Augmented
 from .calibration.moments import Moments
-from .quantize import quantization_error
 from .rotation import Rotation
 from .rows import row_blocks
 from .sources import Source
+from .sources.lora import LoraSource
 
 LARGEST_WEIGHT = 1e15  # no trained weight is near; far beyond, sums of squares overflow
 
@@ -100,11 +102,18 @@ class Weights:
             values = self.turns[name].apply(values)
         return self.factors[name].apply(values) if name in self.factors else values
 
+    def beside(self, name: str) -> Addends:
+        """What an adapter adds to a matrix that stays on its grid."""
+        if not isinstance(self.source, LoraSource):
+            return Addends()
+        return Addends(low_rank=self._placements[name].beside(self.source))
+
     def kept_error(self, name: str, kept: QuantizedTensor) -> float:
         """||W - kept|| / ||W|| of a matrix that stays on its grid: what rounded scales move."""
-        if self.source.grids_are_exact:
+        beside = self.beside(name)
+        if self.source.grids_are_exact and not beside:
             return 0.0
-        return quantization_error(self.read(name), kept)
+        return Augmented(kept, beside).error(self.read(name))
 
     def multiply(self, name: str, rows: np.ndarray | None, columns: np.ndarray | None) -> None:
         old = self.factors.get(name, Factors())

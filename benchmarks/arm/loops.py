@@ -14,7 +14,10 @@ from collections import Counter
 from edge.runtime.kernels import catalogue, compiler
 from edge.runtime.kernels.target import TARGETS
 
-FORMATS = "int4-g32", "int4-g32-offset", "int8-g32", "int8", "ternary", "ternary-g256"
+FORMATS = (
+    *("int4-g32", "int4-g32-offset", "int8-g32", "int8", "ternary", "ternary-g256"),
+    *("int4-g256-offset", "int5-g256-offset", "int6-g256", "int3-g256"),
+)
 ARM = "aarch64", "aarch64-dotprod", "aarch64-i8mm"
 MULTIPLY_ADDS = {"usmmla": 32, "sdot": 16, "usdot": 16} | dict.fromkeys(
     ("smull", "smull2", "smlal", "smlal2", "umull", "umull2", "umlal", "umlal2"), 8

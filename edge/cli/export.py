@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to read: a text, a folder of them, a .npy of ids, or self",
     )
     add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
+    add(
+        "--lora-apart",
+        action="store_true",
+        help="leave it beside matrices that stay as they are, instead",
+    )
     add("--doctor", metavar="FILE",
         help="what `edge doctor --json` said on the device, for mixed:12ms")  # fmt: skip
     add("--explain", action="store_true", help="what the recipe would do; writes nothing")
@@ -96,6 +101,7 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             group=args.group,
             calib=args.calib,
             lora=args.lora,
+            lora_apart=args.lora_apart,
             speeds=_speeds(args.doctor),
             force=args.force,
             report=args.report,
@@ -130,7 +136,9 @@ def _explanation(args: argparse.Namespace) -> str:
     from edge.exporter.explain import explain
 
     speeds = _speeds(args.doctor)
-    plan = explain(args.source, args.quant, args.group, args.calib, args.lora, speeds)
+    plan = explain(
+        args.source, args.quant, args.group, args.calib, args.lora, args.lora_apart, speeds
+    )
     if args.json:
         return json.dumps(plan.to_json() | {"kernels": _kernels(plan)})
     size, seconds = quantities.size(plan.bytes), plan.seconds

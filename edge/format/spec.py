@@ -43,7 +43,7 @@ from functools import cache
 
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
-FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`
+FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`, addends
 LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder")
 MAX_HEADER = 16 * 2**20

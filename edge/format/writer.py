@@ -16,11 +16,13 @@ import numpy as np
 from edge.errors import DoesNotFit
 
 from . import spec, tiles
+from .addends import PARTS
 from .formats import ALIGNMENT, QuantizedTensor
 from .header import Header
 from .unfinished import Unfinished
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NEW = {"in_scale", *PARTS}  # parts of names that the first version would pass over
 
 
 class EdgeWriter:
@@ -232,7 +234,7 @@ def _declared(info: spec.TensorInfo) -> dict[str, Any]:
 def _version(infos: list[spec.TensorInfo]) -> int:
     """Older readers open whatever they understand."""
     oldest, newest = spec.FORMAT_VERSIONS
-    is_new = any(i.activation is not None or i.name.endswith(".in_scale") for i in infos)
+    is_new = any(i.activation is not None or i.name.rpartition(".")[2] in NEW for i in infos)
     return newest if is_new else oldest
 
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edge.format.addends import LowRank
 from edge.format.formats import CODEBOOK_ROWS, QuantizedTensor
 
 from ..rows import rows_of
 from ..sources import Source
+from ..sources.lora import LoraSource
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,18 @@ class Placement:
             return tensor
         padded = _padded_rows if self.padding.axis == 0 else _padded_columns
         return padded(tensor, self.padding)
+
+    def beside(self, source: LoraSource) -> LowRank | None:
+        """What lies beside the kept tensor, of `stored_shape`."""
+        pair = source.beside(self.source)
+        if pair is None:
+            return None
+        pair = LowRank(pair.left[self.rows], pair.right)
+        if self.padding is None:
+            return pair
+        if self.padding.axis == 0:
+            return LowRank(self.padding.pad(pair.left), pair.right)
+        return LowRank(pair.left, self.padding.pad(pair.right))
 
 
 def _padded_rows(tensor: QuantizedTensor, padding: HeadPadding) -> QuantizedTensor:

@@ -11,6 +11,7 @@ from .stored import half
 
 MOST = 127  # the largest multiplier
 REACHES = range(MOST, 87, -5)  # multipliers that a group's largest scale is tried with
+NAMES = ("scales", "offsets"), ("multipliers", "offset_multipliers")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Levels:
     @property
     def values(self) -> np.ndarray:
         """float32 [rows, runs]"""
-        return (self.numbers[:, :, None] * self.multipliers).reshape(len(self.numbers), -1)
+        values: np.ndarray = self.numbers[:, :, None] * self.multipliers
+        return values.reshape(len(values), -1)
 
     def take(self, other: "Levels", where: np.ndarray) -> None:
         """The other's in some groups, bool [rows, groups]."""
@@ -48,28 +50,33 @@ class Levels:
 
 def two_levels(
     groups: np.ndarray, grid: Grid, form: WeightFormat, weights: np.ndarray | None = None
-) -> list[Levels]:
-    """`grid` of runs [rows, runs, width] in two levels: its scales, and its offsets if it has some.
+) -> dict[str, np.ndarray]:
+    """`grid` of runs [rows, runs, width] as parts of a QuantizedTensor: numbers and multipliers.
 
     Of a few numbers for the scales of a group, those of least squared error: by `weights`
-    [runs, width], where there are some.  Runs that a last group lacks are zeros.
+    [runs, width], where there are some.
     """
     of_a_group = form.group // form.multiplier_columns
-    spare = -groups.shape[1] % of_a_group
+    spare = -groups.shape[1] % of_a_group  # runs that a last group lacks: zeros
     padded = np.pad(groups, ((0, 0), (0, spare), (0, 0)))
     if weights is not None:
         weights = np.pad(weights, ((0, spare), (0, 0)))
-    parts = (None if part is None else np.pad(part, ((0, 0), (0, spare))) for part in grid)
-    fit = _Fit(padded, *parts, form, weights, of_a_group)
+    scales, offsets = (p if p is None else np.pad(p, ((0, 0), (0, spare))) for p in grid)
+    assert scales is not None
+    fit = _Fit(padded, scales, offsets, form, weights, of_a_group)
     best = fit.levels(REACHES[0])
     least = fit.cost(best)
-    for levels in map(fit.levels, REACHES[1:]):
-        cost = fit.cost(levels)
+    for found in map(fit.levels, REACHES[1:]):
+        cost = fit.cost(found)
         better = cost < least
         np.copyto(least, cost, where=better)
-        for kept, other in zip(best, levels, strict=True):
+        for kept, other in zip(best, found, strict=True):
             kept.take(other, better)
-    return best
+    parts = {}
+    for numbers, multipliers, levels in zip(*NAMES, best, strict=False):
+        parts[numbers] = levels.numbers
+        parts[multipliers] = levels.multipliers.reshape(len(groups), -1)[:, : groups.shape[1]]
+    return parts
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,11 @@ class _Fit:
         assert self.offsets is not None
         moved = residual(self.runs, (scales, self.offsets), self.form)
         if self.weights is None:
-            return self.offsets + moved.mean(axis=2)
-        total = np.maximum(self.weights.sum(axis=1), np.finfo(np.float32).tiny)
-        return self.offsets + (moved * self.weights).sum(axis=2) / total
+            shift: np.ndarray = moved.mean(axis=2)
+        else:
+            total = np.maximum(self.weights.sum(axis=1), np.finfo(np.float32).tiny)
+            shift = (moved * self.weights).sum(axis=2) / total
+        return self.offsets + shift
 
     def _grouped(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(len(values), -1, self.of_a_group)

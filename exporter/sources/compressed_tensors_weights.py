@@ -25,6 +25,7 @@ from .packed_matrix import FLOATS, Encoding, PackedIntegers, PackedMatrix, Parts
 from .packed_words import unpack, words_for
 from .shards import Shards
 
+UNORDERED = -1  # in weight_g_idx, until somebody orders
 FORMATS = (
     *("pack-quantized", "int-quantized", "float-quantized", "naive-quantized"),
     *("mixed-precision", "dense"),
@@ -90,8 +91,7 @@ def _packed(parts: Parts, schemes: list[dict[str, Any]]) -> PackedIntegers:
     bits = widths[0]
     group = _group(parts, rows, columns, schemes)
     if "weight_zero_point" in parts:
-        shape = (words_for(rows, bits), parts.shape("weight_scale")[-1])
-        parts.check("weight_zero_point", ("I32",), shape)
+        parts.check("weight_zero_point", ("I32",), (words_for(rows, bits), columns // group))
     decode = partial(_decode_packed, parts, bits, columns, group)
     return PackedIntegers(parts.all, (rows, columns), decode)
 
@@ -149,6 +149,8 @@ def _order(parts: Parts, columns: int, group: int) -> np.ndarray | None:
     if "weight_g_idx" not in parts:
         return None
     parts.check("weight_g_idx", ("I32", "I64"), (columns,))
+    if (parts.stored("weight_g_idx") == UNORDERED).all():
+        return None
     return order_of(parts, "weight_g_idx", group, columns // group)
 
 

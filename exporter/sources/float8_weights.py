@@ -32,7 +32,7 @@ def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
     return found
 
 
-FLOAT8 = Encoding(_find, SCALES, unused=("input_scale", "activation_scale"))
+FLOAT8 = Encoding(_find, SCALES, ("input_scale", "activation_scale", "k_scale", "v_scale"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 adapter_model.safetensors has for each adapted module X lora_A [r, columns] and lora_B [rows, r]
 (of an embedding, lora_embedding_A [r, vocabulary] and lora_embedding_B [hidden, r]), which add
 W += scale * B A with scale = alpha / r, or alpha / sqrt(r) (rsLoRA); and whole tensors that take the
-place of the base's (modules_to_save, biases).
+place of the base's (modules_to_save, biases). fan_in_fan_out is about layers that no family here
+has; PEFT does not heed it for others either.
 
 Source: peft/tuners/lora/layer.py and model.py; Hu et al. 2021; Kalajdzievski 2023 (rsLoRA).
 """
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edge.errors import SourceError, UnsupportedModel
+from edge.format.addends import LowRank
 from edge.format.formats import QuantizedTensor
 
 from ..rows import row_blocks
@@ -27,6 +29,8 @@ from .files import read_json_object, sha256_of_files
 from .safetensors_file import SafetensorsFile
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+LARGEST_ALPHA = 1e30  # float32 holds it
+LEAST_SAVING = 8  # sides of a matrix in a rank, for the pair to lie beside it
 PREFIX = "base_model.model."
 # Settings whose adapters are more than W += scale * B A, or whose base is not the published one.
 REFUSED = (
@@ -41,8 +45,8 @@ FACTOR = re.compile(
 
 
 @dataclass(frozen=True)
-class LowRank:
-    """W += scale * B A; float32 [r, columns] and [rows, r] once they are read."""
+class Pair:
+    """W += scale * B A; names of the factors in the file."""
 
     a: str
     b: str
@@ -51,10 +55,13 @@ class LowRank:
 
 
 class LoraSource:
-    """A base model with an adapter merged into it, one tensor at a time."""
+    """A base model with an adapter merged into it, one tensor at a time.
 
-    def __init__(self, base: Source, folder: str | Path) -> None:
-        self.base, self.folder = base, Path(folder)
+    apart  where the base's matrix stays on its grid, the pair does not change it but lies beside it
+    """
+
+    def __init__(self, base: Source, folder: str | Path, apart: bool = False) -> None:
+        self.base, self.folder, self.apart = base, Path(folder), apart
         if not (self.folder / CONFIG).is_file():
             raise SourceError(f"{self.folder}: not a LoRA adapter: {CONFIG} is missing")
         settings = read_json_object(self.folder / CONFIG)
@@ -72,9 +79,11 @@ class LoraSource:
         self._check_no_folded_norm()
 
     def digest(self) -> str:
-        """SHA-256 of the two digests' text."""
+        """SHA-256 of the two digests' text, and of how they go together."""
         adapter = sha256_of_files([self.folder / CONFIG, self.folder / WEIGHTS])
-        return hashlib.sha256(f"{self.base.digest()}\n{adapter}\n".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{self.base.digest()}\n{adapter}\n{self.apart}\n".encode()
+        ).hexdigest()
 
     def names(self) -> Iterable[str]:
         return self.base.names()
@@ -93,14 +102,31 @@ class LoraSource:
         return values
 
     def kept(self, name: str) -> QuantizedTensor | None:
-        """Of what the adapter leaves alone; the sum is on no grid."""
+        """Of what the adapter leaves alone, or what it lies beside; a sum is on no grid."""
         touched = name in self._low_rank or name in self._whole
-        return None if touched else self.base.kept(name)
+        return self.base.kept(name) if not touched or self._is_apart(name) else None
+
+    def beside(self, name: str) -> LowRank | None:
+        """What is added to the product of a matrix that stays on its grid; float16 holds it."""
+        if not self._is_apart(name):
+            return None
+        pair = self._low_rank[name]
+        with np.errstate(over="ignore", invalid="ignore"):
+            left = self._file.read(pair.b) * np.float32(pair.scale)
+            return LowRank(_halves(left), _halves(self._file.read(pair.a)))
+
+    def _is_apart(self, name: str) -> bool:
+        """Not of an embedding, nor where it saves nothing."""
+        pair = self._low_rank.get(name)
+        if not self.apart or pair is None or pair.turned or name in self._whole:
+            return False
+        rank = self._file.tensors[pair.a].shape[0]
+        return LEAST_SAVING * rank <= min(self.base.shape(name))
 
     def tokenizer(self) -> TokenizerFiles | None:
         return self.base.tokenizer()
 
-    def _add(self, values: np.ndarray, pair: LowRank) -> None:
+    def _add(self, values: np.ndarray, pair: Pair) -> None:
         a, b = self._file.read(pair.a), self._file.read(pair.b)
         if pair.turned:
             a, b = b.T, a.T
@@ -109,7 +135,7 @@ class LoraSource:
             for at in row_blocks(values.shape):
                 values[at] += b[at] @ a
 
-    def _product_shape(self, pair: LowRank) -> tuple[int, ...]:
+    def _product_shape(self, pair: Pair) -> tuple[int, ...]:
         a, b = self._file.tensors[pair.a].shape, self._file.tensors[pair.b].shape
         return (a[1], b[0]) if pair.turned else (b[0], a[1])
 
@@ -152,7 +178,7 @@ def _check(settings: dict[str, Any], folder: Path) -> None:
 
 def _found(
     file: SafetensorsFile, settings: dict[str, Any]
-) -> tuple[dict[str, LowRank], dict[str, str]]:
+) -> tuple[dict[str, Pair], dict[str, str]]:
     """By the base's names: pairs of factors, and the names of whole tensors."""
     factors: dict[str, dict[str, str]] = {}
     turned: dict[str, bool] = {}
@@ -187,7 +213,7 @@ def _pair(
     parts: dict[str, str],
     turned: bool,
     settings: dict[str, Any],
-) -> LowRank:
+) -> Pair:
     where = f"{file.path}: {module!r:.200}"
     if len(parts) != 2:
         raise SourceError(f"{where} has one factor of two: lora_{min(parts)}")
@@ -198,13 +224,13 @@ def _pair(
             f"{where}: factors {a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)}, expected "
             "floats [r, columns] and [rows, r]"
         )
-    return LowRank(parts["A"], parts["B"], _scale(module, a.shape[0], settings, where), turned)
+    return Pair(parts["A"], parts["B"], _scale(module, a.shape[0], settings, where), turned)
 
 
 def _scale(module: str, rank: int, settings: dict[str, Any], where: str) -> float:
     alpha = _patterned(module, settings, "alpha_pattern", settings.get("lora_alpha"))
     stated = _patterned(module, settings, "rank_pattern", settings.get("r"))
-    if type(alpha) not in (int, float) or not math.isfinite(alpha) or stated != rank:
+    if type(alpha) not in (int, float) or not abs(alpha) < LARGEST_ALPHA or stated != rank:
         raise SourceError(
             f"{where}: lora_alpha {alpha!r:.40} and rank {stated!r:.40}, the factors have {rank}"
         )
@@ -225,3 +251,10 @@ def _patterned(module: str, settings: dict[str, Any], key: str, otherwise: Any) 
         if module == plain or module.endswith("." + plain):
             return value
     return otherwise
+
+
+def _halves(values: np.ndarray) -> np.ndarray:
+    halves: np.ndarray = values.astype(np.float16).astype(np.float32)
+    if not np.isfinite(halves).all():
+        raise SourceError("factors of the adapter are beyond float16; merge it (no --lora-apart)")
+    return halves

@@ -1,7 +1,7 @@
 """4-bit codes of a codebook: w = scale * codebook[code]; float16 scales per row and group.
 
 A tile begins with 64 bytes of codebooks, 16 int8 levels for every 4 rows; the rest is as in
-int4.py.  A byte shuffle turns nibbles into levels, which products then take as they take 8-bit
+grouped.py.  A byte shuffle turns nibbles into levels, which products then take as they take 8-bit
 codes: starts are -128 * sum(q) where they want them unsigned.
 """
 

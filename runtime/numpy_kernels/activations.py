@@ -137,13 +137,12 @@ def _rounded(x: np.ndarray, by_row: bool, given: np.float32) -> tuple[np.ndarray
 
     That is `given`, or max|x| / 127 of a token if that is negative or it is wanted so.
     """
+    axis = (1, 2) if by_row or given < 0 else 2
+    largest = np.abs(x).max(axis=axis, keepdims=True)
+    inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
+    scale = largest / np.float32(127)
     if given > 0:
-        scale, inverse = np.full((len(x), 1, 1), given), ONE / given
-    else:
-        axis = (1, 2) if by_row or given < 0 else 2
-        largest = np.abs(x).max(axis=axis, keepdims=True)
-        inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
-        scale = largest / np.float32(127)
+        scale, inverse = np.full_like(scale, given), np.full_like(inverse, ONE / given)
     codes = np.rint((x * inverse).clip(-127, 127)).astype(np.int8)
     return codes, np.broadcast_to(scale, (*x.shape[:2], 1))
 

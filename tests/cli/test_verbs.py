@@ -156,7 +156,17 @@ def test_bench_reads_well(cli, model, small_buffer):
 
 def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
     document = cli_json("doctor")
-    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors", "products"]
+    assert list(document) == [
+        "cpu",
+        "kernels",
+        "memory",
+        "fits",
+        "sensors",
+        "throttling",
+        "thread_knees",
+        "cooling",
+        "products",
+    ]
     assert document["products"]["gb_s"].keys() >= {str(form) for form in FORMATS}
     test = document["kernels"]["self_test"]
     assert test["passed"] is True and test["kernels"] > 30
@@ -257,12 +267,22 @@ def test_export_reads_well(cli, tmp_path):
     assert code == 0 and "bits a weight (keep)" in out
 
 
+def test_export_merges_an_adapter(cli_json, fails, tmp_path):
+    arguments = "export", GOLDEN / "llama2", "-o", tmp_path / "out.edge", "--lora"
+    adapter = GOLDEN / "lora" / "plain"
+    assert cli_json(*arguments, adapter)["recipe"] == "keep"
+    assert cli_json("show", tmp_path / "out.edge")["source"]["name"] == "llama2 + plain"
+    assert "adapter_config.json is missing" in fails(*arguments, GOLDEN / "llama2")
+    assert "needs the recipe keep" in fails(*arguments, adapter, "--lora-apart", "--quant", "int8")
+
+
 @pytest.mark.parametrize(
     "arguments, reason",
     [
+        (["ollama:nothing/here", "-o", "out.edge"], "Ollama has no model 'nothing/here' here"),
         (["missing.gguf", "-o", "out.edge"], "missing.gguf"),
         ([GOLDEN / "smollm2", "-o", "no/such/folder/out.edge"], "no/such/folder"),
-        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int5"], "int5"),
+        ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int7"], "int7"),
         ([GOLDEN / "smollm2", "-o", "out.edge", "--quant", "int4", "--group", "33"], "33"),
     ],
 )

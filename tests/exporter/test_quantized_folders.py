@@ -1,10 +1,14 @@
 """A quantized model folder, exported and run: what it says is what its weights say."""
 
+import json
+
 import numpy as np
 import pytest
 
+from edge.errors import RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.explain import explain
+from edge.format.dequantized import row_blocks
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
 from tests.exporter import quantized_folder
@@ -30,7 +34,11 @@ def folder(tmp_path, kind):
 
 def logits(path, quant, output):
     export(path, output, quant=quant)
-    model = Model(EdgeFile(output), context=32, outputs=len(TOKENS), threads=1)
+    return run(output)
+
+
+def run(path):
+    model = Model(EdgeFile(path), context=32, outputs=len(TOKENS), threads=1)
     found = model.forward(TOKENS, outputs=len(TOKENS)).copy()
     model.close()
     return found
@@ -68,3 +76,65 @@ def test_an_explanation_says_what_would_stay(folder, kind):
     plan = classes["feed_forward.down"]
     assert plan.format == KINDS[kind][2]
     assert (plan.error == 0.0) == (plan.format in EXACT)
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    """Of the query and of the matrix down, of rank 2."""
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 3}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    rng = np.random.default_rng(9)
+    tensors = {}
+    for module, (rows, columns) in (("self_attn.q_proj", (64, 64)), ("mlp.down_proj", (64, 128))):
+        name = f"base_model.model.model.layers.0.{module}"
+        tensors[f"{name}.lora_A.weight"] = rng.normal(0, 0.1, (2, columns)).astype(np.float32)
+        tensors[f"{name}.lora_B.weight"] = rng.normal(0, 0.3, (rows, 2)).astype(np.float32)
+    quantized_folder.save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
+
+
+def stored(path, name):
+    """What a matrix of a file means, with what lies beside it."""
+    return np.concatenate([values for _, values in row_blocks(EdgeFile(path), name)])
+
+
+def test_an_adapter_beside_its_matrices_says_what_one_that_is_merged_says(
+    folder, adapter, tmp_path, kind
+):
+    """To float16's rounding of both factors, half of 2^-10 each, and what the base's grid lost."""
+    apart, merged = tmp_path / "apart.edge", tmp_path / "merged.edge"
+    report = export(folder, apart, lora=adapter, lora_apart=True)
+    export(folder, merged, quant="float32", lora=adapter)
+    infos = {info.name: info for info in report.tensors}
+    for stem in ("layers.0.attention.query", "layers.0.feed_forward.down"):
+        form = infos[f"{stem}.weight"].format
+        left, right = (stored(apart, f"{stem}.low_rank_{side}") for side in ("left", "right"))
+        rounding = np.abs(left) @ np.abs(right) * 2.0**-10
+        lost = 0 if form in EXACT else 0.01
+        off = stored(apart, f"{stem}.weight") - stored(merged, f"{stem}.weight")
+        assert form == KINDS[kind][2] and (np.abs(off) <= rounding + lost + 1e-6).all()
+    logits = [run(path) for path in (apart, merged, base_of(folder, tmp_path))]
+    spread = logits[1].std()
+    assert np.sqrt(((logits[0] - logits[1]) ** 2).mean()) < 0.025 * spread
+    assert np.sqrt(((logits[2] - logits[1]) ** 2).mean()) > 0.1 * spread
+
+
+def base_of(folder, tmp_path):
+    export(folder, tmp_path / "base.edge", quant="float32")
+    return tmp_path / "base.edge"
+
+
+def test_an_adapter_beyond_float16_is_not_left_apart(folder, adapter, tmp_path):
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 1e29}
+    (adapter / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(SourceError, match="beyond float16; merge it"):
+        export(folder, tmp_path / "x.edge", lora=adapter, lora_apart=True)
+
+
+def test_an_adapter_apart_needs_matrices_that_stay(folder, adapter, tmp_path):
+    with pytest.raises(RecipeError, match="needs the recipe keep, not 'int8'"):
+        export(folder, tmp_path / "x.edge", quant="int8", lora=adapter, lora_apart=True)
+    with pytest.raises(RecipeError, match=r"needs a folder \(--lora\)"):
+        export(folder, tmp_path / "x.edge", lora_apart=True)

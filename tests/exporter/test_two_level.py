@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.exporter.quantize import Method, grouped, quantization_error, quantize
-from edge.exporter.scales import scale_method, two_level
+from edge.exporter.scales import scale_method, search, two_level
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 OFFSET4, OFFSET5 = WeightFormat("int4", 256, True), WeightFormat("int5", 256, True)
@@ -128,7 +128,8 @@ def test_the_search_heeds_the_weights_of_columns():
     matrix, weights = normal((64, 256)), np.random.default_rng(1).lognormal(0, 2, (16, 16))
     groups, costs = grouped(matrix, 16), []
     for heeded in (weights.astype(np.float32), None):
-        (levels,) = two_level.two_levels(groups, scale_method("mse")(groups, INT3), INT3, heeded)
-        moved = two_level.residual(groups, (levels.values, None), INT3)
+        parts = two_level.two_levels(groups, scale_method("mse")(groups, INT3), INT3, heeded)
+        steps, _ = QuantizedTensor(INT3, np.zeros(matrix.shape, np.uint8), **parts).steps()
+        moved = search.residual(groups, (steps, None), INT3)
         costs.append((moved**2 * weights).sum(axis=(1, 2)))
     assert (costs[0] <= costs[1] * (1 + 1e-5)).all() and costs[0].sum() < costs[1].sum()

@@ -57,6 +57,7 @@ def test_a_file_with_addends_opens_and_keeps_them(tmp_path):
     assert {f"{QUERY}.{part}" for part in PARTS} <= file.tensors.keys()
     assert file.read_indices(f"{QUERY}.outlier_columns").tolist() == [0, 10, 21]
     assert file.verify() == []
+    assert file.document["version"] == 2  # readers of the first would leave addends out
 
 
 def test_a_whole_set_passes():

@@ -232,3 +232,22 @@ def test_random_bytes_are_numbers_or_refused(read_all, case, seed):
         read_all(tensors | {name: (dtype, broken)}, config)
     except EdgeError as error:
         assert "layer." in str(error)
+
+
+def test_columns_that_nobody_has_ordered_are_in_order(read_all):
+    tensors, config = load("ct-packed-4")
+    unordered = {"layer.weight_g_idx": ("I32", np.full(64, -1, np.int32))}
+    values = read_all(tensors | unordered, config)
+    np.testing.assert_array_equal(values, read_all(tensors, config))
+
+
+def test_groups_of_compressed_tensors_may_be_scattered(read_all):
+    """Two groups of columns that alternate: their scales do, too."""
+    tensors, config = load("ct-packed-4")
+    order = np.arange(64, dtype=np.int32) % 2
+    values = read_all(tensors | {"layer.weight_g_idx": ("I32", order)}, config)
+    apart = read_all(tensors, config)
+    scales = tensors["layer.weight_scale"][1].astype(np.uint32) << 16
+    ratio = scales.view(np.float32)[:, [1]] / scales.view(np.float32)[:, [0]]
+    np.testing.assert_array_equal(values[:, 0:32:2], apart[:, 0:32:2])
+    np.testing.assert_allclose(values[:, 1:32:2], apart[:, 1:32:2] * ratio, rtol=1e-6)
