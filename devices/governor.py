@@ -32,7 +32,8 @@ OUTLIER = 4.0  # times the usual step: somebody else had the core
 SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
-STUCK_S, STUCK_K = 20.0, 1.5  # a reading that stands still while the model moves on
+STUCK_S, STUCK_K = 20.0, 1.0  # a reading that stands still while the model moves on
+REFUSED_K = 2.0  # above the limit, with nothing left to slow down
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
     "use the official power supply and a short cable"
@@ -138,8 +139,8 @@ class Governor:
 
     @property
     def refusal(self) -> str | None:
-        """Why no new work should be begun, or None."""
-        return refusal(self.targets, self._sample, self.profile)
+        """Why no new work should be begun, or None: the last rung of the ladder."""
+        return refusal(self.targets, self._sample, self.profile) or self._too_hot_at_the_slowest()
 
     # -- the monitor's side
 
@@ -179,6 +180,15 @@ class Governor:
         )
 
     # -- its own
+
+    def _too_hot_at_the_slowest(self) -> str | None:
+        limit = self.targets.max_temp_c
+        if limit is None or self._sample is None or self._index < len(self._steps) - 1:
+            return None
+        celsius = governed_celsius(self._sample, self.profile)
+        if celsius is None or celsius <= limit + REFUSED_K:
+            return None
+        return f"{celsius:.0f} °C at the slowest setting, the limit is {limit:.0f}; let it cool"
 
     def _learn(self, sample: Sample, busy: bool) -> None:
         watts = self._watts(sample, busy)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import deque
 from collections.abc import Iterable
-from pathlib import Path
 
 WARM = 3  # tokens before all: pages are mapped, clocks rise
 ROUNDS, RECHECK_ROUNDS = 4, 2  # in turns: whatever drifts meanwhile is in all figures
@@ -86,38 +84,3 @@ def agrees(found: dict[int, float], remembered: dict[int, float]) -> bool:
     few, many = min(found), max(found)
     then, now = remembered[few] / remembered[many], found[few] / found[many]
     return abs(now - then) <= 0.1 * then
-
-
-class Memory:
-    """Knees that were found, by model and device, in a JSON file.  A broken file is an empty one."""
-
-    def __init__(self, path: Path):
-        self._path = path
-
-    def recall(self, key: str, most: int) -> dict[int, float] | None:
-        """Speeds by threads for a team of `most`."""
-        speeds = self._all().get(f"{key} {most}")
-        try:
-            found = {int(n): float(speed) for n, speed in speeds.items()} if speeds else {}
-        except (AttributeError, TypeError, ValueError):
-            return None
-        whole = set(found) == set(range(1, most + 1)) and all(v > 0 for v in found.values())
-        return found if whole else None
-
-    def remember(self, key: str, most: int, speeds: dict[int, float]) -> None:
-        """A folder that cannot be written costs the next run a probe, nothing else."""
-        everything = self._all() | {f"{key} {most}": speeds}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            partial = self._path.with_suffix(".part")
-            partial.write_text(json.dumps(everything, indent=1))
-            partial.replace(self._path)
-        except OSError:
-            pass
-
-    def _all(self) -> dict[str, dict[str, float]]:
-        try:
-            content = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}

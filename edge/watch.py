@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edge.devices.clock_cap import ClockCap
 from edge.devices.device import Device, detect
 from edge.devices.governor import Governor
+from edge.devices.knees import Knee, Knees
 from edge.devices.monitor import Monitor
 from edge.devices.placement import PlacedPace, Placement
 from edge.devices.policy import Targets, check_possible
-from edge.devices.probe import Memory
 from edge.devices.root import Root
 from edge.devices.sample import Sample, Sensors
 from edge.devices.status import Publisher
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edge.runtime.model import Model
 
 Note = Callable[[str], None]
+KNEES, COOLING = "knees.json", "cooling.json"  # of the cache folder
 
 
 class Watch:
@@ -46,6 +47,7 @@ class Watch:
         targets, root = targets or Targets(), root or Root()
         device = detect(root)
         sensors = Sensors.of(device, root)
+        self.device = device
         self._cap = ClockCap.find(root, device) if targets.given else None
         self.governor = _governor(model, device, targets, self._cap, note)
         self.monitor = Monitor(sensors=sensors, activity=lambda: self.governor.activity)
@@ -151,9 +153,9 @@ def _governor(
     model: Model | Encoder, device: Device, targets: Targets, cap: ClockCap | None, note: Note
 ) -> Governor:
     """With what is remembered of this model on this device."""
-    memory = Memory(cache_folder() / "knees.json")
+    knees, name = Knees(cache_folder() / KNEES), model.file.path.stem
     source = model.file.document["source"] or {}
-    key = f"{source.get('sha256') or model.file.path.name} {device.profile.key}"
+    key = str(source.get("sha256") or name)
     clocks = device.profile.clocks_mhz
     top = max(clocks, default=1)
     return Governor(
@@ -162,7 +164,7 @@ def _governor(
         targets,
         clocks=tuple(mhz / top for mhz in clocks) or (1.0,),
         cap=cap,
-        speeds=memory.recall(key, model.threads),
-        remember=lambda speeds: memory.remember(key, model.threads, speeds),
+        speeds=knees.recall(key, device.profile.key, model.threads),
+        remember=lambda speeds: knees.remember(key, Knee(name, device.profile.key, speeds)),
         note=note,
     )

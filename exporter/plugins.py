@@ -17,7 +17,7 @@ import numpy as np
 from edge.errors import RecipeError
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
-from .registry import KINDS, NAME, Entry
+from .registry import KINDS, NAME, STAGES, Entry
 
 GROUP = "edge.methods"
 
@@ -72,6 +72,11 @@ def _checked(entry: object, name: str, where: str) -> Entry:
         raise RecipeError(
             f"{where} is {found:.60}, expected an edge.exporter.registry.Entry of kind "
             f"{', '.join(KINDS)}; update or uninstall it"
+        )
+    if entry.kind == "transform" and entry.stage not in STAGES:
+        raise RecipeError(
+            f"{where}: a transform's stage is one of {', '.join(STAGES)}, not {entry.stage!r:.40}; "
+            "update or uninstall it"
         )
     if not NAME.fullmatch(name):
         raise RecipeError(f"{where}: a name is of a-z, 0-9 and _, and not like g64; uninstall it")

@@ -12,6 +12,7 @@ from typing import Any
 from edge.errors import RecipeError
 from edge.format.formats import CODES, WeightFormat
 
+STAGES = ("model", "layer", "matrix")  # of transforms
 KINDS = {  # their folders
     "transform": "transforms",
     "scales": "scales",

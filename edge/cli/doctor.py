@@ -62,7 +62,7 @@ def _document(chosen: Choice, checks: list[Check]) -> dict[str, Any]:
         },
         "memory": machine.memory(),
         "fits": _largest(machine.memory()["available"]),
-        "sensors": sensors.listing(),
+        **sensors.survey(),
     }
 
 
@@ -98,9 +98,35 @@ def _report(document: dict[str, Any]) -> str:
         ("memory", _memory(document["memory"])),
         ("what fits", _fits(document["fits"])),
         *((sensor["name"], sensor["reason"] or "can be read") for sensor in document["sensors"]),
+        ("throttling", _throttling(document["throttling"])),
+        *_knees(document["thread_knees"]),
+        ("cooling", document["cooling"]["verdict"]),
     ]
     width = max(len(name) for name, _ in rows) + 2
     return "\n".join(f"{name:{width}}{value}" for name, value in rows)
+
+
+def _throttling(told: dict[str, Any]) -> str:
+    now, before = told["now"], told["since_boot"]
+    text = "nothing tells" if now is None else ", ".join(now) or "none now"
+    return text if before is None else f"{text}; since the device was started: {before}"
+
+
+def _knees(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """A row a model whose knee is remembered."""
+    if not found:
+        return [("thread knee", "not known; edge run MODEL PROMPT --eco finds it")]
+    return [
+        (
+            "thread knee",
+            f"{one['knee']} of {one['threads']} threads, {one['model']}: {_speeds(one)}",
+        )
+        for one in found
+    ]
+
+
+def _speeds(one: dict[str, Any]) -> str:
+    return ", ".join(f"{threads}: {speed:.3g} tok/s" for threads, speed in one["tok_s"].items())
 
 
 def _memory(memory: dict[str, int | None]) -> str:

@@ -13,6 +13,7 @@ from .progress import Progress
 from .terminal import note
 
 if TYPE_CHECKING:
+    from edge.devices.cooling import Cooling
     from edge.devices.window import Report
     from edge.runtime.model import Model
     from edge.watch import Watch
@@ -34,6 +35,8 @@ def command(args: argparse.Namespace) -> int:
             watch.close()
         progress.clear()
         document = _document(model, watch, rates, report)
+        cooling = _remember(model, watch, rates, report)
+    document["sustained"]["cooling"] = cooling.verdict(watch.device.profile)
     path = Path(f"{Path(args.model).stem}-sustained.svg")
     path.write_text(chart.svg(chart.series(watch.monitor.history), _title(document)), "utf-8")
     document["sustained"]["chart"] = str(path)
@@ -63,6 +66,22 @@ def generate(
         rates.append(tokens / (time.monotonic() - minute))
     watch.stop()
     return rates, watch.monitor.end("sustained")
+
+
+def _remember(model: Model, watch: Watch, rates: list[float], report: Report) -> Cooling:
+    """What the run says of the cooler, also for `edge doctor`."""
+    from edge.devices.cooling import Coolings, learn
+    from edge.runtime.libraries.cache import folder
+    from edge.watch import COOLING
+
+    slowed = None if report.throttled_s is None else sum(report.throttled_s.values())
+    samples = (sample for sample, _ in watch.monitor.history)
+    learned = learn(
+        samples, watch.device.profile, model.file.path.stem, report.duration_s / MINUTE_S,
+        (rates[0], rates[-1]), slowed,
+    )  # fmt: skip
+    Coolings(folder() / COOLING).remember(watch.device.profile.key, learned)
+    return learned
 
 
 def _document(model: Model, watch: Watch, rates: list[float], report: Report) -> dict[str, Any]:
@@ -105,6 +124,7 @@ def _summary(document: dict[str, Any]) -> str:
         "peak": "unknown" if peak is None else f"{peak:.1f} °C",
         "throttling": "unknown" if told is None else str(told or "none"),
         "governor": sustained["governor"]["last"] or "did nothing",
+        "cooling": sustained["cooling"],
         "chart": sustained["chart"],
     }
     return "\n".join(f"{name:14}{text}" for name, text in rows.items())

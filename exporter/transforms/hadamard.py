@@ -41,12 +41,7 @@ def hadamard(weights: Weights, recipe: Recipe) -> None:
         _turn_values(weights, f"layers.{layer}.", randomized_hadamard(config.head_dim, layer))
 
 
-def _check(recipe: Recipe, config: object) -> None:
-    if not isinstance(config, DecoderConfig):
-        raise RecipeError(
-            f"recipe {str(recipe)!r}: hadamard is for decoders, whose norms keep no mean; leave it "
-            "out"
-        )
+def _check(recipe: Recipe, config: DecoderConfig) -> None:
     if config.post_norms:
         raise RecipeError(
             f"recipe {str(recipe)!r}: {config.architecture} has norms behind its branches, and "

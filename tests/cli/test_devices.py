@@ -57,6 +57,14 @@ def test_doctor_lists_what_a_board_feels_with(cli_json, on):
     assert all(s["present"] == (s["reason"] is None) for s in sensors.values())
 
 
+def test_doctor_tells_what_has_throttled_since_the_device_was_started(cli, on, monkeypatch):
+    on("pi4")
+    monkeypatch.setattr(Root, "ioctl", trees.FakeRoot.ioctl)
+    monkeypatch.setattr(Root, "asked", [], raising=False)
+    monkeypatch.setattr(Root, "firmware", trees.firmware(throttled=0x10004), raising=False)
+    assert "throttled; since the device was started: under-voltage" in cli("doctor")[1]
+
+
 def test_doctor_reads_well_without_sensors(cli, on):
     on("virtual_machine")
     code, out, _ = cli("doctor")

@@ -7,8 +7,10 @@ import pytest
 
 from edge.cli import chart, compare
 from edge.devices.activity import Activity
+from edge.devices.knees import Knee, Knees
 from edge.devices.sample import Power, Sample
 from edge.runtime import bandwidth
+from edge.watch import KNEES
 from tests.devices import trees
 
 
@@ -29,6 +31,32 @@ def test_a_sustained_run_reads_well_without_sensors(cli, model, tmp_path, monkey
     monkeypatch.setenv("EDGE_SYSROOT", str(trees.write(tmp_path / "r", trees.virtual_machine())))
     code, out, _ = cli("bench", model, "--sustained", "0.01")
     assert code == 0 and "source: none" in out and "peak          unknown" in out
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Compiled kernels as everywhere, and nothing remembered of this device."""
+    for module in ("edge.watch.cache_folder", "edge.runtime.libraries.cache.folder"):
+        monkeypatch.setattr(module, lambda: tmp_path / "cache")
+
+
+def test_doctor_tells_what_was_learned_and_what_is_not_known(
+    cli, cli_json, model, tmp_path, monkeypatch, own_cache
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGE_SYSROOT", str(trees.write(tmp_path / "root", trees.pi4())))
+    before = cli("doctor")[1]
+    assert "not known; edge run MODEL PROMPT --eco finds it" in before
+    assert "not known; edge bench MODEL --sustained 30 finds it" in before
+    remembered = Knee("tiny", "pi-4", {1: 5.0, 2: 9.0, 3: 9.1})
+    Knees(tmp_path / "cache" / KNEES).remember("digest", remembered)
+    ran = cli_json("bench", model, "--sustained", "0.02")["sustained"]
+    told = cli_json("doctor")
+    assert told["cooling"]["verdict"] == ran["cooling"]
+    assert told["cooling"]["run"]["model"] == "tiny"
+    assert told["thread_knees"][0]["knee"] == 2
+    after = cli("doctor")[1]
+    assert "2 of 3 threads, tiny: 1: 5 tok/s, 2: 9 tok/s, 3: 9.1 tok/s" in after
 
 
 def history(seconds):

@@ -156,7 +156,17 @@ def test_bench_reads_well(cli, model, small_buffer):
 
 def test_doctor_has_the_contracts_keys_and_passes_its_test(cli_json):
     document = cli_json("doctor")
-    assert list(document) == ["cpu", "kernels", "memory", "fits", "sensors", "products"]
+    assert list(document) == [
+        "cpu",
+        "kernels",
+        "memory",
+        "fits",
+        "sensors",
+        "throttling",
+        "thread_knees",
+        "cooling",
+        "products",
+    ]
     assert document["products"]["gb_s"].keys() >= {str(form) for form in FORMATS}
     test = document["kernels"]["self_test"]
     assert test["passed"] is True and test["kernels"] > 30

@@ -1,8 +1,8 @@
-"""Finding the knee, doubting it, and remembering it."""
+"""Finding the knee, and doubting it."""
 
 import pytest
 
-from edge.devices.probe import RECHECK_ROUNDS, Memory, Probe, agrees
+from edge.devices.probe import RECHECK_ROUNDS, Probe, agrees
 
 
 def probed(
@@ -63,26 +63,3 @@ def test_a_recheck_takes_few_tokens_and_tells_another_knee():
     other, _ = probed({2: 0.3, 4: 0.2}, rounds=RECHECK_ROUNDS)
     assert tokens == 15
     assert agrees(same.speeds, remembered) and not agrees(other.speeds, remembered)
-
-
-def test_a_knee_is_remembered_by_model_and_threads(tmp_path):
-    memory = Memory(tmp_path / "cache" / "knees.json")
-    assert memory.recall("a", 2) is None
-    memory.remember("a", 2, {1: 5.0, 2: 9.0})
-    memory.remember("b", 1, {1: 3.0})
-    assert Memory(tmp_path / "cache" / "knees.json").recall("a", 2) == {1: 5.0, 2: 9.0}
-    assert memory.recall("a", 4) is None
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"a 2": 1}', '{"a 2": {"1": "x", "2": 1}}', '{"a 2": {"1": 0, "2": 1}}',
-             '{"a 2": {"1": 3}}'],
-)  # fmt: skip
-def test_a_broken_memory_is_an_empty_one(tmp_path, text):
-    (tmp_path / "knees.json").write_text(text)
-    assert Memory(tmp_path / "knees.json").recall("a", 2) is None
-
-
-def test_a_memory_that_cannot_be_written_is_no_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    Memory(tmp_path / "file" / "knees.json").remember("a", 1, {1: 1.0})

@@ -11,11 +11,8 @@ from edge.exporter.language import parse
 from edge.exporter.transforms import transform_layer
 from edge.exporter.transforms.folds import folds
 from edge.exporter.weights import Weights
-from edge.format.formats import WeightFormat
 from edge.format.reader import EdgeFile
-from edge.format.writer import EdgeWriter
 from edge.runtime.libraries.plain import NumpyLibrary
-from edge.runtime.lowering.buffers import BY_TOKEN
 from edge.runtime.model import Model
 from tests.exporter import decoder_oracle
 from tests.exporter.memory_source import golden, tiny_llama
@@ -154,14 +151,3 @@ def test_factors_of_another_length_or_of_floats_are_refused(tmp_path):
     path = with_in_scale(tmp_path / "x.edge", small_file.HIDDEN, "layers.0.feed_forward.up")
     with pytest.raises(FormatError, match=r"up.weight' is float16 .* expected codes"):
         run(path)
-
-
-def test_a_scheme_outlives_writing_and_reading(tmp_path):
-    form = WeightFormat("int8", 32)
-    with EdgeWriter(tmp_path / "x.edge", tensors=2) as writer:
-        writer.document = small_file.DOCUMENT
-        for name, activation in (("a.weight", "token"), ("b.weight", 0.25)):
-            writer.add_matrix(name, small_file.quantized(form, 16, 32), activation=activation)
-    file = EdgeFile(tmp_path / "x.edge")
-    assert [i.activation for i in file.tensors.values()] == ["token", 0.25]
-    assert BY_TOKEN < 0 < file.info("b.weight").activation

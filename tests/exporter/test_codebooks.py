@@ -194,6 +194,19 @@ def test_kmeans_beats_even_steps_on_a_trained_model(test_data, layer):
         assert squared_error(matrix, Method(CODE4, "kmeans")) < 0.85 * even, name
 
 
+MINILM = "minilm_l6"
+
+
+@pytest.mark.parametrize("layer", [0, 3, 5])
+def test_kmeans_beats_even_steps_with_offsets_on_a_model_in_floats(test_data, layer):
+    """And GOBO keeps as many of its weights apart as the paper says of BERT."""
+    source = open_source(test_data(MINILM))
+    for name in ("attention.self.query", "attention.output.dense", "intermediate.dense"):
+        matrix = source.read(f"encoder.layer.{layer}.{name}.weight")
+        assert gain(matrix, "kmeans") < -0.05, name
+        assert 0.0005 < gobo_module.outliers(matrix).mean() < 0.006, name
+
+
 @pytest.mark.parametrize(
     "recipe", ["code4", "nf4", "code4-g32:pow2+gptq", "code4:squeezellm:g128", "int8,*.down=nf4"]
 )

@@ -53,6 +53,7 @@ DOUBLED = Entry("transform", doubled, "doubles the query.", suits=("offset",))
 WIDE = Entry("scales", wide, "the wrong shape.")
 BEYOND = Entry("rounding", beyond, "codes that there are not.")
 NUMBER = 5
+LATER = Entry("transform", doubled, "comes at no time.", stage="later")
 '''
 ENTRIES = {
     "halved": "mini_methods:HALVED",
@@ -60,6 +61,7 @@ ENTRIES = {
     "doubled": "mini_methods:DOUBLED",
     "wide": "mini_methods:WIDE",
     "beyond": "mini_methods:BEYOND",
+    "later": "mini_methods:LATER",
     "lost": "mini_methods:LOST",
     "number": "mini_methods:NUMBER",
     "missing": "mini_methods:NOT_THERE",
@@ -151,6 +153,7 @@ def test_the_list_has_every_method_and_a_line_for_each_that_is_broken(mini, caps
     [
         ("number", "method 'number' of package mini-methods 1.2 is int, expected an edge.export"),
         ("missing", "method 'missing' of package mini-methods 1.2 cannot be loaded: Attribute"),
+        ("later", "a transform's stage is one of model, layer, matrix, not 'later'"),
         ("halving", "no method 'halving'; choose from awq, .*, beyond, .*, wide, or gN"),
     ],
 )

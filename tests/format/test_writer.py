@@ -13,10 +13,11 @@ import pytest
 
 from edge.errors import DoesNotFit, FormatError
 from edge.format.reader import EdgeFile
-from edge.format.spec import MAX_HEADER
+from edge.format.spec import MAX_HEADER, weight_format
 from edge.format.writer import EdgeWriter
 from tests.format import small_file
 
+SCHEMES = Path(__file__).parents[1] / "golden" / "format" / "schemes.edge"
 GOLDEN = Path(__file__).parents[1] / "golden" / "format" / "v3.edge"
 NEEDS_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and modes of Unix")
 
@@ -55,6 +56,25 @@ def test_the_bytes_of_a_file_are_those_of_the_stored_one(tmp_path):
     """
     small_file.write(tmp_path / "v3.edge")
     assert (tmp_path / "v3.edge").read_bytes() == GOLDEN.read_bytes()
+
+
+def write_schemes(path):
+    """What version 2 added: schemes of activations, and factors beside a matrix."""
+    form = weight_format("int8-g32")
+    with EdgeWriter(path, tensors=3) as writer:
+        writer.document = small_file.DOCUMENT
+        writer.add_vector("b.in_scale", np.linspace(0.5, 2, 32))
+        for name, activation in (("a.weight", "token"), ("b.weight", 0.25)):
+            writer.add_matrix(name, small_file.quantized(form, 16, 32), activation=activation)
+
+
+def test_the_bytes_of_version_2_are_those_of_the_stored_file(tmp_path):
+    """tests/golden/format/schemes.edge was made by write_schemes."""
+    write_schemes(tmp_path / "schemes.edge")
+    assert (tmp_path / "schemes.edge").read_bytes() == SCHEMES.read_bytes()
+    file = EdgeFile(SCHEMES)
+    assert file.document["version"] == 2 and file.verify() == []
+    assert [info.activation for info in file.tensors.values()] == [None, "token", 0.25]
 
 
 def test_the_stored_file_can_be_read():
@@ -205,7 +225,7 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     [
         ({"generation": {"temperature": float("nan")}}, "NaN is not a number"),
         ({"source": {"name": "a\nb", "sha256": ""}}, "source.name: expected a line of text"),
-        ({"kind": "encoder"}, "kind 'encoder'"),
+        ({"kind": "unheard"}, "kind 'unheard'"),
         ({"config": replace(small_file.CONFIG, heads=0)}, "heads and kv_heads from 1"),
     ],
 )
