@@ -63,11 +63,15 @@ class _Steps:
         """What was offered, in some rows."""
         np.copyto(self.values[run], self._offered, where=where)
 
-    def multipliers(self) -> np.ndarray | None:
+    def by_row(self) -> np.ndarray:
+        """float32 [rows, runs]"""
+        return np.ascontiguousarray(self.values.T)
+
+    def multipliers(self) -> np.ndarray:
         """int8 [rows, runs], of two levels."""
-        if self._units is None:
-            return None
-        return np.rint(self.values / _divisor(self._units)).T.astype(np.int8)
+        assert self._units is not None
+        factors: np.ndarray = np.rint(self.values / _divisor(self._units)).T.astype(np.int8)
+        return factors
 
 
 def _divisor(values: np.ndarray) -> np.ndarray:
@@ -96,17 +100,16 @@ class _Descent:
             self._block(slice(at, min(at + (width or BLOCK), columns)), run, refits=width > 0)
 
     def tensor(self) -> QuantizedTensor:
-        changed: dict[str, np.ndarray] = {}
-        for steps, values, multipliers in (
-            (self._scales, "scales", "multipliers"),
-            (self._offsets, "offsets", "offset_multipliers"),
-        ):
-            if steps is not None and (factors := steps.multipliers()) is not None:
-                changed[multipliers] = factors
-            elif steps is not None:
-                changed[values] = np.ascontiguousarray(steps.values.T)
         codes = (self._numbers.T - self._least).astype(np.uint8)
-        return replace(self._tensor, codes=codes, **changed)
+        scales, offsets = self._scales, self._offsets
+        tensor = replace(self._tensor, codes=codes)
+        if self._tensor.multipliers is None:
+            tensor = replace(tensor, scales=scales.by_row())
+            return tensor if offsets is None else replace(tensor, offsets=offsets.by_row())
+        tensor = replace(tensor, multipliers=scales.multipliers())
+        return (
+            tensor if offsets is None else replace(tensor, offset_multipliers=offsets.multipliers())
+        )
 
     def _block(self, at: slice, run: int, refits: bool) -> None:
         H, G, numbers = self._H[at, at], self._G[at].copy(), self._numbers[at]
