@@ -11,19 +11,19 @@ benchmarks/MINILM.md.
 
 import argparse
 import json
+import os
 import pydoc_data.topics
 import re
-import statistics
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from fetch_model import MODELS, fetch
 from minilm_table import RECIPES, SPEED_RECIPES, write
+from onnx_encoder import timed
 
-from edge.embedder import load
+from edge.embedder import load, load_encoder
 from edge.exporter import pipeline
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.collect import collect
@@ -118,10 +118,11 @@ class Peer:
         )
         self._process.stdout.readline()
 
-    def run(self, tokens: int, repetitions: int) -> list[float]:
+    def run(self, tokens: int, repetitions: int) -> np.ndarray:
+        """[repetitions, 2]: milliseconds by the clock, and of processor time."""
         self._process.stdin.write(f"{tokens} {repetitions}\n")
         self._process.stdin.flush()
-        return [float(ms) for ms in self._process.stdout.readline().split()]
+        return np.array(self._process.stdout.readline().split(), float).reshape(-1, 2)
 
     def close(self) -> None:
         self._process.stdin.close()
@@ -132,25 +133,18 @@ class Ours:
     """edge in this process."""
 
     def __init__(self, path: Path, threads: int):
-        self._embedder = load(path, threads=threads)
+        self._encoder = load_encoder(path, threads=threads)
 
-    def run(self, tokens: int, repetitions: int) -> list[float]:
-        encoder = self._embedder.encoder
+    def run(self, tokens: int, repetitions: int) -> np.ndarray:
         ids = [[i * 7919 % 30000 for i in range(tokens)]]
-        encoder.pace = None
-        return [self._milliseconds(ids) for _ in range(repetitions)]
-
-    def _milliseconds(self, ids: list[list[int]]) -> float:
-        started = time.perf_counter()
-        self._embedder.encoder.embed(ids)
-        return 1e3 * (time.perf_counter() - started)
+        return np.array([timed(lambda: self._encoder.embed(ids)) for _ in range(repetitions)])
 
     def close(self) -> None:
-        self._embedder.close()
+        self._encoder.close()
 
 
 def speeds(bench: Bench, python: str, rounds: int) -> Iterator[dict]:
-    """Medians of `rounds` turns of 10 texts each, taken in turn: ours, theirs, ours, ..."""
+    """Medians over `rounds` turns of 10 texts each, taken in turn: ours, theirs, ours, ..."""
     onnx = bench.folder / "minilm.onnx"
     if not onnx.exists():
         script = str(HERE / "onnx_encoder.py")
@@ -159,22 +153,16 @@ def speeds(bench: Bench, python: str, rounds: int) -> Iterator[dict]:
         runners = {r: Ours(bench.export(r), threads) for r in SPEED_RECIPES}
         runners |= {"onnxruntime": Peer(python, onnx.with_suffix(".int8.onnx"), threads)}
         for tokens in (32, 128):
-            times: dict[str, list[float]] = {name: [] for name in runners}
+            times: dict[str, list[np.ndarray]] = {name: [] for name in runners}
             for runner in runners.values():
                 runner.run(tokens, 10)  # pages are mapped, buffers touched
             for _ in range(rounds):
                 for name, runner in runners.items():
-                    times[name].append(statistics.median(runner.run(tokens, 10)))
-            medians = {name: statistics.median(values) for name, values in times.items()}
-            least = {name: min(values) for name, values in times.items()}
+                    times[name].append(runner.run(tokens, 10))
+            medians = {n: np.median(np.concatenate(t), axis=0).tolist() for n, t in times.items()}
             name = f"speed {tokens} tokens {threads} threads"
-            yield {
-                "name": name,
-                "tokens": tokens,
-                "threads": threads,
-                "ms": medians,
-                "least": least,
-            }
+            about = {"tokens": tokens, "threads": threads, "load": os.getloadavg()[0]}
+            yield {"name": name, "ms": medians, "cores": os.cpu_count(), "rounds": rounds} | about
         for runner in runners.values():
             runner.close()
 

@@ -8,6 +8,7 @@ from edge.format import spec
 from edge.format.formats import CODES
 from edge.format.spec import TensorInfo
 
+from .calibration.statistics import Statistics
 from .recipe import Recipe
 
 SMALL = 500_000_000  # weights: below, 4 bits cost much (benchmarks/QUALITY.md)
@@ -36,6 +37,20 @@ def before(
     elif not recipe.needs_data:
         found.append(f"{bits} bits without calibration: int4-calibrated --calib TEXT loses less")
     return tuple(found)
+
+
+def of(
+    recipe: Recipe,
+    parameters: int,
+    tensors: Iterable[TensorInfo],
+    fallen: Iterable[tuple[str, str]],
+    statistics: Statistics | None,
+) -> tuple[str, ...]:
+    """All of an export that is done; `fallen` as Store notes them."""
+    tensors = tuple(tensors)
+    windows = None if statistics is None else len(statistics.tokens())
+    expected = before(recipe, parameters, [(t.format, t.error) for t in tensors])
+    return expected + after(tensors, tuple(fallen), windows)
 
 
 def after(

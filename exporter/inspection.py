@@ -14,7 +14,6 @@ from .calibration.corpus import SELF, windows_for
 from .calibration.statistics import HELD_OUT, Statistics
 from .explain import explain
 from .page.quality import Quality
-from .recipe import Recipe
 from .report import ExportReport
 from .sources import Source
 from .weights import Weights
@@ -34,7 +33,6 @@ class Inspection:
     def publish(
         self,
         done: ExportReport,
-        recipe: Recipe,
         weights: Weights,
         digest: str,
         fallen: Iterable[tuple[str, str]],
@@ -43,7 +41,7 @@ class Inspection:
         """`weights` as they were stored; `statistics` that the recipe chose by.  Raises OSError."""
         count = None if statistics is None else len(statistics.tokens())
         quality = self._quality(done.output, statistics)
-        found = page.gather(done, recipe, weights, digest, self._plan, fallen, count, quality)
+        found = page.gather(done, weights, digest, self._plan, fallen, count, quality)
         page.write(self._path, found)
 
     def _quality(self, output: Path, statistics: Statistics | None) -> Quality | None:

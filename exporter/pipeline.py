@@ -16,7 +16,7 @@ from edge.format.chat_template import TEMPLATE
 from edge.format.unfinished import Unfinished
 from edge.format.writer import EdgeWriter
 
-from . import chat
+from . import cautions, chat
 from .allocation.mixed import Speeds, allocate
 from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
@@ -118,9 +118,10 @@ def export(
         + notes(recipe, writer.infos, writer.notes)
         + _unread(recipe, calib, report)
         + chatting.notes,
+        cautions=cautions.of(recipe, model.parameters, writer.infos, writer.notes, statistics),
     )
     if inspection is not None:
-        inspection.publish(done, recipe, weights, digest, writer.notes, statistics)
+        inspection.publish(done, weights, digest, writer.notes, statistics)
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return done

@@ -22,6 +22,7 @@ class ExportReport:
     tensors: tuple[TensorInfo, ...]
     chat: str = "plain"  # "pattern", or "jinja2" if a chat needs that; "plain" has no template
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()  # what the recipe may have done to the model
 
     def to_json(self) -> dict[str, Any]:
         """The document of `export --json`."""

@@ -72,18 +72,17 @@ class Encoder:
         `texts` are ids with the special ones around them; `progress` gets texts done.
         """
         self.file.check_size()
-        for number, ids in enumerate(texts, 1):
-            self._check(ids, number)
+        checked = [self._checked(ids, number) for number, ids in enumerate(texts, 1)]
         vectors = np.empty((len(texts), self.config.hidden), np.float32)
-        for first, last in self._steps(texts):
-            vectors[first:last] = self._step(texts[first:last])
+        for first, last in self._steps(checked):
+            vectors[first:last] = self._step(checked[first:last])
             progress(last)
         return vectors
 
     def close(self) -> None:
         self.team.close()
 
-    def _steps(self, texts: Sequence[Ids]) -> Iterator[tuple[int, int]]:
+    def _steps(self, texts: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
         """Runs of texts that fit into a step, as (first, end)."""
         first = tokens = 0
         for i, ids in enumerate(texts):
@@ -94,7 +93,7 @@ class Encoder:
         if texts:
             yield first, len(texts)
 
-    def _step(self, texts: Sequence[Ids]) -> np.ndarray:
+    def _step(self, texts: Sequence[np.ndarray]) -> np.ndarray:
         program, count = self._program, len(texts)
         tokens = 0
         for i, ids in enumerate(texts):
@@ -108,14 +107,17 @@ class Encoder:
         c = self.config
         return pooled(program.hidden[:tokens], program.starts[:count], c.pooling, c.normalize)
 
-    def _check(self, ids: Ids, number: int) -> None:
-        """Kernels trust what this lets through."""
-        c = self.config
-        if not 1 <= len(ids) <= c.context:
+    def _checked(self, ids: Ids, number: int) -> np.ndarray:
+        """Integers [tokens]; kernels trust what this lets through."""
+        c, found = self.config, np.asarray(ids)
+        if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+            raise EdgeError(f"text {number}: expected token ids, found {ids!r:.60}")
+        if not 1 <= len(found) <= c.context:
             raise EdgeError(
-                f"text {number} has {len(ids)} tokens, the model reads 1..{c.context}; cut it"
+                f"text {number} has {len(found)} tokens, the model reads 1..{c.context}; cut it"
             )
-        low, high = min(ids), max(ids)
+        low, high = int(found.min()), int(found.max())
         if low < 0 or high >= c.vocabulary:
             wrong = low if low < 0 else high
             raise EdgeError(f"text {number}: token id {wrong}, expected 0..{c.vocabulary - 1}")
+        return found

@@ -64,6 +64,8 @@ def command(args: argparse.Namespace) -> int:
     print(json.dumps(report.to_json()) if args.json else _summary(report))
     for text in report.notes:
         note(f"note: {text}")
+    for text in report.cautions:
+        note(f"caution: {text}")
     return 0
 
 

@@ -35,7 +35,7 @@ def html(e: Evidence) -> str:
     title = f"{e.report.output.name}: {e.report.recipe}"
     parts = [
         _head(e),
-        _cautions(e.cautions),
+        _cautions(e.report.cautions),
         _quality(e),
         _bytes(e),
         _errors(e),

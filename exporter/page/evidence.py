@@ -8,9 +8,7 @@ import numpy as np
 from edge.format.dequantized import row_blocks
 from edge.format.reader import EdgeFile
 
-from .. import cautions
 from ..explain import Explanation
-from ..recipe import Recipe
 from ..report import ExportReport
 from ..weights import Weights
 from .quality import Quality
@@ -47,12 +45,10 @@ class Evidence:
     calibration: int | None
     quality: Quality | None
     histograms: tuple[Histogram, ...]
-    cautions: tuple[str, ...]
 
 
 def gather(
     report: ExportReport,
-    recipe: Recipe,
     weights: Weights,
     digest: str,
     plan: Explanation,
@@ -60,21 +56,16 @@ def gather(
     calibration: int | None,
     quality: Quality | None,
 ) -> Evidence:
-    fallen = tuple(fallen)
-    warned = cautions.before(
-        recipe, weights.model.parameters, [(t.format, t.error) for t in report.tensors]
-    ) + cautions.after(report.tensors, fallen, calibration)
     return Evidence(
         report=report,
         source=weights.source.name,
         digest=digest,
         parameters=weights.model.parameters,
         plan=plan,
-        fallen=fallen,
+        fallen=tuple(fallen),
         calibration=calibration,
         quality=quality,
         histograms=tuple(_histograms(report, weights)),
-        cautions=warned,
     )
 
 

@@ -122,6 +122,10 @@ def test_progress_counts_texts(packed):
         ([[5], [5] * 25], "text 2 has 25 tokens"),
         ([[5, 80]], "token id 80, expected 0..79"),
         ([[-1]], "token id -1"),
+        ([[5, float("nan")]], "text 1: expected token ids"),
+        ([[2**80]], "text 1: expected token ids"),
+        ([[[5]]], "text 1: expected token ids"),
+        ([["5"]], "text 1: expected token ids"),
     ],
 )
 def test_what_kernels_must_not_see_is_refused(packed, ids, message):
