@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def rows_of(tensor: QuantizedTensor, at: slice) -> QuantizedTensor:
 def joined(parts: list[QuantizedTensor]) -> QuantizedTensor:
     """What `rows_of` cut, put together."""
     first = parts[0]
-    together = {
+    together: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(first)
         if f.name != "format" and getattr(first, f.name) is not None

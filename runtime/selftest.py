@@ -126,9 +126,9 @@ def _weights(bench: Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, 
     groups = -(-COLUMNS // form.group) if form.group else 1
     scales = _halves(bench.random.uniform(0.01, 0.1, (ROWS, groups)))
     offsets = _halves(bench.random.uniform(-1, 0, (ROWS, groups))) if form.offset else None
-    factors = [_multipliers(bench, form) for _ in range(1 + form.offset)]
-    books = _codebooks(bench, form)
-    tensor = QuantizedTensor(form, codes, scales, offsets, *factors, codebooks=books)
+    factor, books = _multipliers(bench, form), _codebooks(bench, form)
+    shift_factor = _multipliers(bench, form) if form.offset else None
+    tensor = QuantizedTensor(form, codes, scales, offsets, factor, shift_factor, books)
     values, (_, shifts) = tensor.dequantize(), tensor.steps()
     shift = 0 if shifts is None else 2 * np.abs(shifts).max()
     return values, np.abs(values) + shift, bench.place(tiles.pack(tensor))

@@ -15,7 +15,7 @@ The codes of code4 are no numbers: w = scale * codebook[code], 16 int8 levels fo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -244,11 +244,12 @@ class QuantizedTensor:
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "QuantizedTensor":
         """The same change to every part that has rows; codebooks stay."""
-        parts = (
-            self.codes, self.scales, self.offsets, self.multipliers, self.offset_multipliers,
-        )  # fmt: skip
-        changed = (None if part is None else change(part) for part in parts)
-        return QuantizedTensor(self.format, *changed, self.codebooks)
+        names = ("codes", "scales", "offsets", "multipliers", "offset_multipliers")
+        parts = {name: getattr(self, name) for name in names}
+        changed: dict[str, Any] = {
+            name: change(part) for name, part in parts.items() if part is not None
+        }
+        return replace(self, **changed)
 
 
 def _multiplied(
@@ -258,7 +259,8 @@ def _multiplied(
     if multipliers is None:
         return per_group
     runs = form.group // form.multiplier_columns
-    return _spread(per_group, runs, multipliers.shape[1]) * multipliers
+    steps: np.ndarray = _spread(per_group, runs, multipliers.shape[1]) * multipliers
+    return steps
 
 
 def _spread(per_group: np.ndarray, group: int, columns: int) -> np.ndarray:

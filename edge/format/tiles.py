@@ -70,7 +70,8 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
     whole = np.pad(tiles, ((0, 0), (0, blocks * size - tiles.shape[1])))
     parts = whole.reshape(len(tiles), blocks, size)
     start, each = form.lines * ALIGNMENT, form.lines * ALIGNMENT // (1 + form.offset)
-    packed, multipliers = np.ascontiguousarray(parts[:, :, start:]), []
+    packed = np.ascontiguousarray(parts[:, :, start:])
+    multipliers: dict[str, np.ndarray] = {}
     if form.multiplier_columns:
         packed, multipliers = _without_multipliers(packed, form, rows, columns)
     codes = _unpack_codes(packed.reshape(len(tiles), -1), form.kind)
@@ -79,7 +80,7 @@ def unpack(tiles: np.ndarray, form: WeightFormat, rows: int, columns: int) -> Qu
     if form.offset:
         offsets = _unpack_scales(parts[:, :, each:start], form, rows, columns)
     codes = codes[:rows, :columns]
-    return QuantizedTensor(form, codes, scales, offsets, *multipliers, codebooks=codebooks)
+    return QuantizedTensor(form, codes, scales, offsets, codebooks=codebooks, **multipliers)
 
 
 def pack_floats(matrix: np.ndarray, kind: str) -> np.ndarray:
@@ -131,7 +132,8 @@ def _unpack_planes(packed: np.ndarray, planes: tuple[int, ...]) -> np.ndarray:
     tiles = len(packed)
     vectors = [bits // min(planes) for bits in planes]  # of a unit
     units = packed.reshape(tiles, -1, sum(vectors) * ALIGNMENT)
-    codes, start, shift = np.uint8(0), 0, 0
+    codes: np.ndarray = np.zeros((), np.uint8)
+    start = shift = 0
     for bits, count in zip(planes, vectors, strict=True):
         part = np.ascontiguousarray(units[:, :, start : start + count * ALIGNMENT])
         codes = codes | _unpack_fields(part.reshape(tiles, -1), 8 // bits) << np.uint8(shift)
@@ -205,16 +207,16 @@ def _with_multipliers(packed: np.ndarray, tensor: QuantizedTensor, pieces: int) 
 
 def _without_multipliers(
     packed: np.ndarray, form: WeightFormat, rows: int, columns: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The codes alone, and int8 [rows, runs] of scales, and of offsets if there are any."""
     runs = PIECE // form.multiplier_columns
     pieces = packed.reshape(len(packed), -1, form.code_bytes(PIECE))
-    start, multipliers = 0, []
-    for _ in range(1 + form.offset):
+    start, multipliers = 0, {}
+    for name in ("multipliers", "offset_multipliers")[: 1 + form.offset]:
         lines = np.ascontiguousarray(pieces[:, :, start : start + runs * TILE_ROWS])
         by_row = lines.view(np.int8).reshape(*pieces.shape[:2], runs, TILE_ROWS)
         table = by_row.transpose(0, 3, 1, 2).reshape(len(packed) * TILE_ROWS, -1)
-        multipliers.append(np.ascontiguousarray(table[:rows, : form.runs(columns)]))
+        multipliers[name] = np.ascontiguousarray(table[:rows, : form.runs(columns)])
         start += runs * TILE_ROWS
     return np.ascontiguousarray(pieces[:, :, start:]), multipliers
 

@@ -117,7 +117,8 @@ class _Fit:
         else:
             total = np.maximum(self.weights.sum(axis=1), np.finfo(np.float32).tiny)
             shift = (moved * self.weights).sum(axis=2) / total
-        return self.offsets + shift
+        refitted: np.ndarray = self.offsets + shift
+        return refitted
 
     def _grouped(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(len(values), -1, self.of_a_group)

@@ -149,7 +149,7 @@ def terminal_escape(pieces: Pieces) -> bytes:
 
 @attack
 def newer_version(pieces: Pieces) -> bytes:
-    pieces.document["version"] = 2
+    pieces.document["version"] = 99
     return pieces.bytes()
 
 
