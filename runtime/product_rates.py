@@ -12,7 +12,7 @@ from .bandwidth import buffer_bytes
 from .kernels.catalogue import PRODUCTS
 from .libraries.library import Library
 from .lowering.buffers import FLOAT, Buffers
-from .lowering.decoder import Matrix
+from .lowering.weights import Matrix
 from .plan import Arena, Op, Plan
 from .team import Team
 
