@@ -28,11 +28,14 @@ from .window import clock_share, throttle_reasons
 
 HOLD_S = 10.0
 WARM_TOKENS = 3  # the first ones map pages and fill caches
+SURE_TOKENS = 10  # with a setting, before its usual step is known
+SLOWED = 1.25  # times the usual step at best
 OUTLIER = 4.0  # times the usual step: somebody else had the core
 SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
 STUCK_S, STUCK_K = 20.0, 1.0  # a reading that stands still while the model moves on
+BODY_STUCK_K = 3.0  # a phone's body does stand still, once its threads keep it there
 REFUSED_K = 2.0  # above the limit, with nothing left to slow down
 UNDER_VOLTAGE = (
     "the supply cannot keep its voltage: fewer threads now; "
@@ -102,6 +105,8 @@ class Governor:
         self._blind_since: float | None = None
         self._seconds = 0.0  # at work in the step before
         self._usual: float | None = None
+        self._fastest: dict[int, float] = {}  # usual seconds of a step, at best, by threads
+        self._tokens_here = 0  # with this setting
         self._steps_done, self._steps_seen, self._last_step = 0, 0, -math.inf
         self._prefill_tokens = self._decode_tokens = 0
         self._changes: Counter[str] = Counter()
@@ -132,10 +137,17 @@ class Governor:
             usual = seconds if self._usual is None else self._usual
             self._usual = usual + 0.1 * (min(seconds, OUTLIER * usual) - usual)
             self._seconds = min(seconds, OUTLIER * usual)
+            self._note_pace()
         if self._probe is not None:
             self._probe.take(seconds, cpu_s)
             if self._probe.done:
                 self._end_probe(self._probe)
+
+    @property
+    def _slowed(self) -> bool:
+        """Whether steps take longer than they did with as many threads: so a throttled phone is known."""
+        fastest = self._fastest.get(self.setting.threads)
+        return fastest is not None and self._usual is not None and self._usual > SLOWED * fastest
 
     @property
     def refusal(self) -> str | None:
@@ -180,6 +192,12 @@ class Governor:
         )
 
     # -- its own
+
+    def _note_pace(self) -> None:
+        self._tokens_here += 1
+        if self._probe is None and self._tokens_here > SURE_TOKENS and self._usual is not None:
+            threads = self.setting.threads
+            self._fastest[threads] = min(self._usual, self._fastest.get(threads, math.inf))
 
     def _too_hot_at_the_slowest(self) -> str | None:
         limit = self.targets.max_temp_c
@@ -228,8 +246,8 @@ class Governor:
         measured = _measured(self._sample, sample)
         if measured is not None:
             steady = self._probe is None and sample.t - self._changed > SETTLES_S
-            if busy and steady and self._sample is not None:
-                self._fit.learn(idle, cores, measured, sample.t - self._sample.t)
+            if busy and steady and (clock_share(sample) is not None or not self._slowed):
+                self._fit.learn(idle, cores, measured)
             return measured
         share = self._law.power_share if busy and self._law is not None else 1.0
         return share * (idle + cores)
@@ -262,7 +280,7 @@ class Governor:
             if failed is not None:  # no longer ours: go on without it
                 self._cap, self._clocks = None, (1.0,)
                 self._build({s.setting.threads: s.speed for s in _full_steps(self._steps)})
-        self._changed = t
+        self._changed, self._usual, self._tokens_here = t, None, 0
         self._changes[_kind(before, self.setting)] += 1
         self._action = f"{self.setting}: {wish.why}"
         self._smooth.restart()
@@ -343,6 +361,7 @@ class _Plausible:
 
     def __init__(self, profile: Profile):
         self._model = TwoNode(governed_nodes(profile) or USUAL, 0.0)
+        self._most_k = BODY_STUCK_K if profile.key == "android" else STUCK_K
         self._t: float | None = None
         self._reading: float | None = None
         self._since, self._model_then = 0.0, 0.0  # of the last reading that was another
@@ -359,4 +378,4 @@ class _Plausible:
             self._model = fitted or self._model
             self._reading, self._since, self._model_then = celsius, t, self._model.celsius
         moved = abs(self._model.celsius - self._model_then)
-        return None if t - self._since > STUCK_S and moved > STUCK_K else celsius
+        return None if t - self._since > STUCK_S and moved > self._most_k else celsius

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from .policy import Targets
-from .setting import Step
 from .situation import Situation, Wish
 
 DOWN_S = 30.0  # so far ahead the limit must not be crossed
@@ -30,25 +27,18 @@ class KeepLimits:
             return self._by_slope(now, self._targets.max_temp_c)
         slowest = len(now.steps) - 1
         margin = BLIND_K if now.blind_s > BLIND_S else MARGIN_K
-        slower = self._first(now, DOWN_S, margin, WATTS_SHARE, now.power.watts)
+        slower = self._first(now, DOWN_S, margin, WATTS_SHARE)
         if slower > now.index or (slower == slowest and now.index < slowest):
             return Wish(slower, self._why(now))
         if now.unchanged_s < PATIENCE_S or now.blind_s > BLIND_S:
             return None
-        faster = self._first(now, UP_S, UP_MARGIN_K, UP_WATTS_SHARE, now.power.watts_at_most)
+        faster = self._first(now, UP_S, UP_MARGIN_K, UP_WATTS_SHARE)
         return Wish(faster, "there is room below the limit") if faster < now.index else None
 
-    def _first(
-        self,
-        now: Situation,
-        seconds: float,
-        margin: float,
-        share: float,
-        watts: Callable[[Step], float],
-    ) -> int:
+    def _first(self, now: Situation, seconds: float, margin: float, share: float) -> int:
         """The fastest place on the ladder that keeps all limits; the last if none does."""
         for i, step in enumerate(now.steps):
-            if self._cool(now, i, seconds, margin) and self._frugal(watts(step), share):
+            if self._cool(now, i, seconds, margin) and self._frugal(now.power.watts(step), share):
                 return i
         return len(now.steps) - 1
 

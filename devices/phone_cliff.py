@@ -141,7 +141,7 @@ class PhoneCliff:
             self._let_go = True
             return None
         self._cooling = now.t, None
-        return Wish(vertices[min(2, len(vertices) - 1)], "cools, to be held below its cliff")
+        return Wish(vertices[len(vertices) // 2], "cools, to be held below its cliff")
 
     def _cool(self, now: Situation) -> Wish | None:
         """Until the speed rises at the same setting."""

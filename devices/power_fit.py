@@ -11,29 +11,20 @@ NOISE = 0.06  # of a reading: a PMIC's single readings jump by 10 %
 DRIFT = 0.001  # of a factor, from sample to sample
 UNCERTAIN = 0.3  # of a factor at first
 LEAST, MOST = 0.2, 5.0  # of a factor
-FORGETTING_S = 3600.0  # of a power that was seen: whoever throttles now may stop
-THROTTLED = 0.8  # of the power that was seen: less than that is no error of the fit
-LEARNED = 30  # samples before the fit is worth remembering
 
 
 class PowerFit:
-    """`high` is what the cores took when nothing slowed them down, as far as the last minutes show."""
+    """Not to be told of watts while the system throttles: what it takes away comes back."""
 
     def __init__(self) -> None:
-        self.idle, self.cores, self.high = 1.0, 1.0, 1.0
+        self.idle, self.cores = 1.0, 1.0
         self._p = (UNCERTAIN**2, 0.0, UNCERTAIN**2)  # covariance: idle, both, cores
-        self._samples = 0
 
     def watts(self, step: Step) -> float:
         """What a setting takes as things are."""
         return self.idle * step.idle_w + self.cores * step.core_w
 
-    def watts_at_most(self, step: Step) -> float:
-        """What it will take when whatever slows the device down ends."""
-        cores = self.high if self.cores < THROTTLED * self.high else self.cores
-        return self.idle * step.idle_w + cores * step.core_w
-
-    def learn(self, idle_w: float, core_w: float, watts: float, seconds: float) -> None:
+    def learn(self, idle_w: float, core_w: float, watts: float) -> None:
         """`watts` were measured where the profile says idle_w + core_w."""
         a, b, c = self._p
         a, c = a + DRIFT**2, c + DRIFT**2
@@ -44,6 +35,3 @@ class PowerFit:
         self.idle = min(MOST, max(LEAST, self.idle + ka * off))
         self.cores = min(MOST, max(LEAST, self.cores + kc * off))
         self._p = a - ka * pa, b - ka * pc, c - kc * pc
-        self.high -= (self.high - self.cores) * min(1.0, seconds / FORGETTING_S)
-        self.high = max(self.high, self.cores) if self._samples > LEARNED else self.cores
-        self._samples += 1
