@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-TYPES = ("Q8_0", "Q4_0", "Q4_K_M", "Q4_K_S", "Q3_K_M")
+TYPES = ("Q8_0", "Q5_K_M", "Q4_0", "Q4_K_M", "Q4_K_S", "Q3_K_M")
 OURS = {  # GGUF's names of what degrid.py multiplies -> ours
     "attn_norm": "attention_norm",
     "attn_q": "attention.query",

@@ -204,8 +204,8 @@ ALIASES = {
         "int8 attention and int4 feed-forward, without a text.",
     ),
     "int4-calibrated": (
-        "int4:awq+clip+gptq,*.value=int8",
-        "AWQ, clipping and GPTQ on a text (--calib), the value projection in int8: the best int4.",
+        "int4:awq+mse+gptq+quantease,*.value=int8",
+        "AWQ, GPTQ and QuantEase on a text (--calib), the value projection in int8: the best int4.",
     ),
     "squeezellm": (
         "code4:squeezellm+sparse",
