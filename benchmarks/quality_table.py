@@ -38,6 +38,7 @@ CHART = "quality.svg"
 HEAD = """# Quality of the recipes
 
     python benchmarks/llama_cpp.py TOOLS  # builds llama.cpp
+    python benchmarks/fetch_handbook.py {text}
     python benchmarks/quality.py {model} FOLDER --text {text} \\
         --chunks {chunks} --calibration {calibration} --llama TOOLS/bin
 
