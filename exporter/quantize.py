@@ -61,7 +61,10 @@ def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) ->
     `h`: second moments of the matrix's input [columns, columns], for methods that need data.
     """
     stored = _rounded(matrix, method, h)
-    return _refined(matrix, stored, method.refinement, h) if method.refinement else stored
+    if not method.refinement:
+        return stored
+    assert h is not None
+    return _refined(matrix, stored, method.refinement, h)
 
 
 def _rounded(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> QuantizedTensor:
@@ -77,9 +80,9 @@ def _rounded(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quanti
 
 
 def _refined(
-    matrix: np.ndarray, stored: QuantizedTensor, name: str, h: np.ndarray | None
+    matrix: np.ndarray, stored: QuantizedTensor, name: str, h: np.ndarray
 ) -> QuantizedTensor:
-    refine, parts = refinement(name), {}
+    refine, parts = refinement(name), dict[int, QuantizedTensor]()
 
     def block(at: slice) -> None:
         parts[at.start] = refine(matrix[at], rows_of(stored, at), h)

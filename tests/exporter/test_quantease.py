@@ -66,6 +66,10 @@ def test_scales_are_stored_ones_and_of_rows_they_stay():
     grouped = quantease(matrix, rounded(matrix, FORMS[0], h), h)
     for part in (grouped.scales, grouped.offsets):
         np.testing.assert_array_equal(part, part.astype(np.float16))
+    two_levels = rounded(matrix, FORMS[4], h)
+    refined = quantease(matrix, two_levels, h)
+    np.testing.assert_array_equal(refined.scales, two_levels.scales)
+    assert (refined.multipliers != two_levels.multipliers).any()
     by_row = rounded(matrix, FORMS[3], h)
     np.testing.assert_array_equal(quantease(matrix, by_row, h).scales, by_row.scales)
 
