@@ -207,6 +207,10 @@ ALIASES = {
         "int4:awq+mse+gptq+quantease,*.value=int8",
         "AWQ, GPTQ and QuantEase on a text (--calib), the value projection in int8: the best int4.",
     ),
+    "mixed-calibrated": (
+        "mixed:5.5:awq+mse+gptq+quantease",
+        "the same with 3 to 8 bits for each matrix by what it is worth on the text, 5.5 in the mean.",
+    ),
     "squeezellm": (
         "code4:squeezellm+sparse",
         "Dense and sparse: weighted k-means, the largest weights apart; needs --calib.",

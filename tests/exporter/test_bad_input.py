@@ -90,7 +90,7 @@ def text(folder, words):
         (
             "mixed:2",
             {},
-            r"no formats fit into 2.0 bits a weight; this model takes \d+.\d+ at least",
+            r"no formats fit into 2 bits a weight; this model takes \d+.\d+ at least",
         ),
         ("mixed:5.5:twn", {}, "'twn'"),
         ("int4:awq+awq", {}, "'awq' is named twice"),
