@@ -76,12 +76,7 @@ def export(
         given = [Path(path) for path in (source, lora) if isinstance(path, str | Path)]
         check_page(Path(report), output, given)
     folder = output.with_name(f"{output.name}.unfinished")
-    if isinstance(source, str | Path):
-        check_not_source(output, Path(source))
-        source = open_source(source)
-    if lora is not None:
-        check_not_source(output, Path(lora))
-        source = LoraSource(source, lora, lora_apart)
+    source = _opened(source, output, lora, lora_apart)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
     inspection = None
@@ -97,7 +92,7 @@ def export(
     if recipe.budget is not None:
         stored = allocate(weights, recipe, statistics, speeds, calibrating)
     digest = source.digest()
-    unfinished = _unfinished(folder, digest, recipe, force, statistics)
+    unfinished = _unfinished(folder, digest, stored, force, lora_apart, statistics)
     with EdgeWriter(output, _most_tensors(weights, recipe, lora_apart), unfinished) as writer:
         chatting = _add_tokenizer(writer, tokenizer)
         store = Store(writer, weights, stored, force, statistics)
@@ -125,6 +120,18 @@ def export(
     if statistics is not None and statistics is not calib:
         statistics.remove()
     return done
+
+
+def _opened(
+    source: str | Path | Source, output: Path, lora: str | Path | None, apart: bool
+) -> Source:
+    if isinstance(source, str | Path):
+        check_not_source(output, Path(source))
+        source = open_source(source)
+    if lora is None:
+        return source
+    check_not_source(output, Path(lora))
+    return LoraSource(source, lora, apart)
 
 
 def _check_data(recipe: Recipe, calib: object) -> None:
@@ -184,14 +191,20 @@ def _transform_layer(
 
 
 def _unfinished(
-    folder: Path, digest: str, recipe: Recipe, force: bool, statistics: Statistics | None
+    folder: Path,
+    digest: str,
+    stored: Recipe,
+    force: bool,
+    apart: bool,
+    statistics: Statistics | None,
 ) -> Unfinished:
-    """What the same export has written before it was stopped."""
+    """What the same export has written before it was stopped; `stored` with what was allocated."""
     identity = {
         "versions": [*spec.FORMAT_VERSIONS, spec.LAYOUT_VERSION],
         "source": digest,
-        "recipe": str(recipe),
+        "recipe": repr(stored),
         "force": force,
+        "apart": apart,
         "calibration": None if statistics is None else statistics.identity,
     }
     try:

@@ -91,6 +91,18 @@ def test_what_is_slow_on_the_device_is_not_chosen(tmp_path):
     assert not [t.format for t in report.tensors if t.format.startswith("int4")]
 
 
+def test_what_was_written_for_a_device_of_other_speeds_is_not_used(tmp_path):
+    def stop(done, total):
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    output, slow = tmp_path / "x.edge", SPEEDS | {"int8-g32": 0.01, "int8-g128": 0.01}
+    with pytest.raises(KeyboardInterrupt):
+        export(golden("llama3"), output, quant="mixed:0.2ms", speeds=SPEEDS, progress=stop)
+    report = export(golden("llama3"), output, quant="mixed:0.2ms", speeds=slow)
+    assert not [t.name for t in body_of(report) if t.format.startswith("int8")]
+
+
 @pytest.mark.parametrize(
     "speeds, expected",
     [
