@@ -9,15 +9,22 @@ from typing import Any
 from edge.errors import FormatError, UnsupportedModel
 from edge.format.reader import EdgeFile
 
-_LOADERS = {"decoder": "edge.session", "encoder": "edge.embedder"}  # by the file's kind
+_LOADERS = {  # by the file's kind
+    "decoder": "edge.session",
+    "encoder": "edge.embedder",
+    "graph": "edge.graph_session",
+}
 _INSTEAD = {
     "decoder": "it writes text: edge run {path} PROMPT, or generate() and chat() in Python",
     "encoder": "it makes vectors of texts: edge embed {path} TEXT, or embed() in Python",
+    "graph": "it maps arrays to arrays: edge run {path} --input NAME=FILE.npy --output DIR, "
+    "or run() in Python",
 }
 
 
 def load(path: str | Path, **settings: Any) -> Any:
-    """Open an .edge file: a Session for a language model, an Embedder for a sentence encoder.
+    """Open an .edge file: a Session for a language model, an Embedder for a sentence encoder,
+    a GraphSession for any other graph of operators.
 
     threads    defaults to the cores this process may use
     targets    limits of temperature, power and battery; see edge.devices.policy

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from edge.errors import FormatError
 
-from . import addends, config, encoder_config, spec
+from . import addends, config, encoder_config, graph_config, spec
 from .formats import ALIGNMENT
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -185,6 +185,7 @@ class Header:
 _CONFIGS: dict[str, Callable[[dict[str, Any], str], Any]] = {
     "decoder": config.from_json,
     "encoder": encoder_config.from_json,
+    "graph": graph_config.from_json,
 }
 _DOCUMENT_TYPES: dict[str, tuple[type, ...]] = {
     "config": (dict,),

@@ -10,8 +10,8 @@ An .edge file is a safetensors file with stricter rules:
 
     version      the oldest of FORMAT_VERSIONS that has what is in the file; others are refused
     layout       LAYOUT_VERSION of the weight tiles (edge/format/tiles.py); likewise
-    kind         "decoder" or "encoder"
-    config       edge.format.config.DecoderConfig, encoder_config.EncoderConfig
+    kind         "decoder", "encoder" or "graph"
+    config       config.DecoderConfig, encoder_config.EncoderConfig, graph_config.GraphConfig
     recipe       what the weights were quantized with
     source       {"name", "sha256"} of the model it was made from
     calibration  {"name", "sha256"} of the text that the recipe chose by; null or absent if none
@@ -28,7 +28,8 @@ A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "ve
 is without padding.  Beside a matrix NAME.weight may lie the vectors NAME.bias and NAME.in_scale:
 y = W (x in_scale) + bias; what else rides beside it is in addends.py, and reads x in_scale, too.
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
-chat_pattern.py) are tensors of bytes.
+chat_pattern.py) are tensors of bytes, and so are a graph's `graph.json` and `graph.constants`
+(graph_json.py).
 
 JSON is strict: UTF-8, no key twice, numbers of 64 bits, no deep nesting; recipe, source,
 calibration and architecture are lines of text, free of control characters.  The limits are below.
@@ -45,7 +46,7 @@ from .formats import ALIGNMENT, FLOATS, WeightFormat
 
 FORMAT_VERSIONS = (1, 2)  # 2: `activation`, `in_scale`, addends
 LAYOUT_VERSION = 3
-KINDS = ("decoder", "encoder")
+KINDS = ("decoder", "encoder", "graph")
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 65536
 MAX_DIMENSION = 2**31

@@ -1,0 +1,1 @@
+"""ONNX models: read, checked, rewritten in passes (Graph -> Graph), quantized and packed."""

@@ -1,0 +1,1 @@
+"""Graphs of operators: bound to the shapes of their inputs, and run."""

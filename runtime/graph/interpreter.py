@@ -1,0 +1,52 @@
+"""A graph node by node, in NumPy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.errors import UnsupportedModel
+from edge.format.graph import Graph, Node
+
+from ..host_ops import OPS, HostOp
+
+Values = Mapping[str, Any]
+
+
+def host_op(node: Node) -> HostOp:
+    try:
+        return OPS[node.op]
+    except KeyError:
+        raise UnsupportedModel(f"operator {node}: edge has no such operator") from None
+
+
+class Scope:
+    """Values that the graphs inside of a node see, and how they are run."""
+
+    def __init__(self, values: Values):
+        self._values = values
+
+    def run(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The outputs of a branch or of a loop's body."""
+        names = [value.name for value in graph.inputs]
+        return run(graph, {**self._values, **dict(zip(names, inputs, strict=True))})
+
+
+def run(graph: Graph, values: Values) -> tuple[Any, ...]:
+    """The graph's outputs, for `values` that have its inputs and what it captures, by name."""
+    known: dict[str, Any] = {"": None, **graph.constants, **values}
+    for node in graph.nodes:
+        results = call(node, [known[name] for name in node.inputs], known)
+        known.update(zip(node.outputs, results, strict=False))
+        known[""] = None
+    return tuple(known[value.name] for value in graph.outputs)
+
+
+def call(node: Node, inputs: list[Any], around: Values) -> tuple[Any, ...]:
+    """What a node makes of its inputs."""
+    host = host_op(node)
+    more: dict[str, Any] = {}
+    if host.counts_outputs:
+        more["outputs"] = len(node.outputs)
+    if host.takes_scope:
+        more["scope"] = Scope(around)
+    results = host.function(*inputs, **node.attributes, **more)
+    return results if isinstance(results, tuple) else (results,)
