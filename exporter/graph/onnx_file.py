@@ -15,30 +15,19 @@ from edge.format.graph import Attribute, Graph, Node, Value
 
 from . import constants
 from .constants import array_of
+from .model import GraphModel
 from .types import NAMES, spelled, value_of
 
+OWN = ("", "ai.onnx")  # names of ONNX's own domain
 TYPE_ATTRIBUTES = ("to",)  # stored as the name of a type
 
 
-@dataclass(frozen=True)
-class OnnxModel:
-    """A model that was read.
-
-    opsets  version by domain; "" is ONNX's own
-    """
-
-    name: str
-    graph: Graph
-    opsets: Mapping[str, int]
-
-
-def read(path: Path) -> OnnxModel:
+def read(path: Path) -> GraphModel:
     """Raises SourceError if the file is broken, UnsupportedModel for what edge does not have."""
     model = _parsed(path)
-    opsets = {o.domain.removeprefix("ai.onnx") if o.domain == "ai.onnx" else o.domain: o.version
-              for o in model.opset_import}  # fmt: skip
+    opset = max((o.version for o in model.opset_import if o.domain in OWN), default=1)
     graph = _Reader(model.graph, str(path)).main(model)
-    return OnnxModel(model.graph.name or path.stem, graph, opsets)
+    return GraphModel(graph, opset=opset, name=model.graph.name or path.stem)
 
 
 def _parsed(path: Path) -> ModelProto:
@@ -85,7 +74,7 @@ class _Reader:
         return value_of(names[info.name], info.type, f"{self.where}: {info.name!r}")
 
     def node(self, node: NodeProto, names: Mapping[str, str]) -> Node:
-        domain = node.domain if node.domain != "ai.onnx" else ""
+        domain = node.domain if node.domain not in OWN else ""
         op = f"{domain}.{node.op_type}" if domain else node.op_type
         where = f"{self.where}: {op} {node.name!r}"
         return Node(
@@ -128,7 +117,7 @@ class _Reader:
 
 
 def _is_constant(node: NodeProto) -> bool:
-    return bool(node.op_type == "Constant" and node.domain in ("", "ai.onnx"))
+    return bool(node.op_type == "Constant" and node.domain in OWN)
 
 
 def _defined(graph: GraphProto) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,25 @@ from edge.format.formats import ALIGNMENT
 from edge.format.graph import CONSTANTS, GRAPH, Graph
 from edge.format.graph_config import GraphConfig
 from edge.format.graph_json import encode
+from edge.format.spec import TensorInfo
 from edge.format.writer import EdgeWriter
 
 from ..destination import check_not_source, check_place
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
-from .onnx_file import OnnxModel, read
+from .model import GraphModel
+from .onnx_file import read
+
+Pass = Callable[[GraphModel], GraphModel]
+PASSES: tuple[Pass, ...] = ()  # from ONNX as it was written to what the runtime wants, in order
+
+
+def lower(source: str | Path) -> GraphModel:
+    """The model of an ONNX file as edge runs it.  Raises SourceError, UnsupportedModel."""
+    model = read(Path(source))
+    for change in PASSES:
+        model = change(model)
+    return model
 
 
 def export_graph(
@@ -40,38 +54,58 @@ def export_graph(
     check_not_source(output, source)
     if quant not in ("keep", "float32"):
         raise RecipeError(f"recipe {quant!r}: a graph is stored as float32")
-    model = read(source)
+    model = lower(source)
     digest = sha256(source)
-    with EdgeWriter(output, 2) as writer:
-        text, constants = encode(model.graph)
-        writer.add_bytes(GRAPH, text)
-        writer.add_bytes(CONSTANTS, constants or bytes(ALIGNMENT))  # no tensor is empty
+    with EdgeWriter(output, 2 + 2 * len(model.matrices)) as writer:
+        _add_graph(writer, model.graph)
+        _add_matrices(writer, model, progress)
         writer.document = _document(model, source, digest)
-    progress(1, 1)
     return ExportReport(
         output=output,
         bytes=output.stat().st_size,
-        bits_per_weight=8 * len(constants) / max(parameters(model.graph), 1),
+        bits_per_weight=_bits_per_weight(writer.infos, parameters(model)),
         recipe="float32",
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
     )
 
 
-def parameters(graph: Graph) -> int:
-    """How many numbers the constants have."""
-    return sum(math.prod(array.shape) for array in graph.constants.values())
+def parameters(model: GraphModel) -> int:
+    """How many numbers the constants and the matrices have."""
+    arrays = [*model.graph.constants.values(), *(m.weight for m in model.matrices.values())]
+    arrays += [m.bias for m in model.matrices.values() if m.bias is not None]
+    return sum(math.prod(array.shape) for array in arrays)
 
 
-def _document(model: OnnxModel, source: Path, digest: str) -> dict[str, Any]:
+def _bits_per_weight(infos: list[TensorInfo], parameters: int) -> float:
+    return 8 * sum(i.nbytes for i in infos if i.name != GRAPH) / max(parameters, 1)
+
+
+def _add_graph(writer: EdgeWriter, graph: Graph) -> None:
+    text, constants = encode(graph)
+    writer.add_bytes(GRAPH, text)
+    writer.add_bytes(CONSTANTS, constants or bytes(ALIGNMENT))  # no tensor is empty
+
+
+def _add_matrices(writer: EdgeWriter, model: GraphModel, progress: Progress) -> None:
+    total, done = sum(m.weight.size for m in model.matrices.values()), 0
+    for name, matrix in model.matrices.items():
+        if matrix.bias is not None:
+            writer.add_vector(f"{name}.bias", matrix.bias)
+        writer.add_float_matrix(f"{name}.weight", matrix.weight, "float32", 0.0)
+        done += matrix.weight.size
+        progress(done, total)
+
+
+def _document(model: GraphModel, source: Path, digest: str) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
     nodes = sum(1 for _ in model.graph.walk())
     return {
         "kind": "graph",
-        "config": GraphConfig(model.name[:100], nodes, model.opsets.get("", 1)),
+        "config": GraphConfig(model.name[:100], nodes, model.opset),
         "recipe": "float32",
         "source": {"name": source.name, "sha256": digest},
-        "parameters": parameters(model.graph),
+        "parameters": parameters(model),
         "tokenizer": None,
         "generation": None,
     }
