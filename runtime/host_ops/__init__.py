@@ -11,7 +11,8 @@ from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
 _MODULES = (
-    *("activations", "comparison", "elementwise", "indexing", "reductions", "shapes", "types"),
+    *("activations", "comparison", "edge_ops", "elementwise", "indexing", "reductions", "shapes"),
+    *("types",),
 )
 
 for _module in _MODULES:
