@@ -40,14 +40,16 @@ def celu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
 
 @op("Selu")
 def selu(
-    x: np.ndarray, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875
+    x: np.ndarray,
+    alpha: float = 1.67326319217681884765625,
+    gamma: float = 1.05070102214813232421875,
 ) -> np.ndarray:
-    return np.asarray(gamma * elu(x, alpha))
+    return gamma * elu(x, alpha)
 
 
 @op("Sigmoid")
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(-x)))
+    return 1 / (1 + np.exp(-x))
 
 
 @op("HardSigmoid")
@@ -67,12 +69,12 @@ def swish(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
 
 @op("Softplus")
 def softplus(x: np.ndarray) -> np.ndarray:
-    return np.asarray(np.logaddexp(x, x.dtype.type(0)))
+    return np.logaddexp(x, x.dtype.type(0))
 
 
 @op("Softsign")
 def softsign(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x / (1 + np.abs(x)))
+    return x / (1 + np.abs(x))
 
 
 @op("Mish")
@@ -84,8 +86,8 @@ def mish(x: np.ndarray) -> np.ndarray:
 def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
     """x times the normal distribution up to x; `approximate` "tanh": nearly."""
     if approximate == "tanh":
-        return np.asarray(x * (0.5 * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))))
-    return np.asarray(x * (0.5 * (1 + erf(x / sqrt(2)))))
+        return x * (0.5 * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))))
+    return x * (0.5 * (1 + erf(x / sqrt(2))))
 
 
 @op("Shrink")
@@ -102,13 +104,13 @@ def _below_largest(x: np.ndarray, axis: int) -> np.ndarray:
 @op("Softmax")
 def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     powers = np.exp(_below_largest(x, axis))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
 
 
 @op("LogSoftmax")
 def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
     below = _below_largest(x, axis)
-    return np.asarray(below - np.log(np.exp(below).sum(axis=axis, keepdims=True)))
+    return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
 
 
 @op("Hardmax")

@@ -1,12 +1,14 @@
 """Truth values: comparisons, logic, choice."""
 
 import operator
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .registry import op
 
-for _name, _function in {
+SAME: dict[str, Callable[..., Any]] = {
     "And": np.logical_and,
     "Equal": operator.eq,  # also of strings, for which np.equal does not give bool
     "Greater": np.greater,
@@ -18,7 +20,8 @@ for _name, _function in {
     "Or": np.logical_or,
     "Where": np.where,
     "Xor": np.logical_xor,
-}.items():
+}
+for _name, _function in SAME.items():
     op(_name)(_function)
 
 

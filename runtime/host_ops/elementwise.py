@@ -1,13 +1,15 @@
 """One element of the output from one of each input: arithmetic, and functions of one number."""
 
+from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from .error_function import erf
 from .registry import op
 
-for _name, _function in {
+SAME: dict[str, Callable[..., Any]] = {
     "Abs": np.abs,
     "Acos": np.arccos,
     "Acosh": np.arccosh,
@@ -38,7 +40,8 @@ for _name, _function in {
     "Sub": np.subtract,
     "Tan": np.tan,
     "Tanh": np.tanh,
-}.items():
+}
+for _name, _function in SAME.items():
     op(_name)(_function)
 
 
@@ -50,7 +53,7 @@ def is_integer(x: np.ndarray) -> bool:
 def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integers are rounded towards zero; one divided by zero is 0."""
     if not is_integer(a):
-        return np.asarray(a / b)
+        return a / b
     quotient = np.asarray(a // b)
     # NumPy rounds down: one too low where the signs differ and something is left over.
     return quotient + ((a % b != 0) & ((a < 0) != (b < 0))).astype(quotient.dtype)
@@ -59,7 +62,7 @@ def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @op("Mod")
 def mod(a: np.ndarray, b: np.ndarray, fmod: int = 0) -> np.ndarray:
     """What is left over has the divisor's sign, or with `fmod` that of the number divided."""
-    return np.asarray(np.fmod(a, b) if fmod else np.mod(a, b))
+    return np.fmod(a, b) if fmod else np.mod(a, b)
 
 
 @op("Pow")
@@ -67,7 +70,7 @@ def power(base: np.ndarray, exponent: np.ndarray) -> np.ndarray:
     """Of the base's type, whatever the exponent's is."""
     if is_integer(base) and (not is_integer(exponent) or np.any(exponent < 0)):
         return np.asarray(np.power(base.astype(np.float64), exponent)).astype(base.dtype)
-    return np.asarray(np.power(base, exponent.astype(base.dtype)))
+    return np.power(base, exponent.astype(base.dtype))
 
 
 @op("Max")
@@ -87,12 +90,12 @@ def total(*arrays: np.ndarray) -> np.ndarray:
 
 @op("Mean")
 def mean(*arrays: np.ndarray) -> np.ndarray:
-    return np.asarray(total(*arrays) / len(arrays))
+    return total(*arrays) / len(arrays)
 
 
 @op("BitShift")
 def bit_shift(x: np.ndarray, bits: np.ndarray, direction: str) -> np.ndarray:
-    return np.asarray(np.left_shift(x, bits) if direction == "LEFT" else np.right_shift(x, bits))
+    return np.left_shift(x, bits) if direction == "LEFT" else np.right_shift(x, bits)
 
 
 @op("Identity")

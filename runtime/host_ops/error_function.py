@@ -25,7 +25,7 @@ LAST = 6.0  # from here on erf is 1 in float64
 
 
 def _ratio(x: np.ndarray, terms: tuple[tuple[float, ...], tuple[float, ...]]) -> np.ndarray:
-    return np.asarray(np.polyval(terms[0], x) / np.polyval(terms[1], x))
+    return np.polyval(terms[0], x) / np.polyval(terms[1], x)
 
 
 def _tail(a: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def _tail(a: np.ndarray) -> np.ndarray:
     middle = _ratio(a, MIDDLE)
     inverse = 1 / (a * a)
     far = (1 / np.sqrt(np.pi) - inverse * _ratio(inverse, FAR)) / a
-    return np.asarray(np.exp(-a * a) * np.where(a <= 4, middle, far))
+    return np.exp(-a * a) * np.where(a <= 4, middle, far)
 
 
 def erf(x: np.ndarray) -> np.ndarray:

@@ -13,16 +13,16 @@ def gather(x: np.ndarray, indices: np.ndarray, axis: int = 0) -> np.ndarray:
     return np.take(x, indices, axis)
 
 
-def _along(x: np.ndarray, indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
+def _along(indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
     """An index into every axis: `indices` into one, an element's own place into the others."""
-    places = list(np.indices(indices.shape, sparse=True))
+    places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
     places[axis] = indices
     return tuple(places)
 
 
 @op("GatherElements")
 def gather_elements(x: np.ndarray, indices: np.ndarray, axis: int = 0) -> np.ndarray:
-    return np.asarray(x[_along(x, indices, axis)])
+    return x[_along(indices, axis)]
 
 
 def _batched(indices: np.ndarray, batch_dims: int) -> tuple[np.ndarray, ...]:
@@ -33,7 +33,7 @@ def _batched(indices: np.ndarray, batch_dims: int) -> tuple[np.ndarray, ...]:
 
 @op("GatherND")
 def gather_nd(x: np.ndarray, indices: np.ndarray, batch_dims: int = 0) -> np.ndarray:
-    return np.asarray(x[_batched(indices, batch_dims)])
+    return x[_batched(indices, batch_dims)]
 
 
 def _put(
@@ -55,7 +55,7 @@ def scatter_elements(
     axis: int = 0,
     reduction: str = "none",
 ) -> np.ndarray:
-    return _put(x, _along(x, indices, axis), updates, reduction)
+    return _put(x, _along(indices, axis), updates, reduction)
 
 
 @op("ScatterND")
@@ -131,4 +131,3 @@ def unique(x: np.ndarray, axis: int | None = None, sorted: int = 1) -> tuple[np.
         values = np.take(values, order, axis or 0)
         first, inverse, counts = first[order], rank[inverse], counts[order]
     return values, *(a.ravel().astype(np.int64) for a in (first, inverse, counts))
-

@@ -18,13 +18,13 @@ def _axes(axes: np.ndarray | None, nothing_if_empty: int) -> Axes:
     return tuple(int(axis) for axis in axes.ravel())
 
 
-def _sum(x: np.ndarray, axes: Axes, keepdims: bool) -> np.ndarray:
-    return np.asarray(np.add.reduce(x, axis=axes, keepdims=keepdims, dtype=x.dtype))
+def _sum(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
+    return np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
 
 
 def _mean(x: np.ndarray, axes: Axes, keepdims: bool) -> np.ndarray:
     sums = _sum(x, axes, keepdims)
-    return np.asarray(sums / max(1, x.size // max(1, sums.size)))
+    return sums / max(1, x.size // max(1, sums.size))
 
 
 def _extreme(x: np.ndarray, largest: bool) -> Any:

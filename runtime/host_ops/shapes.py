@@ -127,7 +127,7 @@ def pad(
     ]
     widths = [(max(0, b), max(0, a)) for b, a in zip(before, after, strict=True)]
     if mode != "constant":
-        return np.pad(x[tuple(cut)], widths, mode=mode)  # type: ignore[call-overload, no-any-return]
+        return np.pad(x[tuple(cut)], widths, mode=mode)  # type: ignore[call-overload]
     fill = np.zeros((), x.dtype) if value is None else value.reshape(())
     return np.pad(x[tuple(cut)], widths, constant_values=fill.item())
 
@@ -145,11 +145,12 @@ def depth_to_space(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarr
 
 
 @op("SpaceToDepth")
-def space_to_depth(x: np.ndarray, blocksize: int) -> np.ndarray:
-    """[N, C, H, W] -> [N, b b C, H/b, W/b]."""
+def space_to_depth(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarray:
+    """[N, C, H, W] -> [N, b b C, H/b, W/b], the way back."""
     n, c, h, w = x.shape
     b = blocksize
-    blocks = x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    split = x.reshape(n, c, h // b, b, w // b, b)
+    blocks = split.transpose((0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
     return blocks.reshape(n, b * b * c, h // b, w // b)
 
 
@@ -161,7 +162,8 @@ def trilu(x: np.ndarray, k: np.ndarray | None = None, upper: int = 1) -> np.ndar
 
 @op("EyeLike")
 def eye_like(x: np.ndarray, dtype: str | None = None, k: int = 0) -> np.ndarray:
-    return np.eye(*x.shape, k=k, dtype=held(dtype) if dtype else x.dtype)
+    rows, columns = x.shape
+    return np.eye(rows, columns, k=k, dtype=held(dtype) if dtype else x.dtype)
 
 
 @op("ConstantOfShape", shaped_by=(0,))
