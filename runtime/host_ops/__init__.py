@@ -11,7 +11,9 @@ from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
 _MODULES = (
-    *("activations", "comparison", "edge_ops", "elementwise", "indexing", "reductions", "shapes"),
+    *("activations", "attention", "comparison", "control", "convolution", "edge_ops"),
+    *("elementwise", "image", "indexing", "matmul", "normalization", "pooling", "quantization"),
+    *("random", "recurrent", "reductions", "resize", "sequences", "shapes", "signal", "strings"),
     *("types",),
 )
 
