@@ -19,9 +19,13 @@ from ..report import ExportReport, Progress
 from ..sources.files import sha256
 from .model import GraphModel
 from .onnx_file import read
+from .simplify import simplify
+from .upgrade import upgrade
 
 Pass = Callable[[GraphModel], GraphModel]
-PASSES: tuple[Pass, ...] = ()  # from ONNX as it was written to what the runtime wants, in order
+PASSES: tuple[Pass, ...] = (
+    upgrade,
+)  # from ONNX as it was written to what the runtime wants, in order
 
 
 def lower(source: str | Path) -> GraphModel:
