@@ -12,29 +12,28 @@ are put back on the grids of their weights once they are edge's (kept.py).
 
 from dataclasses import replace
 
-from edge.format.graph import Graph
-
+from ..model import GraphModel
 from .draft import Draft
-from .grid import Grid
 from .integers import INTEGER_OPS
 from .nbits import matmul_nbits
 from .pairs import drop_pairs, fold_constants, move_quantizers, read_tables
 from .qlinear import QLINEAR_OPS
 
 OPERATORS = {**QLINEAR_OPS, **INTEGER_OPS, "com.microsoft.MatMulNBits": matmul_nbits}
-PASSES = (read_tables, fold_constants, move_quantizers, drop_pairs)
+CHANGES = (read_tables, fold_constants, move_quantizers, drop_pairs)
 
 
-def unquantize(graph: Graph) -> tuple[Graph, dict[str, Grid]]:
-    """The float graph, and by the names of its constants the grids that they are on.
+def unquantize(model: GraphModel) -> GraphModel:
+    """The float model, and by the names of its constants the grids that they are on.
 
-    A graph that nobody has quantized comes back as it is.  Forms that are not known stay what they
-    are: operators on integers, which run exactly as ONNX defines them.
+    One that nobody has quantized comes back as it is.  Forms that are not known stay what they are:
+    operators on integers, which run exactly as ONNX defines them.
     """
-    draft = Draft(graph)
+    draft = Draft(model.graph)
     draft.rewrite(lambda node: OPERATORS[node.op](draft, node) if node.op in OPERATORS else None)
-    for change in PASSES:
+    for change in CHANGES:
         change(draft)
     if not draft.changed:
-        return graph, {}
-    return replace(graph, nodes=draft.live_nodes(), constants=draft.live_constants()), draft.grids
+        return model
+    graph = replace(model.graph, nodes=draft.live_nodes(), constants=draft.live_constants())
+    return replace(model, graph=graph, grids=draft.grids)

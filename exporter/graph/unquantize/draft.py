@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.format.graph import Graph, Node
 
-from .grid import Grid
+from ..grid import Grid
 
 Rule = Callable[[Node], list[Node] | None]  # what takes a node's place, or None
 

@@ -5,8 +5,8 @@ import numpy as np
 from edge.errors import SourceError, UnsupportedModel
 from edge.format.graph import Node
 
+from ..grid import grid_of, spread
 from .draft import Draft
-from .grid import grid_of, spread
 
 
 def matmul_nbits(draft: Draft, node: Node) -> list[Node] | None:

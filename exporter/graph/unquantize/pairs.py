@@ -7,15 +7,15 @@ import numpy as np
 
 from edge.format.graph import Node
 
+from ..grid import dequantized, grid_of
 from .draft import Draft
-from .grid import dequantized, grid_of
 
 MOVES = (
     *("Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool", "Gather"),
     *("Slice", "Expand", "DepthToSpace", "SpaceToDepth", "Tile"),
 )  # they take elements, or the largest of some: the same before and after quantizing all alike
 UNIT = ("Sigmoid", "HardSigmoid", "Softmax")  # between 0 and 1
-SUFFIXES = ("_quantized", "_quant", "_q")
+SUFFIXES = ("_quantized", "_DQ_Q4")
 
 
 def read_tables(draft: Draft) -> None:

@@ -19,7 +19,9 @@ def dequantize(
     """The node, and the value it makes; `axis` where scales are of channels."""
     output = draft.fresh(f"{value}_float")
     inputs = (value, scale, zero) if zero else (value, scale)
-    return Node("DequantizeLinear", inputs, (output,), {} if axis is None else {"axis": axis}), output
+    return Node(
+        "DequantizeLinear", inputs, (output,), {} if axis is None else {"axis": axis}
+    ), output
 
 
 def quantize(draft: Draft, float_name: str, scale: str, zero: str, output: str) -> Node:
@@ -120,7 +122,9 @@ def _bias(draft: Draft, node: Node, at: int, scales: Sequence[str]) -> tuple[str
     return (draft.add_constant(values, f"{node.inputs[at]}_float"),)
 
 
-def _of(op: str, inputs: tuple[int, ...], output: int) -> Callable[[Draft, Node], list[Node] | None]:
+def _of(
+    op: str, inputs: tuple[int, ...], output: int
+) -> Callable[[Draft, Node], list[Node] | None]:
     return partial(_rewrite, form=Operands(op, inputs, output))
 
 
