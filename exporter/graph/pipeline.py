@@ -23,7 +23,10 @@ from .onnx_file import read
 from .unquantize import unquantize
 
 Pass = Callable[[GraphModel], GraphModel]
-PASSES: tuple[Pass, ...] = (unquantize, keep_grids)  # from ONNX as it was written to what the runtime wants, in order
+PASSES: tuple[Pass, ...] = (
+    unquantize,
+    keep_grids,
+)  # from ONNX as it was written to what the runtime wants, in order
 
 
 def lower(source: str | Path) -> GraphModel:
