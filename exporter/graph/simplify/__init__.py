@@ -4,12 +4,20 @@ from dataclasses import replace
 
 from ..model import GraphModel
 from .branches import without_known_branches
+from .common import without_repeats
 from .dead import without_dead
 from .fold import folded
 from .identities import without_identities
 from .known_shapes import with_known_shapes
 
-STEPS = (with_known_shapes, folded, without_known_branches, without_identities, without_dead)
+STEPS = (
+    with_known_shapes,
+    folded,
+    without_known_branches,
+    without_identities,
+    without_repeats,
+    without_dead,
+)
 MOST_ROUNDS = 50
 
 

@@ -24,7 +24,7 @@ def without_identities(graph: Graph) -> Graph:
         instead[node.outputs[0]] = node.inputs[0]
         return []
 
-    return _made_directly(_renamed(at.result(change), instead))
+    return _made_directly(renamed(at.result(change), instead))
 
 
 def _is_copy(node: Node, at: Rewriting) -> bool:
@@ -38,7 +38,8 @@ def _is_copy(node: Node, at: Rewriting) -> bool:
     return node.op == "Identity"
 
 
-def _renamed(graph: Graph, instead: Mapping[str, str]) -> Graph:
+def renamed(graph: Graph, instead: Mapping[str, str]) -> Graph:
+    """The graph with `instead` of values read by other names, also in graphs inside nodes."""
     if not instead:
         return graph
     nodes = tuple(_reading(node, instead) for node in graph.nodes)
@@ -48,7 +49,7 @@ def _renamed(graph: Graph, instead: Mapping[str, str]) -> Graph:
 
 def _reading(node: Node, instead: Mapping[str, str]) -> Node:
     attributes = {
-        key: _renamed(value, instead) if isinstance(value, Graph) else value
+        key: renamed(value, instead) if isinstance(value, Graph) else value
         for key, value in node.attributes.items()
     }
     inputs = tuple(_origin(name, instead) for name in node.inputs)
@@ -73,7 +74,7 @@ def _made_directly(graph: Graph) -> Graph:
     if not new:
         return graph
     kept = tuple(node for node in graph.nodes if not _is_made(node, new))
-    readers = _renamed(replace(graph, nodes=kept, outputs=()), new)
+    readers = renamed(replace(graph, nodes=kept, outputs=()), new)
     nodes = tuple(
         replace(node, outputs=tuple(new.get(name, name) for name in node.outputs))
         for node in readers.nodes
