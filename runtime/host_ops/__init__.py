@@ -14,7 +14,7 @@ _MODULES = (
     *("activations", "attention", "comparison", "control", "convolution", "edge_ops"),
     *("elementwise", "image", "indexing", "matmul", "normalization", "pooling", "quantization"),
     *("random", "recurrent", "reductions", "resize", "sequences", "shapes", "signal", "strings"),
-    *("types",),
+    *("trees", "types"),
 )
 
 for _module in _MODULES:

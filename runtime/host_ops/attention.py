@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .matmul import matmul
 from .registry import op
 from .types import held
 
@@ -98,13 +99,13 @@ def attention(
         k, v = np.concatenate([past_key, k], axis=2), np.concatenate([past_value, v], axis=2)
     keys, values = (np.repeat(x, q.shape[1] // x.shape[1], axis=1) for x in (k, v))
     root = kind.type(sqrt(1 / sqrt(q.shape[3]) if scale is None else scale))
-    stages = [(q * root) @ (keys * root).swapaxes(2, 3)]
+    stages = [matmul(q * root, (keys * root).swapaxes(2, 3))]
     stages.append(softcap * np.tanh(stages[0] / softcap) if softcap else stages[0])
     seen = _allowed(q, k, before, is_causal, left_window_size, right_window_size)
     stages.append(_masked(stages[1], mask, seen, lengths))
     precision = held(softmax_precision) if softmax_precision else kind
     stages.append(_shares(stages[2].astype(precision)).astype(kind))
-    y = stages[3] @ values
+    y = matmul(stages[3], values)
     if rank == 3:
         y = y.transpose(0, 2, 1, 3).reshape(len(y), y.shape[2], -1)
     return y, k, v, stages[qk_matmul_output_mode]

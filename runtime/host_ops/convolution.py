@@ -6,23 +6,25 @@ from typing import Any
 import numpy as np
 
 from .registry import op
-from .windows import Windows, span, windows
+from .windows import Windows, last, span, windows
 
 
 def convolve(x: np.ndarray, w: np.ndarray, over: Windows, group: int) -> np.ndarray:
     """[N, M, *sizes] of x [N, C, *axes], padded with zeros, and w [M, C / group, *kernel]."""
+    if x.dtype == np.float16:  # is summed in float32
+        return convolve(x.astype(np.float32), w.astype(np.float32), over, group).astype(x.dtype)
     n, m = len(x), len(w)
     padded = over.padded(x, 0)
     if group == x.shape[1] == m:  # each channel alone: no products of matrices
         y: Any = np.zeros((n, m, *over.sizes), np.result_type(x, w))
         for tap, seen in over.taps(padded):
-            y += seen * w[(slice(None), 0, *tap)].reshape(m, *(1,) * len(tap))
+            y += seen * w[:, 0][last(tap)].reshape(m, *(1,) * len(tap))
         return y
     by_group = w.reshape(group, m // group, *w.shape[1:])
     y = np.zeros((n, group, m // group, int(np.prod(over.sizes))), np.result_type(x, w))
     for tap, seen in over.taps(padded):
         columns = seen.reshape(n, group, w.shape[1], -1)
-        y += by_group[(..., *tap)] @ columns
+        y += by_group[last(tap)] @ columns
     return y.reshape(n, m, *over.sizes)
 
 
@@ -75,10 +77,11 @@ def conv_transpose(
     if output_shape is None and auto_pad.startswith("SAME"):
         output_shape = [n * s for n, s in zip(x.shape[2:], strides, strict=True)]
     begins, sizes = _cut(full, pads, output_shape, auto_pad)
+    full = tuple(max(n, b + wanted) for n, b, wanted in zip(full, begins, sizes, strict=True))
     none = (0,) * axes
     y = _spread(x, w, Windows(kernel, strides, dilations, none, none, x.shape[2:]), full, group)
     kept = tuple(slice(b, b + n) for b, n in zip(begins, sizes, strict=True))
-    y = y[(..., *kept)]
+    y = y[last(kept)]
     return y if bias is None else y + by_channel(bias, y.ndim)
 
 
@@ -110,7 +113,7 @@ def _spread(
     columns = x.reshape(n, group, c // group, -1)
     by_group = w.reshape(group, c // group, *w.shape[1:])
     for tap, seen in over.taps(y):
-        seen += (by_group[(..., *tap)].swapaxes(1, 2) @ columns).reshape(seen.shape)
+        seen += (by_group[last(tap)].swapaxes(1, 2) @ columns).reshape(seen.shape)
     return y.reshape(n, group * m, *full)
 
 
@@ -150,9 +153,10 @@ def col2im(
     columns = x.reshape(len(x), channels, *block, *over.sizes)
     y = over.padded(np.zeros((len(x), channels, *image), x.dtype), 0).copy()
     for tap, seen in over.taps(y):
-        seen += columns[(slice(None), slice(None), *tap)]
+        place: Any = (slice(None), slice(None), *tap)
+        seen += columns[place]
     kept = tuple(slice(b, b + n) for b, n in zip(over.begins, image, strict=True))
-    return y[(..., *kept)]
+    return y[last(kept)]
 
 
 @op("DeformConv")

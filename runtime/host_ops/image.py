@@ -42,12 +42,13 @@ def _taps(at: np.ndarray, mode: str) -> list[tuple[np.ndarray, Any]]:
 def _pixels(x: np.ndarray, places: list[np.ndarray], padding: str, corners: bool) -> np.ndarray:
     """[N, C, *places] of x [N, C, *axes]; 0 outside with "zeros"."""
     n = np.arange(len(x)).reshape(-1, *(1,) * (places[0].ndim - 1))
-    index, present = [], np.ones(places[0].shape, bool)
+    index: list[Any] = [n, slice(None)]
+    present = np.ones(places[0].shape, bool)
     for place, size in zip(places, x.shape[2:], strict=True):
         whole = _inside(place, size, padding, corners)
         present &= (whole >= 0) & (whole <= size - 1)
         index.append(whole.clip(0, size - 1).astype(np.int64))
-    return np.moveaxis(x[(n, slice(None), *index)], -1, 1) * present[:, None]
+    return np.moveaxis(x[tuple(index)], -1, 1) * present[:, None]
 
 
 @op("GridSample")

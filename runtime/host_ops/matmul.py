@@ -4,7 +4,13 @@ import numpy as np
 
 from .registry import op
 
-op("MatMul")(np.matmul)
+
+@op("MatMul")
+def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """float16 is multiplied as float32, for which there is a BLAS."""
+    if a.dtype == np.float16:
+        return (a.astype(np.float32) @ b.astype(np.float32)).astype(np.float16)
+    return a @ b
 
 
 @op("Gemm")
@@ -19,7 +25,7 @@ def gemm(
     transB: int = 0,
 ) -> np.ndarray:
     """alpha A B + beta C."""
-    product = (a.T if transA else a) @ (b.T if transB else b)
+    product = matmul(a.T if transA else a, b.T if transB else b)
     if alpha != 1:
         product = (alpha * product).astype(a.dtype)
     if c is None:

@@ -27,13 +27,14 @@ def _coordinates(axis: Axis, mode: str) -> np.ndarray:
     i = np.arange(axis.wanted, dtype=np.float64)
     last, width = axis.size - 1, axis.scale * axis.size
     if mode == "align_corners":
-        return i * last / (width - 1) if width != 1 else i * 0
+        return i * (last / (width - 1) if width != 1 else 0)
     if mode == "asymmetric":
         return i / axis.scale
     if mode == "tf_crop_and_resize":
         begin, end = axis.roi
-        middle = (end - begin) * last / 2
-        return begin * last + (i * (end - begin) * last / (width - 1) if width != 1 else middle)
+        if width == 1:
+            return np.full(axis.wanted, (begin + end) * last / 2)
+        return begin * last + i * (end - begin) * last / (width - 1)
     if mode == "pytorch_half_pixel" and width == 1:
         return np.full(axis.wanted, -0.5)
     centers = (i + 0.5) / axis.scale - 0.5
@@ -43,13 +44,11 @@ def _coordinates(axis: Axis, mode: str) -> np.ndarray:
 
 
 def _nearest(x: np.ndarray, mode: str) -> np.ndarray:
-    rounded = {
-        "round_prefer_floor": lambda: np.ceil(x - 0.5),
-        "round_prefer_ceil": lambda: np.floor(x + 0.5),
-        "floor": lambda: np.floor(x),
-        "ceil": lambda: np.ceil(x),
-    }
-    return rounded[mode]().astype(np.int64)
+    if mode == "round_prefer_floor":
+        x = np.ceil(x - 0.5)
+    elif mode == "round_prefer_ceil":
+        x = np.floor(x + 0.5)
+    return (np.ceil(x) if mode == "ceil" else np.floor(x)).astype(np.int64)
 
 
 def _triangle(d: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 
 from .registry import op
 
+CASES: dict[str, Callable[[str], str]] = {"LOWER": str.lower, "UPPER": str.upper, "NONE": str}
+
 
 def texts(values: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
     array = np.empty(len(values), object)
@@ -54,8 +56,8 @@ def string_normalizer(
     stopwords: Sequence[str] = (),
 ) -> np.ndarray:
     """[C] or [1, C] words without stop words, in another case; one "" if no word is left."""
-    case = {"LOWER": str.lower, "UPPER": str.upper, "NONE": str}[case_change_action]
-    same = str if is_case_sensitive else str.lower
+    case = CASES[case_change_action]
+    same = CASES["NONE" if is_case_sensitive else "LOWER"]
     stops = {same(word) for word in stopwords}
     kept = [case(word) for word in x.ravel() if same(word) not in stops] or [""]
     return texts(kept, (1, len(kept)) if x.ndim == 2 else (len(kept),))

@@ -34,13 +34,18 @@ class Windows:
     def taps(self, padded: np.ndarray) -> Iterator[tuple[Sizes, np.ndarray]]:
         """(place in the kernel, view [..., *sizes] of what stands under it)."""
         for tap in product(*map(range, self.kernel)):
-            yield tap, padded[(..., *self.seen(tap))]
+            yield tap, padded[last(self.seen(tap))]
 
     def seen(self, tap: Sizes) -> tuple[slice, ...]:
         steps = zip(tap, self.dilations, self.strides, self.sizes, strict=True)
         return tuple(
             slice(t * d, t * d + (n - 1) * s + 1 if n else t * d, s) for t, d, s, n in steps
         )
+
+
+def last(places: Sequence[Any]) -> Any:
+    """An index into the last axes."""
+    return (..., *places)
 
 
 def span(kernel: int, dilation: int) -> int:
