@@ -10,7 +10,12 @@ from importlib import import_module
 from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
-_MODULES = ("edge_ops", "elementwise")
+_MODULES = (
+    *("activations", "attention", "comparison", "control", "convolution", "edge_ops"),
+    *("elementwise", "image", "indexing", "matmul", "normalization", "pooling", "quantization"),
+    *("random", "recurrent", "reductions", "resize", "sequences", "shapes", "signal", "strings"),
+    *("trees", "types"),
+)
 
 for _module in _MODULES:
     import_module(f".{_module}", __package__)
