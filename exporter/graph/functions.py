@@ -31,11 +31,8 @@ Name = tuple[str, str]  # domain and name of a function
 
 
 def inlined(model: ModelProto, where: str) -> ModelProto:
-    """Without functions.  Raises SourceError if one calls itself or all together are too large."""
-    if not model.functions:
-        return model
-    _check_calls(model, where)
-    return _flat(model, where)
+    """Without functions of its own; `check_calls` has been.  Raises UnsupportedModel."""
+    return _flat(model, where) if model.functions else model
 
 
 def expanded(model: ModelProto, opset: int, where: str) -> ModelProto:
@@ -124,7 +121,8 @@ def _walk(graph: GraphProto) -> Iterator[NodeProto]:
     return (node for inner in _graphs(graph) for node in inner.node)
 
 
-def _check_calls(model: ModelProto, where: str) -> None:
+def check_calls(model: ModelProto, where: str) -> None:
+    """Raises SourceError if a function calls itself, or if all together become too many nodes."""
     functions = {(f.domain, f.name): f for f in model.functions}
     sizes: dict[Name, int] = {}
     total = sum(_size(node, functions, sizes, (), where) for node in model.graph.node)

@@ -11,7 +11,7 @@ from edge.errors import SourceError, UnsupportedModel
 
 from .constants import Arrays, check_finite
 from .conversion import OWN, Conversion, is_constant
-from .functions import expanded, inlined
+from .functions import check_calls, expanded, inlined
 from .model import GraphModel
 from .onnx_model import SHAPES_MOST, supported_opset
 from .order import put_in_order
@@ -36,6 +36,7 @@ def read(source: str | Path) -> GraphModel:
 def _read(model: ModelProto, arrays: Arrays, name: str) -> GraphModel:
     where = arrays.where
     opset = _opset(model, where)
+    check_calls(model, where)
     put_in_order(model, where)
     constants = _taken_out(model, arrays)
     check_finite(constants, where)

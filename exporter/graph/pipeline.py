@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.errors import RecipeError
+from edge.errors import RecipeError, UnsupportedModel
 from edge.format.formats import ALIGNMENT
 from edge.format.graph import CONSTANTS, GRAPH, Graph
 from edge.format.graph_config import GraphConfig
@@ -17,6 +17,7 @@ from edge.format.writer import EdgeWriter
 from ..destination import check_not_source, check_place
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from .evaluate import has_operator
 from .kept import keep_grids
 from .model import GraphModel
 from .onnx_file import read
@@ -64,6 +65,7 @@ def export_graph(
     if quant not in ("keep", "float32"):
         raise RecipeError(f"recipe {quant!r}: a graph is stored as float32")
     model = lower(source)
+    _check_operators(model.graph, source)
     digest = sha256(source)
     with EdgeWriter(output, 2 + 2 * len(model.matrices)) as writer:
         _add_graph(writer, model.graph)
@@ -77,6 +79,13 @@ def export_graph(
         seconds=time.monotonic() - started,
         tensors=tuple(writer.infos),
     )
+
+
+def _check_operators(graph: Graph, source: Path) -> None:
+    missing = {node.op: node for node in graph.walk() if not has_operator(node.op)}
+    if missing:
+        names = ", ".join(f"{op} (node {node.name!r:.80})" for op, node in missing.items())
+        raise UnsupportedModel(f"{source}: operators that edge does not have: {names:.500}")
 
 
 def parameters(model: GraphModel) -> int:
