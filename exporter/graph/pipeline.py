@@ -17,6 +17,7 @@ from edge.format.writer import EdgeWriter
 from ..destination import check_not_source, check_place
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from . import fuse
 from .evaluate import has_operator
 from .kept import keep_grids
 from .model import GraphModel
@@ -30,6 +31,7 @@ PASSES: tuple[Pass, ...] = (
     upgrade,
     simplify,
     unquantize,
+    *fuse.PASSES,
     keep_grids,
 )  # from ONNX as it was written to what the runtime wants, in order
 
