@@ -20,10 +20,14 @@ from ..sources.files import sha256
 from .kept import keep_grids
 from .model import GraphModel
 from .onnx_file import read
+from .simplify import simplify
 from .unquantize import unquantize
+from .upgrade import upgrade
 
 Pass = Callable[[GraphModel], GraphModel]
 PASSES: tuple[Pass, ...] = (
+    upgrade,
+    simplify,
     unquantize,
     keep_grids,
 )  # from ONNX as it was written to what the runtime wants, in order
