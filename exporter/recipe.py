@@ -107,8 +107,9 @@ def _keep(name: str, group: int) -> Recipe:
     return Recipe(name, _int8(32), _int8(32), keeps=tuple(CODES))
 
 
-def _keep_by_rows(name: str) -> Recipe:
-    return Recipe(name, _int8(0), _int8(0), keeps=tuple(CODES))
+def _keep_or_float(name: str) -> Recipe:
+    floats = Method(WeightFormat("float32"))
+    return Recipe(name, floats, floats, keeps=tuple(CODES))
 
 
 def _int8_by_rows(name: str) -> Recipe:
@@ -146,9 +147,9 @@ def _floats(name: str, group: int) -> Recipe:
 PRESETS = {
     "keep": Preset(
         "Weights that are 3- to 8-bit or ternary in the source keep their codes; "
-        "all others become int8 in groups of 32 (in a graph, with a scale a row).",
+        "all others become int8 in groups of 32 (of a graph they stay floats).",
         _keep,
-        rows=_keep_by_rows,
+        rows=_keep_or_float,
     ),
     "int8": Preset(
         "8 bits, one scale for every 32 weights of a row (64, 128; 0: one a row, as in graphs if "

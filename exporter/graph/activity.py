@@ -49,7 +49,8 @@ class Reads:
 
 
 def _moments(rows: np.ndarray) -> np.ndarray:
-    return (rows.T @ rows).astype(np.float64) / len(rows)
+    h: np.ndarray = (rows.T @ rows).astype(np.float64) / len(rows)
+    return h
 
 
 Activity = dict[str, Reads]  # by the names of matrices

@@ -14,7 +14,7 @@ from edge.format.graph import Node
 from ..report import Progress
 from .activity import Activity
 from .forward import Values, begin, run, step
-from .layers import EMBEDDING, layers
+from .layers import EMBEDDING, matrices_of
 from .model import GraphModel
 from .plan import Plan
 from .quantization import Quantized, StoredMatrix, quantize_graph
@@ -61,7 +61,11 @@ def relative(expected: Mapping[str, Any], found: Mapping[str, Any]) -> float:
     for name, y in expected.items():
         if isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.size:
             size = float(np.linalg.norm(y.astype(np.float64)))
-            error = float(np.linalg.norm(found[name].astype(np.float64) - y)) if y.shape == found[name].shape else np.inf
+            error = (
+                float(np.linalg.norm(found[name].astype(np.float64) - y))
+                if y.shape == found[name].shape
+                else np.inf
+            )
             errors.append(error / size if size else float(error > 0))
     return max(errors)
 
@@ -90,22 +94,19 @@ def fall_back(
     expected = [run(model.graph, model, sample) for sample in some]
 
     def judged(quantized: Quantized) -> float:
-        found = [
-            run(quantized.model.graph, quantized, sample, quantized.read) for sample in some
-        ]
+        found = [run(quantized.model.graph, quantized, sample, quantized.read) for sample in some]
         return float(np.mean([allowed.of(e, f) for e, f in zip(expected, found, strict=True)]))
 
     whole = quantize_graph(model, plan, activity)
     drop = judged(whole)
+    said = f"drop of {drop:.2%}, {allowed} allowed"
     if drop <= allowed.limit:
-        return whole, (f"a drop of {drop:.2%}, {allowed} were allowed: no layer falls back",)
-    ranked = rank(model, whole, samples.some(RANKED), allowed, progress)
+        return whole, (f"{said}: no layer falls back",)
+    ranked = rank(model, whole, samples.some(RANKED), progress)
     count, best, drop = _fewest(model, plan, activity, ranked, judged, allowed.limit)
     names = ", ".join(ranked[: min(count, 5)]) + (", ..." if count > 5 else "")
-    return best, (
-        f"{count} of {len(model.matrices)} matrices stay floats for a drop of {drop:.2%}, {allowed} "
-        f"were allowed: {names}",
-    )
+    kept = f"{count} of {len(model.matrices)} matrices stay floats, for a drop of {drop:.2%}"
+    return best, (f"{said}: {kept}: {names}",)
 
 
 def _fewest(
@@ -148,7 +149,6 @@ def rank(
     model: GraphModel,
     quantized: Quantized,
     samples: Samples,
-    allowed: MaxDrop,
     progress: Progress = lambda done, total: None,
 ) -> list[str]:
     """Quantized matrices, by how much each alone moves the outputs: the worst first.
@@ -159,7 +159,7 @@ def rank(
     hurts = dict.fromkeys(names, 0.0)
     readers: dict[str, list[int]] = {}
     for at, node in enumerate(model.graph.nodes):
-        for name in {layer.name for layer in layers(_alone(model, node))}:
+        for name in matrices_of(node):
             readers.setdefault(name, []).append(at)
     done, total = 0, len(names) * len(samples)
     for sample in samples:
@@ -173,12 +173,6 @@ def rank(
             done += 1
             progress(done, total)
     return sorted(names, key=lambda name: -hurts[name])
-
-
-def _alone(model: GraphModel, node: Node) -> Any:
-    from dataclasses import replace
-
-    return replace(model.graph, nodes=(node,))
 
 
 @dataclass(frozen=True)

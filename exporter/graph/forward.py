@@ -4,13 +4,16 @@ With edge's own definitions of operators (runtime/host_ops), so that calibration
 package; a node at a time, so that what layers read can be seen or changed on the way.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from edge.format.graph import Graph, Node
+from edge.format.reader import EdgeFile
 from edge.runtime.graph.interpreter import call
+from edge.runtime.graph_model import GraphModel as Stored
 
 Values = dict[str, Any]
 
@@ -65,3 +68,11 @@ def last_readers(graph: Graph) -> dict[int, list[str]]:
 
 def _inside(node: Node) -> Iterator[str]:
     return (name for graph in node.graphs for name in graph.captured)
+
+
+def run_file(path: Path, samples: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Outputs by name of a file that was written, as a device computes them."""
+    model = Stored(EdgeFile(path))
+    names = [value.name for value in model.graph.outputs]
+    for sample in samples:
+        yield dict(zip(names, model.run(dict(sample)), strict=True))

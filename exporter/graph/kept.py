@@ -30,7 +30,7 @@ def keep_grids(model: GraphModel) -> GraphModel:
         if grid is None:
             continue
         integers = integer_matrix(matrix.weight, grid)
-        kept = None if integers is None else integers.on_grid()
+        kept = None if integers is None else integers.on_grid(narrow=grid.bits == 4)
         if kept is None and integers is not None and name in linear:
             kept, lacking[name] = _around_the_middle(integers)
         if kept is None:
@@ -81,7 +81,7 @@ def _around_the_middle(
         return None, None
     middle = np.full_like(integers.zeros, MIDDLE)
     lacks = integers.scales * (MIDDLE - integers.zeros)
-    return replace(integers, zeros=middle).on_grid(), lacks[:, 0].astype(np.float32)
+    return replace(integers, zeros=middle).on_grid(narrow=False), lacks[:, 0].astype(np.float32)
 
 
 def _read_by(model: GraphModel, op: str) -> set[str]:

@@ -66,7 +66,7 @@ class Layer:
             for j in range(a["kernel"][1])
         ]
         wide = -(-x.shape[-1] // LANES) * LANES - x.shape[-1]
-        stacked = np.pad(np.stack(taps, axis=1), ((0, 0), (0, 0), (0, wide)))
+        stacked: np.ndarray = np.pad(np.stack(taps, axis=1), ((0, 0), (0, 0), (0, wide)))
         return stacked.reshape(len(at), -1).astype(np.float32)
 
 
@@ -79,3 +79,9 @@ def _some(count: int, random: np.random.Generator, most: int) -> np.ndarray:
 def layers(graph: Graph) -> Iterator[Layer]:
     """Also of graphs inside nodes."""
     return (Layer(node) for node in graph.walk() if "weight" in node.attributes)
+
+
+def matrices_of(node: Node) -> set[str]:
+    """Those that a node or a graph inside it reads."""
+    nodes = [node, *(inner for graph in node.graphs for inner in graph.walk())]
+    return {str(n.attributes["weight"]) for n in nodes if "weight" in n.attributes}

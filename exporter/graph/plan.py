@@ -31,15 +31,15 @@ class Plan:
     def keeps(self, name: str, matrix: Matrix) -> QuantizedTensor | None:
         """The matrix on its source's grid, if it is to be stored so."""
         kept, method = matrix.kept, self.methods[name]
-        if kept is None or self.recipe.rule(name) is not None or method.format.is_float:
+        if kept is None or self.recipe.rule(name) is not None:
             return None
         same = kept.format.kind == method.format.kind
         return kept if same or kept.format.kind in self.recipe.keeps else None
 
     def with_floats(self, names: Mapping[str, WeightFormat]) -> "Plan":
-        """Some matrices in floats after all."""
+        """Some matrices in floats after all, also those that the source has quantized."""
         methods = {n: Method(names[n]) if n in names else m for n, m in self.methods.items()}
-        return replace(self, methods=methods)
+        return replace(self, methods=methods, recipe=replace(self.recipe, keeps=()))
 
 
 def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
@@ -47,7 +47,11 @@ def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
     _check(recipe, force)
     for glob, _ in recipe.rules:
         if not matching(model.matrices, glob):
-            known = f"one is called {next(iter(model.matrices))!r}" if model.matrices else "none is there"
+            known = (
+                f"one is called {next(iter(model.matrices))!r}"
+                if model.matrices
+                else "none is there"
+            )
             raise RecipeError(f"rule for {glob!r:.80} fits no matrix; {known}")
     readers: dict[str, list[Layer]] = {}
     for layer in layers(model.graph):
@@ -78,7 +82,9 @@ def _check(recipe: Recipe, force: bool) -> None:
             )
     for method in (recipe.body, *(m for _, m in recipe.rules)):
         if method.addends:
-            raise RecipeError(f"recipe {name!r}: graphs have nothing beside matrices, as {method.addends[0]!r} puts there")
+            raise RecipeError(
+                f"recipe {name!r}: graphs have nothing beside matrices, as {method.addends[0]!r} puts there"
+            )
     if recipe.inexact is not None and not force:
         raise RecipeError(
             f"recipe {name!r}: rounding a graph to {recipe.body.format} would ruin it; choose int8 "
@@ -116,7 +122,7 @@ def _runnable(method: Method, readers: list[Layer]) -> Method:
 
 
 def _notes(recipe: Recipe, windows: list[str]) -> tuple[str, ...]:
-    if not windows or recipe.keeps:
+    if not windows:
         return ()
     form = recipe.body.format
     return (f"{len(windows)} convolutions with a window are {ROWS}, which they run as, not {form}",)

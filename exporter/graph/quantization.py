@@ -32,6 +32,7 @@ class StoredMatrix:
     bias        float32 [rows] or None
     activation  as the header says it of inputs (edge/format/spec.py)
     error       ||W - Q(W)|| / ||W||
+    shift       what the graph takes off its input before; the bias makes up for it
     """
 
     tensor: QuantizedTensor | None
@@ -40,6 +41,7 @@ class StoredMatrix:
     bias: np.ndarray | None
     activation: str | float | None = None
     error: float = 0.0
+    shift: float = 0.0
 
     def read(self, x: np.ndarray) -> np.ndarray:
         """x [..., channels] as the product sees it: codes of int8 times their scale; floats stay."""
@@ -98,7 +100,8 @@ def quantize_graph(model: GraphModel, plan: Plan, activity: Activity) -> Quantiz
     Raises RecipeError for weights that a format cannot hold.
     """
     shifts = _shifts(model, plan, activity)
-    stored, fallen = {}, []
+    stored: dict[str, StoredMatrix] = {}
+    fallen: list[tuple[str, str]] = []
     for name, matrix in model.matrices.items():
         reads = activity.get(name)
         method = _method(plan.methods[name], name, reads, fallen)
@@ -185,7 +188,7 @@ def _activated(
     if shift:
         lost = stored.weight.sum(axis=1) * np.float32(shift)
         bias = lost if stored.bias is None else stored.bias + lost
-        stored = replace(stored, bias=bias.astype(np.float32))
+        stored = replace(stored, bias=bias.astype(np.float32), shift=shift)
     if method.activation == "token":
         return replace(stored, activation="token" if stored.format.group else None)
     if method.activation != "static" or reads is None:

@@ -9,6 +9,7 @@ An array may lack the first axis of its input where that is a batch; where the m
 of 1, each item of a longer first axis is a sample.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -42,10 +43,21 @@ class Samples:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.items)
 
+    def digest(self) -> str:
+        """SHA-256 of all that is in them, in hex."""
+        found = hashlib.sha256()
+        for item in self.items:
+            for name in sorted(item):
+                found.update(f"{name} {item[name].dtype} {item[name].shape}".encode())
+                found.update(np.ascontiguousarray(item[name]).tobytes())
+        return found.hexdigest()
+
     def some(self, count: int) -> "Samples":
         """So many, evenly spread."""
         at = np.linspace(0, len(self.items) - 1, min(count, len(self.items))).round().astype(int)
-        return Samples(tuple(self.items[i] for i in dict.fromkeys(at.tolist())), self.name, self.random)
+        return Samples(
+            tuple(self.items[i] for i in dict.fromkeys(at.tolist())), self.name, self.random
+        )
 
 
 def read_samples(calib: Calib, inputs: Sequence[Value]) -> Samples:

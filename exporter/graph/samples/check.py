@@ -11,9 +11,7 @@ from edge.format.graph import Value
 HELD = {"bfloat16": "float32", "int4": "int8", "uint4": "uint8"}
 
 
-def checked(
-    label: str, item: Any, inputs: Sequence[Value]
-) -> Iterator[dict[str, np.ndarray]]:
+def checked(label: str, item: Any, inputs: Sequence[Value]) -> Iterator[dict[str, np.ndarray]]:
     """The sample, or the samples that a longer batch has.  Raises RecipeError."""
     arrays = _by_name(label, item, inputs)
     fitted = {value.name: _fitted(label, arrays[value.name], value) for value in inputs}
@@ -32,7 +30,9 @@ def _by_name(label: str, item: Any, inputs: Sequence[Value]) -> Mapping[str, Any
     if not isinstance(item, Mapping):
         if len(names) != 1:
             wanted = ", ".join(names)
-            raise RecipeError(f"{label}: one array, but the model has the inputs {wanted}; give .npz")
+            raise RecipeError(
+                f"{label}: one array, but the model has the inputs {wanted}; give .npz"
+            )
         return {names[0]: item}
     for name in item:
         if name not in names:

@@ -14,7 +14,9 @@ FREE = 16  # a size that the model leaves open; a batch is 1
 
 def drawn(inputs: Sequence[Value], count: int, seed: int = 0) -> Samples | None:
     """Normal floats, small non-negative integers, either bool; None for other kinds of input."""
-    if any(value.dtype == "string" or "(" in value.dtype or value.shape is None for value in inputs):
+    if any(
+        value.dtype == "string" or "(" in value.dtype or value.shape is None for value in inputs
+    ):
         return None
     random = np.random.default_rng(seed)
     items = tuple({v.name: _values(v, random) for v in inputs} for _ in range(count))
@@ -31,5 +33,3 @@ def _values(value: Value, random: np.random.Generator) -> np.ndarray:
     if dtype.kind in "fc":
         return random.standard_normal(shape).astype(dtype)
     return random.integers(0, 2, shape).astype(dtype)
-
-
