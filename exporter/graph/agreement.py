@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class LayerNoise:
 
 @dataclass(frozen=True)
 class Agreement:
-    """against  what computed the float outputs;  data, samples  on what"""
+    """against  what computed the float outputs;  data, samples  on what;  failure  why it could not"""
 
     against: str
     data: str
@@ -58,6 +59,7 @@ class Agreement:
     random: bool
     outputs: tuple[OutputAgreement, ...]
     layers: tuple[LayerNoise, ...]
+    failure: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Numbers that are not finite become null."""
@@ -67,6 +69,8 @@ class Agreement:
     @property
     def sentence(self) -> str:
         """The worst output, for people."""
+        if self.failure:
+            return f"nothing: {self.failure}"
         if not self.outputs:
             return f"run on {self.samples} samples; no output has floats to compare"
         worst = min(self.outputs, key=lambda output: output.cosine)
@@ -76,6 +80,8 @@ class Agreement:
         )
 
     def cautions(self) -> Iterator[str]:
+        if self.failure:
+            yield f"could not be run on {self.data}: {self.failure}"
         for output in self.outputs:
             if not np.isfinite(output.relative_error):
                 yield f"output {output.name!r} has NaN, infinite numbers or another shape than the source's"
@@ -109,33 +115,31 @@ def agreement(
 ) -> Agreement | None:
     """Of the file at `output`, on some samples; without any on random inputs.
 
-    None where a model cannot run on random inputs, or has inputs that nobody can draw.
+    None for a model with inputs that nobody can draw.
     """
     some = drawn(model.graph.inputs, VERIFIED // 2) if samples is None else samples.some(VERIFIED)
     if some is None:
         return None
+    about = partial(Agreement, data=some.name, samples=len(some), random=some.random)
     try:
-        against, expected = _expected(source, model, some)
-        seen = activity or observe(model, some)
-    except EdgeError:
-        if samples is None:
-            return None
-        raise
-    found = list(run_file(output, some))
-    return Agreement(
-        against,
-        some.name,
-        len(some),
-        some.random,
-        tuple(outputs(expected, found)),
-        tuple(noise(model, quantized, seen)),
-    )
+        against, expected = _expected(None if model.grids else source, model, some)
+        found = list(run_file(output, some))
+        is_quantized = any(stored.tensor is not None for stored in quantized.stored.values())
+        seen = activity or (observe(model, some) if is_quantized else {})
+    except EdgeError as error:
+        return about("", outputs=(), layers=(), failure=str(error))
+    compared, noisy = outputs(expected, found), noise(model, quantized, seen)
+    return about(against, outputs=tuple(compared), layers=tuple(noisy))
 
 
 def _expected(
     source: Path | None, model: GraphModel, samples: Samples
 ) -> tuple[str, list[dict[str, Any]]]:
-    """By ONNX Runtime if it is there and can; by edge's own definitions if not."""
+    """By ONNX Runtime if it is there and can; by edge's own definitions if not.
+
+    A model that another tool has quantized computes with rounded activations in ONNX Runtime: there
+    the float operators on its weights are what to compare with.
+    """
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as states

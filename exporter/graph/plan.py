@@ -83,7 +83,8 @@ def _check(recipe: Recipe, force: bool) -> None:
     for method in (recipe.body, *(m for _, m in recipe.rules)):
         if method.addends:
             raise RecipeError(
-                f"recipe {name!r}: graphs have nothing beside matrices, as {method.addends[0]!r} puts there"
+                f"recipe {name!r}: {method.addends[0]!r} is for language models; a graph has nothing "
+                "beside its matrices"
             )
     if recipe.inexact is not None and not force:
         raise RecipeError(
