@@ -43,7 +43,8 @@ class Layer:
         """float32 [at most `most`, columns of the matrix], of those that its product reads from x."""
         if self.op == LINEAR:
             tokens = x.reshape(-1, x.shape[-1])
-            return tokens[_some(len(tokens), random, most)].astype(np.float32)
+            some: np.ndarray = tokens[_some(len(tokens), random, most)].astype(np.float32)
+            return some
         return self._patches(x, random, most)
 
     def _patches(self, x: np.ndarray, random: np.random.Generator, most: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from ..page.graph import gather, write_graph
 from ..recipe import Recipe
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from . import fuse
 from .activity import Activity, observe
 from .agreement import Agreement, agreement
 from .equalize import equalize
@@ -39,6 +40,7 @@ PASSES: tuple[Pass, ...] = (
     upgrade,
     unquantize,
     simplify,
+    *fuse.PASSES,
     keep_grids,
 )  # from ONNX as it was written to what the runtime wants, in order
 
