@@ -21,7 +21,7 @@ def keep_grids(model: GraphModel) -> GraphModel:
 
     int8 has its zero in the middle.  A matrix whose zero point is elsewhere keeps its codes, and
     what it lacks is added behind it: scale (128 - zero) times the sum of its input.  A convolution's
-    sum would take another convolution: its weights are quantized anew, and a note says so.
+    sum would take another convolution: its weights are treated as floats, and a note says so.
     """
     matrices, lacking, lost = dict(model.matrices), {}, []
     linear = _read_by(model, "edge.Linear")
@@ -121,4 +121,4 @@ def _notes(lost: list[str]) -> tuple[str, ...]:
     shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
     why = "zero points, blocks, or scales folded since"
     note = f"{len(lost)} quantized matrices are on no grid that edge has ({why})"
-    return (f"{note}, and are quantized anew: {shown}",)
+    return (f"{note}, and are stored as if they were floats: {shown}",)
