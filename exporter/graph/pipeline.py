@@ -17,6 +17,7 @@ from edge.format.writer import EdgeWriter
 from ..destination import check_not_source, check_place
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from . import fuse
 from .kept import keep_grids
 from .model import GraphModel
 from .onnx_file import read
@@ -29,6 +30,7 @@ PASSES: tuple[Pass, ...] = (
     upgrade,
     simplify,
     unquantize,
+    *fuse.PASSES,
     keep_grids,
 )  # from ONNX as it was written to what the runtime wants, in order
 
