@@ -21,6 +21,7 @@ from . import fuse
 from .activity import Activity, observe
 from .agreement import Agreement, agreement
 from .equalize import equalize
+from .evaluate import check_operators
 from .fallback import MaxDrop, fall_back
 from .kept import keep_grids
 from .model import GraphModel
@@ -81,6 +82,7 @@ def export_graph(
     allowed = None if max_drop is None else MaxDrop.parse(max_drop)
     _check_data(recipe, allowed, calib)
     model = lower(source)
+    check_operators(model.graph, str(source))
     check_finite(model)
     planned = plan(model, recipe, force)
     samples = None if calib is None else read_samples(calib, model.graph.inputs)
