@@ -97,7 +97,7 @@ class EdgeBackend(Backend):
         with tempfile.TemporaryDirectory() as folder:
             source, packed = Path(folder) / "model.onnx", Path(folder) / "model.edge"
             source.write_bytes(model.SerializeToString())
-            export_graph(source, packed)
+            export_graph(source, packed, quant="float32", verify=False)
             return EdgeRep(load(packed))  # mapped: it outlives its name
 
     @classmethod

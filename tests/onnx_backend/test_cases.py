@@ -50,6 +50,6 @@ def test_any_other_case_is_refused_by_name_or_has_a_reason(kind):
         assert any(op in str(refused.value) for op in operators), name
 
 
-def test_most_node_cases_pass():
+def test_at_least_98_of_100_node_cases_pass():
     node, passing = cases("node"), listed(PASSING)
-    assert sum(name in passing for name in node) >= 0.8 * len(node)
+    assert sum(name in passing for name in node) >= 0.98 * len(node)
