@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from onnx import NodeProto, TypeProto, helper
 
+from edge.format.element_types import held_as
+
 from .conversion import OWN
-from .types import NAMES, held_as
+from .types import NAMES
 
 
 def spell_types(node: NodeProto, types: Mapping[str, TypeProto]) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.format.element_types import held_as
 from edge.format.graph import Value
 
-from ..types import held_as
 from . import Samples
 
 FREE = 16  # a size that the model leaves open; a batch is 1
