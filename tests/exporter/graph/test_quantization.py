@@ -187,7 +187,7 @@ def test_a_padded_convolution_is_not_shifted_since_its_border_would_be():
     model = convolutions()
     found = quantized(model, "w8a8s:asymmetric", samples(model, low=1.0))
     assert found.stored["last"].shift == 0
-    assert [n.op for n in found.model.graph.nodes] == [n.op for n in model.graph.nodes]
+    assert "Add" not in [n.op for n in found.model.graph.nodes]
 
 
 def test_what_was_never_seen_stays_dynamic_and_needs_no_data():
