@@ -38,6 +38,8 @@ REDUCE = tuple(
         "SumSquare",
     )
 )
+FAR = 10**9  # "to the end", as exporters write it; no axis is longer
+
 Shaped = Sequence[Shape | None]
 
 
@@ -257,7 +259,7 @@ def slice_(s: Shapes, node: Node) -> Shaped:
 def _sliced(size: Dim, start: int, end: int, step: int) -> Dim | None:
     if isinstance(size, int):
         return len(range(*slice(start, end if abs(end) < 2**62 else None, step).indices(size)))
-    if step == 1 and start == 0 and end >= 2**31 - 1:
+    if step == 1 and start == 0 and end >= FAR:
         return size
     return end - start if step == 1 and start < 0 and end < 0 and end - start == 1 else None
 
@@ -305,7 +307,8 @@ def expand(s: Shapes, node: Node) -> Shaped:
 
 @rule("Range")
 def range_(s: Shapes, node: Node) -> Shaped:
-    return [s.ranked(node.outputs[0], 1)]
+    start, stop, step = (s.elements_of(name) for name in node.inputs)
+    return [stop if start == (0,) and stop and step == (1,) else s.ranked(node.outputs[0], 1)]
 
 
 @rule("DynamicQuantizeLinear")
