@@ -8,6 +8,7 @@ from edge.format.reader import EdgeFile
 
 from .graph import interpreter
 from .graph.matrices import FileMatrices
+from .graph.widened import widened
 from .model import usable_cores
 
 
@@ -22,7 +23,8 @@ class GraphModel:
     def __init__(self, file: EdgeFile, *, threads: int | None = None):
         self.file = file
         self.threads = threads or usable_cores()
-        self.graph = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
+        stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
+        self.graph = widened(stored)
         self._matrices = FileMatrices(file)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:
