@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_page, check_place
+from .graph.pipeline import export_graph
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
-from .report import ExportReport, bits_per_weight, notes
+from .report import ExportReport, Progress, bits_per_weight, notes
 from .rules import check_rules
 from .sources import Source, TokenizerFiles, open_source
 from .sources.lora import LoraSource
@@ -33,8 +33,6 @@ from .store import Store, least_bytes
 from .transforms import corrections, transform_layer, transform_model
 from .verification import verify
 from .weights import Weights
-
-Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
 def export(
@@ -49,6 +47,7 @@ def export(
     speeds: Speeds | None = None,
     force: bool = False,
     report: str | Path | None = None,
+    max_drop: float | None = None,
     progress: Progress = lambda done, total: None,
     calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
@@ -60,13 +59,21 @@ def export(
     (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
     folder of PEFT's with an adapter to merge into the model; `lora_apart` leaves it beside matrices
     that stay on their grid.  `speeds` are GB/s of weights by format on the device ("products" of
-    `edge doctor --json`), for mixed:Nms.  An export that was stopped goes on at the layer it was at,
+    `edge doctor --json`), for mixed:Nms.  An ONNX file becomes a graph (graph/pipeline.py); `max_drop`
+    is of its quantization.  An export that was stopped goes on at the layer it was at,
     from a folder OUTPUT.unfinished.  `report` names an HTML page to write about it; with a text
     (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
     """
+    if isinstance(source, str | Path) and Path(source).suffix == ".onnx":
+        if lora is not None or speeds is not None:
+            raise RecipeError(f"{source}: adapters and mixed formats are of language models")
+        return export_graph(
+            source, output, quant=quant, group=group, calib=calib, force=force, report=report,
+            max_drop=max_drop, progress=progress,
+        )  # fmt: skip
     started, output = time.monotonic(), Path(output)
     recipe = parse(quant, group)
     _check_data(recipe, calib)

@@ -1,6 +1,6 @@
 """What an export did: sizes, formats and errors, for people and for `export --json`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 from edge.format.spec import TensorInfo
 
 from .recipe import Recipe
+
+Progress = Callable[[int, int], None]  # weights written, weights of the model
 
 
 @dataclass(frozen=True)

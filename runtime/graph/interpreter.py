@@ -7,6 +7,7 @@ from edge.errors import UnsupportedModel
 from edge.format.graph import Graph, Node
 
 from ..host_ops import OPS, HostOp
+from .matrices import Matrices
 
 Values = Mapping[str, Any]
 
@@ -21,32 +22,40 @@ def host_op(node: Node) -> HostOp:
 class Scope:
     """Values that the graphs inside of a node see, and how they are run."""
 
-    def __init__(self, values: Values):
-        self._values = values
+    def __init__(self, values: Values, matrices: Matrices | None):
+        self._values, self._matrices = values, matrices
 
     def run(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """The outputs of a branch or of a loop's body."""
         names = [value.name for value in graph.inputs]
-        return run(graph, {**self._values, **dict(zip(names, inputs, strict=True))})
+        values = {**self._values, **dict(zip(names, inputs, strict=True))}
+        return run(graph, values, self._matrices)
 
 
-def run(graph: Graph, values: Values) -> tuple[Any, ...]:
-    """The graph's outputs, for `values` that have its inputs and what it captures, by name."""
+def run(graph: Graph, values: Values, matrices: Matrices | None = None) -> tuple[Any, ...]:
+    """The graph's outputs, for `values` that have its inputs and what it captures, by name.
+
+    `matrices` are those of its layers, if it has edge's own operators.
+    """
     known: dict[str, Any] = {"": None, **graph.constants, **values}
     for node in graph.nodes:
-        results = call(node, [known[name] for name in node.inputs], known)
+        results = call(node, [known[name] for name in node.inputs], known, matrices)
         known.update(zip(node.outputs, results, strict=False))
         known[""] = None
     return tuple(known[value.name] for value in graph.outputs)
 
 
-def call(node: Node, inputs: list[Any], around: Values) -> tuple[Any, ...]:
+def call(
+    node: Node, inputs: list[Any], around: Values, matrices: Matrices | None = None
+) -> tuple[Any, ...]:
     """What a node makes of its inputs."""
     host = host_op(node)
     more: dict[str, Any] = {}
     if host.counts_outputs:
         more["outputs"] = len(node.outputs)
     if host.takes_scope:
-        more["scope"] = Scope(around)
+        more["scope"] = Scope(around, matrices)
+    if host.takes_matrices:
+        more["matrices"] = matrices
     results = host.function(*inputs, **node.attributes, **more)
     return results if isinstance(results, tuple) else (results,)

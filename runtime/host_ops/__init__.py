@@ -10,7 +10,7 @@ from importlib import import_module
 from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
-_MODULES = ("elementwise",)
+_MODULES = ("edge_ops", "elementwise")
 
 for _module in _MODULES:
     import_module(f".{_module}", __package__)

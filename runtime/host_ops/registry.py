@@ -13,12 +13,14 @@ class HostOp:
                     that nobody knows the shapes before it has run
     counts_outputs  whether it takes `outputs`, how many are wanted
     takes_scope     whether it takes `scope`, with which it runs the graphs among its attributes
+    takes_matrices  whether it takes `matrices`, where it finds weights (runtime/graph/matrices.py)
     """
 
     function: Callable[..., Any]
     shaped_by: tuple[int, ...] | None = ()
     counts_outputs: bool = False
     takes_scope: bool = False
+    takes_matrices: bool = False
 
 
 OPS: dict[str, HostOp] = {}
@@ -29,12 +31,13 @@ def op(
     shaped_by: tuple[int, ...] | None = (),
     counts_outputs: bool = False,
     takes_scope: bool = False,
+    takes_matrices: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as the operators of these names."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            OPS[name] = HostOp(function, shaped_by, counts_outputs, takes_scope)
+            OPS[name] = HostOp(function, shaped_by, counts_outputs, takes_scope, takes_matrices)
         return function
 
     return register

@@ -1,0 +1,77 @@
+"""ONNX's element types, by the names that graphs use, and which NumPy type holds each."""
+
+import numpy as np
+from onnx import TensorProto, TensorShapeProto, TypeProto
+
+from edge.errors import SourceError, UnsupportedModel
+from edge.format.graph import Dimension, Value
+
+MAX_SIZE = 2**48  # of a dimension
+_RENAMED = {"float": "float32", "double": "float64"}
+_HELD = {  # types that NumPy lacks, as the next wider one that it has
+    **dict.fromkeys(("bfloat16", "float4e2m1", "float8e8m0"), np.dtype("float32")),
+    **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz"), np.dtype("float32")),
+    **dict.fromkeys(("float8e5m2", "float8e5m2fnuz"), np.dtype("float32")),
+    **dict.fromkeys(("int4", "int2"), np.dtype("int8")),
+    **dict.fromkeys(("uint4", "uint2"), np.dtype("uint8")),
+    "string": np.dtype(object),
+}
+NAMES = {
+    number: _RENAMED.get(name.lower(), name.lower())
+    for name, number in TensorProto.DataType.items()
+    if number
+}
+NUMBERS = {name: number for number, name in NAMES.items()}
+
+
+def name_of(number: int, where: str) -> str:
+    """Raises UnsupportedModel."""
+    try:
+        return NAMES[number]
+    except KeyError:
+        raise UnsupportedModel(
+            f"{where}: element type {number}, which ONNX does not have"
+        ) from None
+
+
+def held_as(name: str) -> np.dtype[np.generic]:
+    """The NumPy type of an array of this element type."""
+    return _HELD.get(name) or np.dtype(name)
+
+
+def value_of(name: str, kind: TypeProto, where: str) -> Value:
+    """What is known of a value; of graphs inside nodes that may be nothing.
+
+    Raises SourceError, UnsupportedModel.
+    """
+    dtype = spelled(kind, where) if kind.WhichOneof("value") else ""
+    return Value(name, dtype, _shape(kind, where))
+
+
+def spelled(kind: TypeProto, where: str) -> str:
+    """ "float32", "sequence(float32)", "optional(sequence(int64))", "map(int64,float32)"."""
+    which = kind.WhichOneof("value")
+    if which == "tensor_type":
+        return name_of(kind.tensor_type.elem_type, where)
+    if which in ("sequence_type", "optional_type"):
+        return f"{which.removesuffix('_type')}({spelled(getattr(kind, which).elem_type, where)})"
+    if which == "map_type":
+        key = name_of(kind.map_type.key_type, where)
+        return f"map({key},{spelled(kind.map_type.value_type, where)})"
+    raise UnsupportedModel(f"{where}: {which}, expected a tensor or a sequence of them")
+
+
+def _shape(kind: TypeProto, where: str) -> tuple[Dimension, ...] | None:
+    if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
+        return None
+    return tuple(_dimension(d, where) for d in kind.tensor_type.shape.dim)
+
+
+def _dimension(d: TensorShapeProto.Dimension, where: str) -> Dimension:
+    if not d.HasField("dim_value"):
+        return d.dim_param if d.dim_param.strip("?") else None  # "?": whatever
+    if d.dim_value == -1:  # how some exporters write that they do not know
+        return None
+    if not 0 <= d.dim_value < MAX_SIZE:
+        raise SourceError(f"{where}: a dimension of {d.dim_value}, expected 0 to 2**48")
+    return int(d.dim_value)

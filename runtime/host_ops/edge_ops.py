@@ -1,0 +1,127 @@
+"""edge's own operators: what they mean, in float32.
+
+Products are summed in float32 whatever the type of x, which the result has.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .registry import op
+
+LANES = 16  # to a multiple of which a convolution's matrix pads the channels of each tap
+
+
+@op("edge.Linear", takes_matrices=True)
+def linear(x: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
+    """y [..., rows] of x [..., columns]."""
+    matrix, bias = matrices.dense(weight)
+    rows = x.reshape(-1, x.shape[-1]).astype(np.float32, copy=False)
+    return _biased(rows @ matrix.T, bias).reshape(*x.shape[:-1], len(matrix)).astype(x.dtype)
+
+
+@op("edge.Conv", takes_matrices=True)
+def conv(
+    x: np.ndarray,
+    *,
+    weight: str,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    channels: int,
+    matrices: Any,
+) -> np.ndarray:
+    """y [N, H', W', rows] of x [N, H, W, channels].
+
+    pads     zeros above, left, below, right
+    weight   [rows, kernel height x kernel width x channels padded to 16], the channel fastest
+    """
+    matrix, bias = matrices.dense(weight)
+    width = -(-channels // LANES) * LANES
+    by_tap = matrix.reshape(len(matrix), *kernel, width)[..., :channels]
+    y: Any = 0
+    for (i, j), seen in taps(x.astype(np.float32, copy=False), kernel, strides, pads, dilations):
+        y = y + seen @ by_tap[:, i, j].T
+    return _biased(y, bias).astype(x.dtype)
+
+
+@op("edge.Depthwise")
+def depthwise(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+) -> np.ndarray:
+    """y [N, H', W', C] of x [N, H, W, C] and w [kernel height, kernel width, C]."""
+    kernel = w.shape[0], w.shape[1]
+    y: Any = 0
+    for tap, seen in taps(x.astype(np.float32, copy=False), kernel, strides, pads, dilations):
+        y = y + seen * w[tap]
+    return _biased(y, bias).astype(x.dtype)
+
+
+@op("edge.Attention")
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    heads: int,
+    kv_heads: int,
+    scale: float,
+) -> np.ndarray:
+    """softmax(scale Q K^T + mask) V, [N, S, heads x D'].
+
+    q     [N, S, heads x D]
+    k, v  [N, T, kv_heads x D], [N, T, kv_heads x D']; heads / kv_heads queries share a head of them
+    mask  what to add to the scores, broadcastable to [N, heads, S, T]
+    """
+    keys, values = (np.repeat(_by_head(x, kv_heads), heads // kv_heads, axis=1) for x in (k, v))
+    scores = _by_head(q, heads) @ keys.swapaxes(2, 3) * np.float32(scale)
+    if mask is not None:
+        scores = scores + mask.astype(np.float32, copy=False)
+    scores = np.exp(scores - scores.max(axis=3, keepdims=True, initial=-np.inf))
+    mixed = scores / scores.sum(axis=3, keepdims=True) @ values
+    n, _, positions, width = mixed.shape
+    by_token: np.ndarray = mixed.transpose(0, 2, 1, 3).reshape(n, positions, heads * width)
+    return by_token.astype(q.dtype)
+
+
+def taps(
+    x: np.ndarray,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    fill: float = 0,
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """((i, j), [N, H', W', C]): what the kernel's element i, j sees of x [N, H, W, C]."""
+    top, left, below, right = pads
+    x = np.pad(x, ((0, 0), (top, below), (left, right), (0, 0)), constant_values=fill)
+    height, width = (
+        (size - dilation * (k - 1) - 1) // stride + 1
+        for size, k, stride, dilation in zip(x.shape[1:3], kernel, strides, dilations, strict=True)
+    )
+    for i in range(kernel[0]):
+        rows = slice(i * dilations[0], i * dilations[0] + (height - 1) * strides[0] + 1, strides[0])
+        for j in range(kernel[1]):
+            first = j * dilations[1]
+            columns = slice(first, first + (width - 1) * strides[1] + 1, strides[1])
+            yield (i, j), x[:, rows, columns]
+
+
+def _biased(y: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    return y if bias is None else y + bias
+
+
+def _by_head(x: np.ndarray, heads: int) -> np.ndarray:
+    """float32 [N, heads, S, D] of [N, S, heads x D]."""
+    n, positions, width = x.shape
+    split = x.astype(np.float32, copy=False).reshape(n, positions, heads, width // heads)
+    return split.transpose(0, 2, 1, 3)
