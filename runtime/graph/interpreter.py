@@ -46,15 +46,19 @@ def run(graph: Graph, values: Values, matrices: Matrices | None = None) -> tuple
 
 
 def call(
-    node: Node, inputs: list[Any], around: Values, matrices: Matrices | None = None
+    node: Node,
+    inputs: list[Any],
+    around: Values,
+    matrices: Matrices | None = None,
+    scope: Scope | None = None,
 ) -> tuple[Any, ...]:
-    """What a node makes of its inputs."""
+    """What a node makes of its inputs; `scope` runs the graphs inside of it."""
     host = host_op(node)
     more: dict[str, Any] = {}
     if host.counts_outputs:
         more["outputs"] = len(node.outputs)
     if host.takes_scope:
-        more["scope"] = Scope(around, matrices)
+        more["scope"] = scope or Scope(around, matrices)
     if host.takes_matrices:
         more["matrices"] = matrices
     results = host.function(*inputs, **node.attributes, **more)

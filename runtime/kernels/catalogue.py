@@ -33,6 +33,8 @@ PRODUCTS = {  # by weight format
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),
 }
+CONVOLVED = ("int8", "float32", "float16")
+WINDOWS = ("depthwise", "max", "average")
 
 
 def _embedding(name: str) -> tuple[Any, ...]:
@@ -49,6 +51,8 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for source, norm in NORMS
         for sink in SINKS
     },
+    **{f"convolution-{kind}": ("convolution", "kernel", kind) for kind in CONVOLVED},
+    **{f"window-{kind}": ("windows", "kernel", kind) for kind in WINDOWS},
     "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
@@ -64,6 +68,10 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
+    "elementwise": ("elementwise", "elementwise"),
+    "move": ("moves", "move"),
+    "attention-masked": ("scores", "attention"),
+    "softmax": ("scores", "softmax"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
     "read": ("bandwidth", "read"),

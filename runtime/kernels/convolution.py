@@ -3,6 +3,7 @@
 A matrix row holds an output channel's weights, tap by tap.  An input is a table of pixels with
 its border: for int8 codes with a scale a pixel, so that a tap is one integer sum of its own.
 There is no im2col: consecutive pixels of an output row read inputs a fixed distance apart.
+TAP_SKIP are the bytes of float weights that pad a tap.
 
     out[y, x] = clamp(sum over taps W[tap] in[y sh + ky dh, x sw + kx dw] + bias + residual)
 
@@ -17,14 +18,14 @@ from .matmul import MANY, arg
 (
     ROWS, PIXELS, TOTAL,  # output rows (of all images), pixels of each, pixels in all
     ROWS_PER_CHUNK, TILES, TILES_PER_CHUNK,
-    WEIGHT, TILE_BYTES, TAP_STEPS,  # per tap: columns of floats, 16 columns of codes
+    WEIGHT, TILE_BYTES, TAP_STEPS, TAP_SKIP,  # steps: columns of floats, 16 columns of codes
     X, PIXEL_BYTES,  # codes or floats
     X_SCALES, X_STARTS,  # float32 and int32 a pixel; of codes only
     OUT, OUT_STRIDE, BIAS, RESIDUAL, RESIDUAL_STRIDE,  # BIAS, RESIDUAL: addresses or 0
     LOW, HIGH,  # float32 bits
     OUT_HEIGHT, IN_HEIGHT, IN_WIDTH,  # the inputs' with their borders
     KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X,
-) = range(29)  # fmt: skip
+) = range(30)  # fmt: skip
 
 
 def kernel(kind: str) -> Kernel:
@@ -127,6 +128,7 @@ def _by_floats(kind):
                         acc = simd.add_outer(acc, load(w), x, step)
                         w += width
                         x += 4
+                    w += arg(args, TAP_SKIP)
             return acc
 
         return product

@@ -43,23 +43,40 @@ def kernel(kind: str) -> Kernel:
         for row in range(first_row, last_row):
             y = row % arg(args, OUT_HEIGHT) * arg(args, STRIDE_Y) - arg(args, TOP)
             top = row // arg(args, OUT_HEIGHT) * arg(args, IN_HEIGHT)
-            ky, ky_end = _inside(y, arg(args, DILATION_Y), arg(args, KERNEL_HEIGHT), arg(args, IN_HEIGHT))
+            ky, ky_end = _inside(
+                y, arg(args, DILATION_Y), arg(args, KERNEL_HEIGHT), arg(args, IN_HEIGHT)
+            )
             for block in range(first, last):
                 x = 0
                 while x < count:
                     if x >= inner and x + _TOGETHER <= outer:
-                        four(args, block, row * count + x, top + y, x, ky, ky_end, 0, arg(args, KERNEL_WIDTH))
+                        four(
+                            args,
+                            block,
+                            row * count + x,
+                            top + y,
+                            x,
+                            ky,
+                            ky_end,
+                            0,
+                            arg(args, KERNEL_WIDTH),
+                        )
                         x += _TOGETHER
                     else:
                         kx, kx_end = _inside(
-                            x * step - left, arg(args, DILATION_X), arg(args, KERNEL_WIDTH), arg(args, IN_WIDTH)
+                            x * step - left,
+                            arg(args, DILATION_X),
+                            arg(args, KERNEL_WIDTH),
+                            arg(args, IN_WIDTH),
                         )
                         one(args, block, row * count + x, top + y, x, ky, ky_end, kx, kx_end)
                         x += 1
             if arg(args, SINK) != 0:
                 for x in range(count):
                     pixel = row * count + x
-                    encode_pixel(arg(args, SINK), pixel, arg(args, OUT) + pixel * arg(args, OUT_BYTES))
+                    encode_pixel(
+                        arg(args, SINK), pixel, arg(args, OUT) + pixel * arg(args, OUT_BYTES)
+                    )
 
     return windows
 
