@@ -8,6 +8,7 @@ EdgeError
   DoesNotFit         more memory, context or disk than there is
   KernelMismatch     a kernel failed its self-test
   LibraryError       a prebuilt kernel library that cannot be used on this device
+  InputError         an input of the wrong name, type or shape for a graph
   DeviceError        a device or its sensors cannot be used as asked
 """
 
@@ -42,6 +43,10 @@ class KernelMismatch(EdgeError, RuntimeError):
 
 class LibraryError(EdgeError, OSError):
     """A prebuilt kernel library is broken, stale, or made for another machine."""
+
+
+class InputError(EdgeError, ValueError):
+    """What goes into a graph has the wrong name, type, rank or size."""
 
 
 class DeviceError(EdgeError, OSError):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from edge.errors import EdgeError
 from edge.format.graph import CONSTANTS, GRAPH
 from edge.format.graph_json import decode
 from edge.format.reader import EdgeFile

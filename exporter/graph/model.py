@@ -8,6 +8,8 @@ import numpy as np
 from edge.format.formats import QuantizedTensor
 from edge.format.graph import Graph
 
+from .grid import Grid
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -31,12 +33,16 @@ class GraphModel:
 
     opset  of ONNX, that the source was written in
     name   what its author called it
+    grids  of constants that another tool has quantized, by name
+    notes  on the way it went, for its user
     """
 
     graph: Graph
     matrices: Mapping[str, Matrix] = field(default_factory=dict)
     opset: int = 0
     name: str = ""
+    grids: Mapping[str, Grid] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def dense(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         """float32 [rows, columns] and [rows] or None: what edge's operators in NumPy ask for."""

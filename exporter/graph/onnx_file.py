@@ -16,10 +16,9 @@ from edge.format.graph import Attribute, Graph, Node, Value
 from . import constants
 from .constants import array_of
 from .model import GraphModel
-from .types import NAMES, spelled, value_of
+from .types import ATTRIBUTES, name_of, spelled, value_of
 
 OWN = ("", "ai.onnx")  # names of ONNX's own domain
-TYPE_ATTRIBUTES = ("to",)  # stored as the name of a type
 
 
 def read(path: Path) -> GraphModel:
@@ -81,7 +80,7 @@ class _Reader:
             op,
             tuple(names[name] if name else "" for name in node.input),
             tuple(names[name] if name else "" for name in node.output),
-            {a.name: self.attribute(a, names, where) for a in node.attribute},
+            {a.name: self.attribute(a, names, where) for a in node.attribute if not _is_no_type(a)},
             node.name,
         )
 
@@ -94,8 +93,8 @@ class _Reader:
         if a.type == AttributeProto.TYPE_PROTO:
             return spelled(a.tp, where)
         value: Any = onnx.helper.get_attribute_value(a)
-        if a.type == AttributeProto.INT and a.name in TYPE_ATTRIBUTES:
-            return NAMES[value]
+        if a.type == AttributeProto.INT and a.name in ATTRIBUTES:
+            return name_of(value, where)
         if a.type == AttributeProto.STRING:
             return value.decode()
         if a.type == AttributeProto.STRINGS:
@@ -118,6 +117,11 @@ class _Reader:
 
 def _is_constant(node: NodeProto) -> bool:
     return bool(node.op_type == "Constant" and node.domain in OWN)
+
+
+def _is_no_type(a: AttributeProto) -> bool:
+    """A type of 0: as good as no attribute."""
+    return bool(a.type == AttributeProto.INT and a.name in ATTRIBUTES and a.i == 0)
 
 
 def _defined(graph: GraphProto) -> Iterator[str]:

@@ -17,11 +17,20 @@ from edge.format.writer import EdgeWriter
 from ..destination import check_not_source, check_place
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from .kept import keep_grids
 from .model import GraphModel
 from .onnx_file import read
+from .simplify import simplify
+from .unquantize import unquantize
+from .upgrade import upgrade
 
 Pass = Callable[[GraphModel], GraphModel]
-PASSES: tuple[Pass, ...] = ()  # from ONNX as it was written to what the runtime wants, in order
+PASSES: tuple[Pass, ...] = (
+    upgrade,
+    simplify,
+    unquantize,
+    keep_grids,
+)  # from ONNX as it was written to what the runtime wants, in order
 
 
 def lower(source: str | Path) -> GraphModel:

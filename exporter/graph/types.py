@@ -1,11 +1,15 @@
 """ONNX's element types, by the names that graphs use, and which NumPy type holds each."""
 
 import numpy as np
-from onnx import TensorProto, TensorShapeProto, TypeProto
+from onnx import TensorProto, TensorShapeProto, TypeProto, helper
 
 from edge.errors import SourceError, UnsupportedModel
 from edge.format.graph import Dimension, Value
 
+ATTRIBUTES = {  # of nodes that are types; graphs have them by name
+    *("to", "dtype", "output_dtype", "output_datatype"),
+    *("stash_type", "precision", "softmax_precision"),
+}
 MAX_SIZE = 2**48  # of a dimension
 _RENAMED = {"float": "float32", "double": "float64"}
 _HELD = {  # types that NumPy lacks, as the next wider one that it has
@@ -59,6 +63,20 @@ def spelled(kind: TypeProto, where: str) -> str:
         key = name_of(kind.map_type.key_type, where)
         return f"map({key},{spelled(kind.map_type.value_type, where)})"
     raise UnsupportedModel(f"{where}: {which}, expected a tensor or a sequence of them")
+
+
+def type_of(dtype: str, shape: tuple[Dimension, ...] | None = None) -> TypeProto:
+    """ONNX's type of this name; the opposite of `spelled`."""
+    outer, _, rest = dtype.rstrip(")").partition("(")
+    inner = dtype[len(outer) + 1 : -1]
+    if outer == "sequence":
+        return helper.make_sequence_type_proto(type_of(inner))
+    if outer == "optional":
+        return helper.make_optional_type_proto(type_of(inner))
+    if outer == "map":
+        key, _, value = rest.partition(",")
+        return helper.make_map_type_proto(NUMBERS[key], type_of(value))
+    return helper.make_tensor_type_proto(NUMBERS[dtype], shape)
 
 
 def _shape(kind: TypeProto, where: str) -> tuple[Dimension, ...] | None:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from edge.errors import UnsupportedModel
+import numpy as np
+
+from edge.errors import EdgeError, InputError, UnsupportedModel
 from edge.format.graph import Graph, Node
 
 from ..host_ops import OPS, HostOp
@@ -52,7 +54,10 @@ def call(
     matrices: Matrices | None = None,
     scope: Scope | None = None,
 ) -> tuple[Any, ...]:
-    """What a node makes of its inputs; `scope` runs the graphs inside of it."""
+    """What a node makes of its inputs; `scope` runs the graphs inside of it.
+
+    Raises UnsupportedModel for an operator that edge lacks, InputError if it cannot do with these.
+    """
     host = host_op(node)
     more: dict[str, Any] = {}
     if host.counts_outputs:
@@ -61,5 +66,21 @@ def call(
         more["scope"] = scope or Scope(around, matrices)
     if host.takes_matrices:
         more["matrices"] = matrices
-    results = host.function(*inputs, **node.attributes, **more)
-    return results if isinstance(results, tuple) else (results,)
+    try:
+        with np.errstate(all="ignore"):  # infinities and NaN are results like others
+            results = host.function(*inputs, **node.attributes, **more)
+    except EdgeError:
+        raise
+    except (ValueError, IndexError, TypeError) as error:
+        raise InputError(f"{node} of {_shown(inputs)}: {error}") from error
+    results = results if isinstance(results, tuple) else (results,)
+    return tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)
+
+
+def _shown(inputs: list[Any]) -> str:
+    """Types and shapes, for people."""
+    shown = [
+        f"{x.dtype}{list(x.shape)}" if isinstance(x, np.ndarray) else type(x).__name__
+        for x in inputs
+    ]
+    return ", ".join(shown) or "nothing"

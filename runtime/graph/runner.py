@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import EdgeError
 from edge.format.graph import Graph, Node
 from edge.format.reader import EdgeFile
 
@@ -21,7 +20,6 @@ from .matrices import FileMatrices
 from .program import Program
 
 KEPT = 8  # programs of one place in a graph: as many shapes as are met in turn
-BROKEN = (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError)
 
 
 class Engine:
@@ -60,11 +58,7 @@ class Engine:
 
     def call(self, node: Node, inputs: list[Any], around: Mapping[str, Any]) -> tuple[Any, ...]:
         """A node in NumPy."""
-        try:
-            with np.errstate(all="ignore"):
-                return call(node, inputs, around, self.matrices, _Scope(around, self))
-        except BROKEN as error:
-            raise EdgeError(f"{node}: {error}") from error
+        return call(node, inputs, around, self.matrices, _Scope(around, self))
 
     def program(self, stretch: Stretch) -> Program:
         weights = Weights(self.file, Arena())

@@ -10,7 +10,10 @@ from importlib import import_module
 from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
-_MODULES = ("edge_ops", "elementwise")
+_MODULES = (
+    *("activations", "comparison", "edge_ops", "elementwise", "indexing", "reductions", "shapes"),
+    *("types",),
+)
 
 for _module in _MODULES:
     import_module(f".{_module}", __package__)

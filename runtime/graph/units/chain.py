@@ -1,7 +1,7 @@
 """Elementwise operations that follow one another, as one op (kernels/elementwise.py)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 

@@ -1,0 +1,124 @@
+"""Matrices back onto the grids that another tool has quantized them to, code by code."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from edge.format.formats import QuantizedTensor
+from edge.format.graph import Node
+
+from ..sources.integer_matrix import IntegerMatrix
+from .grid import Grid
+from .model import GraphModel
+
+NEAR = 1e-6  # relative: two roundings of a float32
+MIDDLE = 128  # the code that means 0 in int8
+
+
+def keep_grids(model: GraphModel) -> GraphModel:
+    """Matrices whose source was quantized get `kept`, if edge has a grid that holds their codes.
+
+    int8 has its zero in the middle.  A matrix whose zero point is elsewhere keeps its codes, and
+    what it lacks is added behind it: scale (128 - zero) times the sum of its input.  A convolution's
+    sum would take another convolution: its weights are quantized anew, and a note says so.
+    """
+    matrices, lacking, lost = dict(model.matrices), {}, []
+    linear = _read_by(model, "edge.Linear")
+    for name, matrix in model.matrices.items():
+        grid = model.grids.get(matrix.source)
+        if grid is None:
+            continue
+        integers = integer_matrix(matrix.weight, grid)
+        kept = None if integers is None else integers.on_grid()
+        if kept is None and integers is not None and name in linear:
+            kept, lacking[name] = _around_the_middle(integers)
+        if kept is None:
+            lost.append(name)
+            continue
+        matrices[name] = replace(matrix, weight=kept.dequantize(), kept=kept)
+    added = {name: shift for name, shift in lacking.items() if shift is not None}
+    changed = replace(model, matrices=matrices, notes=(*model.notes, *_notes(lost)))
+    return _with_sums(changed, added) if added else changed
+
+
+def integer_matrix(weight: np.ndarray, grid: Grid) -> IntegerMatrix | None:
+    """The codes of float32 [rows, columns]; None where these are on the grid no more."""
+    for scales, zeros in _orientations(grid, weight.shape):
+        width = grid.block or weight.shape[1]
+        steps, middles = (
+            np.repeat(part, width, axis=1)[:, : weight.shape[1]] for part in (scales, zeros)
+        )
+        codes = np.rint(weight / np.where(steps == 0, np.float32(1), steps)) + (
+            middles - grid.lowest
+        )
+        if codes.min() < 0 or codes.max() >= 2**grid.bits:
+            continue
+        moved = (zeros - grid.lowest).astype(np.int16)
+        found = IntegerMatrix(grid.bits, codes.astype(np.uint8), moved, scales, width)
+        if np.allclose(found.values(), weight, rtol=NEAR, atol=0):
+            return found
+    return None
+
+
+def _orientations(grid: Grid, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Scales and zeros [rows, groups] of a matrix that may be the constant or its transpose."""
+    rows, columns = shape
+    groups = -(-columns // grid.block) if grid.block else 1
+    for scales, zeros in ((grid.scales, grid.zeros), (grid.scales.T, grid.zeros.T)):
+        if scales.size == 1:
+            yield np.full((rows, 1), scales.item(), np.float32), np.full((rows, 1), zeros.item())
+            return
+        if scales.size == rows * groups and scales.shape in ((rows,), (rows, groups)):
+            yield scales.reshape(rows, groups), zeros.reshape(rows, groups)
+
+
+def _around_the_middle(
+    integers: IntegerMatrix,
+) -> tuple[QuantizedTensor | None, np.ndarray | None]:
+    """s (q - 128), and s (128 - z), float32 [rows]; None of blocks."""
+    if integers.bits != 8 or integers.scales.shape[1] > 1:
+        return None, None
+    middle = np.full_like(integers.zeros, MIDDLE)
+    lacks = integers.scales * (MIDDLE - integers.zeros)
+    return replace(integers, zeros=middle).on_grid(), lacks[:, 0].astype(np.float32)
+
+
+def _read_by(model: GraphModel, op: str) -> set[str]:
+    return {str(n.attributes["weight"]) for n in model.graph.walk() if n.op == op}
+
+
+def _with_sums(model: GraphModel, lacking: dict[str, np.ndarray]) -> GraphModel:
+    """y -> y + (sum of x) lacking, behind each edge.Linear of these matrices."""
+    constants, nodes = dict(model.graph.constants), []
+    constants["sum of the last axis"] = np.array([-1], np.int64)
+    for node in model.graph.nodes:
+        shift = (
+            lacking.get(str(node.attributes.get("weight"))) if node.op == "edge.Linear" else None
+        )
+        if shift is None:
+            nodes.append(node)
+            continue
+        y = node.outputs[0]
+        constants[f"{y}.lacks"] = shift
+        nodes += [
+            replace(node, outputs=(f"{y}.codes",)),
+            Node(
+                "ReduceSum",
+                (node.inputs[0], "sum of the last axis"),
+                (f"{y}.sum",),
+                {"keepdims": 1},
+            ),
+            Node("Mul", (f"{y}.sum", f"{y}.lacks"), (f"{y}.shift",)),
+            Node("Add", (f"{y}.codes", f"{y}.shift"), (y,)),
+        ]
+    return replace(model, graph=replace(model.graph, nodes=tuple(nodes), constants=constants))
+
+
+def _notes(lost: list[str]) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+    why = "zero points, blocks, or scales folded since"
+    note = f"{len(lost)} quantized matrices are on no grid that edge has ({why})"
+    return (f"{note}, and are quantized anew: {shown}",)

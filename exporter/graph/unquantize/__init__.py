@@ -1,0 +1,39 @@
+"""Graphs that other tools have quantized, as float graphs and the grids of their weights.
+
+    QuantizeLinear -> DequantizeLinear around float operators (QDQ)
+    QLinearConv, QLinearMatMul, QGemm, QLinearAdd, ...  (operators on codes)
+    DynamicQuantizeLinear -> MatMulInteger, ConvInteger -> Cast -> Mul
+    DynamicQuantizeMatMul, MatMulIntegerToFloat, MatMulNBits
+
+all become the float operator, its weights what their codes mean.  edge quantizes activations anew, a
+token at a time, which is finer; what the source's ranges cut off stays cut off, by a Clip.  Layers
+are put back on the grids of their weights once they are edge's (kept.py).
+"""
+
+from dataclasses import replace
+
+from ..model import GraphModel
+from .draft import Draft
+from .integers import INTEGER_OPS
+from .nbits import matmul_nbits
+from .pairs import drop_pairs, fold_constants, move_quantizers, read_tables
+from .qlinear import QLINEAR_OPS
+
+OPERATORS = {**QLINEAR_OPS, **INTEGER_OPS, "com.microsoft.MatMulNBits": matmul_nbits}
+CHANGES = (read_tables, fold_constants, move_quantizers, drop_pairs)
+
+
+def unquantize(model: GraphModel) -> GraphModel:
+    """The float model, and by the names of its constants the grids that they are on.
+
+    One that nobody has quantized comes back as it is.  Forms that are not known stay what they are:
+    operators on integers, which run exactly as ONNX defines them.
+    """
+    draft = Draft(model.graph)
+    draft.rewrite(lambda node: OPERATORS[node.op](draft, node) if node.op in OPERATORS else None)
+    for change in CHANGES:
+        change(draft)
+    if not draft.changed:
+        return model
+    graph = replace(model.graph, nodes=draft.live_nodes(), constants=draft.live_constants())
+    return replace(model, graph=graph, grids=draft.grids)
