@@ -163,13 +163,8 @@ class Lowering:
         if constant is not None:
             return self._operand(name, lambda: Operand(None, constant))
         shape = self.shape(node.outputs[0])
-        if (
-            name in self.lazy
-            and self.shape(name) == shape
-            and len(set(node.inputs)) == len(node.inputs)
-        ):
-            if self.is_alone(name):
-                return self.lazy[name]
+        if name in self.lazy and self.shape(name) == shape and self.is_alone(name):
+            return self.lazy[name]
         return self._operand(name, lambda: Operand(self.at(name)))
 
     def _operand(self, name: str, make: Callable[[], Operand]) -> Operand:

@@ -70,12 +70,19 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "softcap": ("activations", "softcap"),
     "elementwise": ("elementwise", "elementwise"),
     "move": ("moves", "move"),
-    "attention-masked": ("scores", "attention"),
+    "masked-attention": ("scores", "attention"),
     "softmax": ("scores", "softmax"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
     "read": ("bandwidth", "read"),
 }
+NAMES = (*KERNELS, *FUNCTIONS)
+OF_GRAPHS = frozenset(  # where there is no compiler, graphs run in NumPy without kernels
+    name
+    for name in NAMES
+    if name.partition("-")[0]
+    in ("convolution", "window", "elementwise", "move", "masked", "softmax")
+)
 
 
 def symbol(name: str) -> str:

@@ -49,7 +49,7 @@ class Attention(Unit):
             self.q.size // self.heads, self.v.size // self.kv_heads, float_bits(self.scale),
             self._row_bytes, *self._mask(), blocks, block,
         )  # fmt: skip
-        return [Op("attention-masked", arguments, texts * self.heads * blocks)]
+        return [Op("masked-attention", arguments, texts * self.heads * blocks)]
 
     def _mask(self) -> tuple[int, int, int, int]:
         if self.mask is None:
