@@ -11,8 +11,10 @@ from .registry import OPS as OPS
 from .registry import HostOp as HostOp
 
 _MODULES = (
-    *("activations", "comparison", "edge_ops", "elementwise", "indexing", "reductions", "shapes"),
-    *("types",),
+    *("activations", "attention", "comparison", "control", "convolution", "edge_ops"),
+    *("elementwise", "image", "indexing", "matmul", "normalization", "pooling", "quantization"),
+    *("random", "recurrent", "reductions", "resize", "sequences", "shapes", "signal", "strings"),
+    *("trees", "types"),
 )
 
 for _module in _MODULES:

@@ -27,7 +27,7 @@ def _mean(x: np.ndarray, axes: Axes, keepdims: bool) -> np.ndarray:
     return sums / max(1, x.size // max(1, sums.size))
 
 
-def _extreme(x: np.ndarray, largest: bool) -> Any:
+def extreme(x: np.ndarray, largest: bool) -> Any:
     """The number that changes no minimum (`largest`) or maximum."""
     if x.dtype.kind == "b":
         return largest
@@ -37,11 +37,11 @@ def _extreme(x: np.ndarray, largest: bool) -> Any:
 
 
 def _max(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
-    return np.max(x, axis=axes, keepdims=keepdims, initial=_extreme(x, largest=False))
+    return np.max(x, axis=axes, keepdims=keepdims, initial=extreme(x, largest=False))
 
 
 def _min(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
-    return np.min(x, axis=axes, keepdims=keepdims, initial=_extreme(x, largest=True))
+    return np.min(x, axis=axes, keepdims=keepdims, initial=extreme(x, largest=True))
 
 
 def _prod(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:

@@ -136,3 +136,11 @@ def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> n
     if to == EXPONENT:
         return _power_of_two(x, bool(saturate), round_mode)
     return x.astype(dtype, copy=False)
+
+
+@op("BitCast")
+def bit_cast(x: np.ndarray, to: str) -> np.ndarray:
+    """The same bits read as another type."""
+    if to in SMALL_FLOATS or to in SMALL_INTEGERS or to == EXPONENT:
+        raise UnsupportedModel(f"BitCast to {to}: edge holds this type in a wider one")
+    return x.view(held(to))
