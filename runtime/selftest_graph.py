@@ -5,6 +5,7 @@ Each is run as its unit (graph/units) lowers it, on an image whose sizes fill no
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from .plan import Plan
 from .single_ops import Bench, address
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
-IMAGE = 2, 6, 11, 40
+IMAGE = 2, 9, 14, 40
 SLIDING = Sliding((3, 2), (2, 1), (1, 1, 1, 0), (1, 2))
 ROWS = 24
 
@@ -54,8 +55,7 @@ def _run(bench: Bench, *units: Unit) -> None:
     bench.team.run(Plan(ops, bench.kernels), 1, 1)
 
 
-def _slid(shape: tuple[int, ...], channels: int) -> tuple[int, ...]:
-    s = SLIDING
+def _slid(shape: tuple[int, ...], channels: int, s: Sliding = SLIDING) -> tuple[int, ...]:
     sizes = (
         (shape[1 + i] + s.pads[i] + s.pads[i + 2] - s.dilations[i] * (s.kernel[i] - 1) - 1)
         // s.strides[i]
@@ -113,9 +113,11 @@ def _halves(bench: Bench, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _window(bench: Bench, name: str) -> Found:
-    kind = name.partition("-")[2]
+    _, kind, *squares = name.split("-")
+    size = int(squares[0]) if squares else 0
+    s = replace(SLIDING, kernel=(size, size)) if size else SLIDING
     x, seen = _image(bench)
-    shape, s = _slid(IMAGE, IMAGE[3]), SLIDING
+    shape = _slid(IMAGE, IMAGE[3], s)
     weight, bias = (
         bench.random.standard_normal(size).astype(np.float32)
         for size in ((*s.kernel, IMAGE[3]), IMAGE[3:])
@@ -131,7 +133,7 @@ def _window(bench: Bench, name: str) -> Found:
     else:
         expected = np.nansum([part * weight[tap] for tap, part in parts], axis=0) + bias
         expected = np.clip(expected, -1, 2)
-    return view(unit.out), expected, np.full(shape, 6.0)
+    return view(unit.out), expected, np.full(shape, 9.0)
 
 
 def _elementwise(bench: Bench, name: str) -> Found:

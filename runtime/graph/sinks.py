@@ -12,6 +12,7 @@ from .units.unit import Codes, Unit
 from .units.window import Window
 
 Units = list[Unit | Host]
+MANY_ROWS = 512
 
 
 def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> Units:
@@ -38,7 +39,7 @@ def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> 
 
 def _takes(maker: Unit | None, codes: Codes) -> bool:
     """Whether the unit that makes the floats can make the codes, too."""
-    if not isinstance(maker, Chain | Window | Norm) or maker.sink is not None:
+    if not isinstance(maker, Chain | Window | Norm | Convolution) or maker.sink is not None:
         return False
     if isinstance(maker, Norm) and any(codes.borders):
         return False

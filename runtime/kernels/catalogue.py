@@ -35,6 +35,7 @@ PRODUCTS = {  # by weight format
 }
 CONVOLVED = ("int8", "float32", "float16")
 WINDOWS = ("depthwise", "max", "average")
+SQUARES = (3, 5)  # sides of kernels that have code of their own
 
 
 def _embedding(name: str) -> tuple[Any, ...]:
@@ -53,6 +54,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
     },
     **{f"convolution-{kind}": ("convolution", "kernel", kind) for kind in CONVOLVED},
     **{f"window-{kind}": ("windows", "kernel", kind) for kind in WINDOWS},
+    **{f"window-depthwise-{n}": ("windows", "kernel", "depthwise", n) for n in SQUARES},
     "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{

@@ -14,6 +14,7 @@ tokens into rows of PIXELS; only the last row of all may be shorter.
 from . import simd
 from .compiler import Kernel, inline
 from .matmul import MANY, arg
+from .pixels import encode_pixel
 
 (
     ROWS, PIXELS, TOTAL,  # output rows (of all images), pixels of each, pixels in all
@@ -25,7 +26,8 @@ from .matmul import MANY, arg
     LOW, HIGH,  # float32 bits
     OUT_HEIGHT, IN_HEIGHT, IN_WIDTH,  # the inputs' with their borders
     KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X,
-) = range(30)  # fmt: skip
+    SINK,  # address of pixels.py's table, or 0; a chunk has all tiles where there is one
+) = range(31)  # fmt: skip
 
 
 def kernel(kind: str) -> Kernel:
@@ -57,6 +59,10 @@ def kernel(kind: str) -> Kernel:
                 while x < count:
                     one(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
                     x += 1
+        if arg(args, SINK) != 0:
+            end = min(last_row * arg(args, PIXELS), arg(args, TOTAL))
+            for pixel in range(first_row * arg(args, PIXELS), end):
+                encode_pixel(arg(args, SINK), pixel, arg(args, OUT) + pixel * arg(args, OUT_STRIDE))
 
     return convolution
 

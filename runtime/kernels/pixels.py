@@ -57,7 +57,7 @@ def _encode(sink, index, x):
         for at in range(0, 4 * width, 64):
             largest = simd.maximum(largest, simd.absolute(simd.load_floats(x + at)))
         size = simd.max_lanes(largest)
-        scale = size / simd.float32(127)
+        scale = size * simd.float32(1 / 127)
         if size > simd.float32(0):
             inverse = simd.float32(127) / size
     top, factor = simd.splat(simd.float32(127)), simd.splat(inverse)

@@ -1,7 +1,8 @@
 """What slides over an image and keeps channels apart: depthwise convolution, pooling.
 
 Channels last, 16 of them a vector; pixels are float32 vectors padded with zeros.  A chunk is a
-block of output rows times a run of channel blocks.  Taps beyond the edge are left out.
+block of output rows.  Four blocks of channels are worked on at once: what they read is one stream,
+and no sum waits for the one before.  Taps beyond the edge are left out.
 """
 
 from . import simd
@@ -20,13 +21,13 @@ from .pixels import encode_pixel
     SINK,  # address of pixels.py's table, or 0
 ) = range(26)  # fmt: skip
 
-_TOGETHER = 4  # pixels
 
+def kernel(kind: str, size: int = 0) -> Kernel:
+    """`kind`: "depthwise", "max" or "average"; `size`: of a square of so many taps a side, or 0.
 
-def kernel(kind: str) -> Kernel:
-    """`kind`: "depthwise", "max" or "average"."""
-    begin, tap, end = _KINDS[kind]
-    one, four = (_pixels(begin, tap, end, tokens) for tokens in (1, _TOGETHER))
+    Loops over a size that is known are unrolled.
+    """
+    one, two, four = (_blocks(*_KINDS[kind], size, blocks) for blocks in (1, 2, 4))
 
     def windows(args, chunk, scratch):
         runs = (arg(args, BLOCKS) + arg(args, BLOCKS_PER_CHUNK) - 1) // arg(args, BLOCKS_PER_CHUNK)
@@ -35,48 +36,31 @@ def kernel(kind: str) -> Kernel:
         first = chunk % runs * arg(args, BLOCKS_PER_CHUNK)
         last = min(first + arg(args, BLOCKS_PER_CHUNK), arg(args, BLOCKS))
         count = arg(args, PIXELS)
-        reach = (arg(args, KERNEL_WIDTH) - 1) * arg(args, DILATION_X)
-        step, left = arg(args, STRIDE_X), arg(args, LEFT)
-        # Pixels from `inner` to `outer` have all their columns of taps in the image.
-        inner = min((left + step - 1) // step, count)
-        outer = min(max((arg(args, IN_WIDTH) - 1 - reach + left) // step + 1, inner), count)
         for row in range(first_row, last_row):
             y = row % arg(args, OUT_HEIGHT) * arg(args, STRIDE_Y) - arg(args, TOP)
-            top = row // arg(args, OUT_HEIGHT) * arg(args, IN_HEIGHT)
-            ky, ky_end = _inside(
+            y_taps = _inside(
                 y, arg(args, DILATION_Y), arg(args, KERNEL_HEIGHT), arg(args, IN_HEIGHT)
             )
-            for block in range(first, last):
-                x = 0
-                while x < count:
-                    if x >= inner and x + _TOGETHER <= outer:
-                        four(
-                            args,
-                            block,
-                            row * count + x,
-                            top + y,
-                            x,
-                            ky,
-                            ky_end,
-                            0,
-                            arg(args, KERNEL_WIDTH),
-                        )
-                        x += _TOGETHER
-                    else:
-                        kx, kx_end = _inside(
-                            x * step - left,
-                            arg(args, DILATION_X),
-                            arg(args, KERNEL_WIDTH),
-                            arg(args, IN_WIDTH),
-                        )
-                        one(args, block, row * count + x, top + y, x, ky, ky_end, kx, kx_end)
-                        x += 1
-            if arg(args, SINK) != 0:
-                for x in range(count):
-                    pixel = row * count + x
-                    encode_pixel(
-                        arg(args, SINK), pixel, arg(args, OUT) + pixel * arg(args, OUT_BYTES)
-                    )
+            y += row // arg(args, OUT_HEIGHT) * arg(args, IN_HEIGHT)
+            for column in range(count):
+                x = column * arg(args, STRIDE_X) - arg(args, LEFT)
+                x_taps = _inside(
+                    x, arg(args, DILATION_X), arg(args, KERNEL_WIDTH), arg(args, IN_WIDTH)
+                )
+                source = arg(args, X) + (y * arg(args, IN_WIDTH) + x) * arg(args, X_BYTES)
+                out = arg(args, OUT) + (row * count + column) * arg(args, OUT_BYTES)
+                block = first
+                while block + 4 <= last:
+                    four(args, 64 * block, source, out, y_taps, x_taps)
+                    block += 4
+                while block + 2 <= last:
+                    two(args, 64 * block, source, out, y_taps, x_taps)
+                    block += 2
+                while block < last:
+                    one(args, 64 * block, source, out, y_taps, x_taps)
+                    block += 1
+                if arg(args, SINK) != 0:
+                    encode_pixel(arg(args, SINK), row * count + column, out)
 
     return windows
 
@@ -84,64 +68,69 @@ def kernel(kind: str) -> Kernel:
 @inline
 def _inside(start, dilation, kernel, size):
     """First and end of the taps at start + k * dilation that are within 0..size-1."""
+    if start >= 0 and start + (kernel - 1) * dilation < size:
+        return 0, kernel
     first = (-start + dilation - 1) // dilation if start < 0 else 0
     end = (size - start + dilation - 1) // dilation if size > start else 0
     return first, max(first, min(end, kernel))
 
 
-def _pixels(begin, tap, end, tokens):
-    """`tokens` output pixels from number `pixel`, `x` in their row, of one block of channels."""
+def _blocks(begin, tap, end, size, blocks):
+    """`blocks` blocks of channels, from byte `at` of a pixel on, of one output pixel."""
 
     @inline
-    def pixels(args, block, pixel, y, x, ky, ky_end, kx, kx_end):
-        at, size = 64 * block, arg(args, X_BYTES)
-        step = arg(args, STRIDE_X) * size
-        acc = simd.splat_rows(tokens, begin(args, at))
-        left = x * arg(args, STRIDE_X) - arg(args, LEFT)
-        for j in range(ky, ky_end):
-            row = (y + j * arg(args, DILATION_Y)) * arg(args, IN_WIDTH) + left
-            source = arg(args, X) + (row + kx * arg(args, DILATION_X)) * size + at
-            weight = arg(args, WEIGHT) + 64 * arg(args, BLOCKS) * (j * arg(args, KERNEL_WIDTH) + kx)
-            weight += at
-            for _ in range(kx, kx_end):
-                acc = tap(acc, source, step, weight)
-                source += size * arg(args, DILATION_X)
-                weight += 64 * arg(args, BLOCKS)
-        acc = end(args, acc, (ky_end - ky) * (kx_end - kx))
-        stride = arg(args, OUT_BYTES)
-        simd.store_rows(acc, arg(args, OUT) + pixel * stride + at, stride)
+    def pixel(args, at, source, out, y_taps, x_taps):
+        aside = arg(args, DILATION_X) * arg(args, X_BYTES)
+        down = arg(args, DILATION_Y) * arg(args, IN_WIDTH) * arg(args, X_BYTES)
+        taps, columns = 64 * arg(args, BLOCKS), arg(args, KERNEL_WIDTH)
+        acc = begin(args, at, blocks)
+        (j, j_end), (i, i_end) = y_taps, x_taps
+        source += at
+        weight = arg(args, WEIGHT) + at
+        if size > 0 and j_end - j == size and i_end - i == size:
+            for y in range(size):
+                for x in range(size):
+                    acc = tap(acc, source + y * down + x * aside, weight)
+                    weight += taps
+        else:
+            for y in range(j, j_end):
+                for x in range(i, i_end):
+                    w = weight + (y * columns + x) * taps
+                    acc = tap(acc, source + y * down + x * aside, w)
+        acc = end(args, acc, (j_end - j) * (i_end - i))
+        simd.store_rows(acc, out + at, 64)
 
-    return pixels
-
-
-@inline
-def _bias(args, at):
-    return simd.load_floats(arg(args, BIAS) + at)
+    return pixel
 
 
 @inline
-def _lowest(args, at):
-    return simd.splat(simd.float32(-3.4028234663852886e38))
+def _bias(args, at, blocks):
+    return simd.add_rows(simd.zero_floats(blocks), arg(args, BIAS) + at, 64)
 
 
 @inline
-def _nothing(args, at):
-    return simd.splat(simd.float32(0))
+def _lowest(args, at, blocks):
+    return simd.splat_rows(blocks, simd.splat(simd.float32(-3.4028234663852886e38)))
 
 
 @inline
-def _multiply(acc, source, step, weight):
-    return simd.add_rows_times(acc, source, step, simd.load_floats(weight))
+def _nothing(args, at, blocks):
+    return simd.zero_floats(blocks)
 
 
 @inline
-def _larger(acc, source, step, weight):
-    return simd.max_rows(acc, source, step)
+def _multiply(acc, source, weight):
+    return simd.add_rows_times(acc, source, weight)
 
 
 @inline
-def _sum(acc, source, step, weight):
-    return simd.add_rows(acc, source, step)
+def _larger(acc, source, weight):
+    return simd.max_rows(acc, source, 64)
+
+
+@inline
+def _sum(acc, source, weight):
+    return simd.add_rows(acc, source, 64)
 
 
 @inline

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...kernels import elementwise as kernel
-from ...plan import Op, float_bits
+from ...plan import Op
 from ..storage import Buffer, Memory, Place
 from .terms import Term, flat, terms
-from .unit import Codes, Context, Unit
+from .unit import Codes, Context, Unit, sink
 
 WIDEST = 4096  # elements of a row that rows are joined into
 
@@ -166,16 +166,6 @@ class Chain(Unit):
             read += [read[0]] * (3 - len(read))
             program.append([kernel.OPCODES[instruction.op], slots[id(instruction)], *read])
         return program
-
-
-def sink(codes: Codes, memory: Memory) -> int:
-    """Address of a table for kernels/pixels.py."""
-    top, left, below, right = codes.borders
-    return memory.words([
-        codes.codes, codes.pixel_bytes, codes.scales, codes.starts,
-        codes.width, float_bits(codes.fixed), codes.height, codes.columns,
-        top, below, left, right,
-    ])  # fmt: skip
 
 
 def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from ...lowering.weights import Matrix
 from ...plan import Op, float_bits
 from ..storage import Buffer, Place, round_up
 from .move import padded
-from .unit import Codes, Context, Unit
+from .unit import Codes, Context, Unit, sink
 
 PIXELS = 64  # tokens of a product that are taken for a row of an image
 BLOCK_BYTES = 192 * 1024  # of inputs: they stay in L2 while all tiles pass
@@ -38,6 +38,7 @@ class Convolution(Unit):
     low: float = -LARGEST
     high: float = LARGEST
     codes: Codes | None = None
+    sink: Codes | None = None
 
     @property
     def is_int8(self) -> bool:
@@ -61,8 +62,9 @@ class Convolution(Unit):
 
     def buffers(self) -> Iterator[Buffer]:
         yield from super().buffers()
-        if self.codes is not None:
-            yield self.codes.buffer
+        for codes in (self.codes, self.sink):
+            if codes is not None:
+                yield codes.buffer
 
     def ops(self, context: Context) -> list[Op]:
         taps = self.sliding.kernel[0] * self.sliding.kernel[1]
@@ -84,6 +86,8 @@ class Convolution(Unit):
         tiles = form.tiles(self.matrix.rows)
         row_blocks = -(-rows // blocks)
         runs = max(1, min(tiles, -(-4 * context.threads // row_blocks)))
+        if self.sink is not None:
+            runs = 1
         tiles_each = -(-tiles // runs)
         arguments = (
             rows, pixels, total, blocks, tiles, tiles_each,
@@ -92,6 +96,7 @@ class Convolution(Unit):
             self.residual.address if self.residual else 0,
             self.residual.stride if self.residual else 0,
             float_bits(self.low), float_bits(self.high), *sizes,
+            0 if self.sink is None else sink(self.sink, context.memory),
         )  # fmt: skip
         kind = "int8" if self.is_int8 else form.kind
         chunks = row_blocks * -(-tiles // tiles_each)

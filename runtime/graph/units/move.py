@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...kernels.moves import MOST_TERMS
 from ...plan import Op
 from ..storage import Place
-from .terms import Term, flat, terms
+from .terms import flat, terms
 from .unit import Context, Unit
 
 
@@ -32,35 +32,29 @@ class Move(Unit):
     def reads(self) -> Iterator[Place]:
         yield self.x
 
-    def terms(self) -> tuple[list[Term], list[Term]]:
-        outer = self.shape[:-1]
-        return terms(outer, self.steps[:-1]), terms(outer, self.to_steps[:-1])
-
     @property
     def fits(self) -> bool:
-        return bool(self.shape) and sum(map(len, self.terms())) <= MOST_TERMS
+        outer = self.shape[:-2]
+        found = terms(outer, self.steps[:-2]), terms(outer, self.to_steps[:-2])
+        return bool(self.shape) and sum(map(len, found)) <= MOST_TERMS
 
     def ops(self, context: Context) -> list[Op]:
         x, out = self.x.address + self.offset, self.out.address + self.to_offset
         cleared = self.out.width - self.out.size if self.clears else 0
-        return [moved(context, self.shape, x, self.steps[-1], out, cleared, *self.terms())]
+        return [moved(context, self.shape, (x, self.steps), (out, self.to_steps), cleared)]
 
 
-def moved(
-    context: Context,
-    shape: tuple[int, ...],
-    x: int,
-    step: int,
-    out: int,
-    cleared: int,
-    from_terms: list[Term],
-    to_terms: list[Term],
-) -> Op:
-    rows = math.prod(shape[:-1])
+_Array = tuple[int, tuple[int, ...]]  # address, steps
+
+
+def moved(context: Context, shape: tuple[int, ...], x: _Array, out: _Array, cleared: int = 0) -> Op:
+    rows, run = math.prod(shape[:-1]), (1, *shape)[-2]
     share = context.share(rows)
+    starts = [terms(shape[:-2], steps[:-2]) for _, steps in (x, out)]
     arguments = (
-        rows, share, shape[-1], x, step, out, cleared,
-        len(from_terms), len(to_terms), *flat(from_terms), *flat(to_terms),
+        rows, share, shape[-1], x[0], x[1][-1], out[0], cleared,
+        run, (0, *x[1])[-2], (0, *out[1])[-2],
+        *map(len, starts), *flat(starts[0]), *flat(starts[1]),
     )  # fmt: skip
     return Op("move", arguments, -(-rows // share))
 
@@ -69,11 +63,9 @@ def padded(x: Place, pads: tuple[int, int, int, int], context: Context) -> tuple
     """An op that copies an image [N, H, W, C] between borders of zeros, and where."""
     n, height, width, _ = x.shape
     top, left, below, right = pads
-    full = left + width + right
-    image = (top + height + below) * full * x.stride
+    full = (left + width + right) * x.stride
+    image = (top + height + below) * full
     address = context.memory.arena.allocate(n * image)  # its borders stay 0
-    first = address + (top * full + left) * x.stride
-    shape = n, height, width, x.width
-    rows = shape[:3]
-    to = terms(rows, (image, full * x.stride, x.stride))
-    return [moved(context, shape, x.address, 4, first, 0, [(1, 0, x.stride)], to)], address
+    first = address + top * full + left * x.stride
+    shape, steps = (n, height, width, x.width), (image, full, x.stride, 4)
+    return [moved(context, shape, (x.address, x.steps()), (first, steps))], address

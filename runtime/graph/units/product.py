@@ -51,9 +51,8 @@ class Product(Unit):
 
 
 def _copied(context: Context, x: Place, to: Floats) -> Op:
-    shape = x.rows, x.width
-    steps = [(1, 0, x.stride)], [(1, 0, to.stride)]
-    return moved(context, shape, x.address, 4, to.address, 0, *steps)
+    steps = [(from_, 4) for from_ in (x.stride, to.stride)]
+    return moved(context, (x.rows, x.width), (x.address, steps[0]), (to.address, steps[1]))
 
 
 def _fixed(op: Op, tokens: int) -> Op:

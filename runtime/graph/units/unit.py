@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ...lowering.weights import Weights
-from ...plan import Op
+from ...plan import Op, float_bits
 from ..storage import Buffer, Memory, Place, round_up
 
 CHUNKS_A_THREAD = 4  # at least: a slow core then holds up a quarter of its share
@@ -100,3 +100,13 @@ class Unit:
 
     def ops(self, context: Context) -> list[Op]:
         raise NotImplementedError
+
+
+def sink(codes: Codes, memory: Memory) -> int:
+    """Address of a table for kernels/pixels.py."""
+    top, left, below, right = codes.borders
+    return memory.words([
+        codes.codes, codes.pixel_bytes, codes.scales, codes.starts,
+        codes.width, float_bits(codes.fixed), codes.height, codes.columns,
+        top, below, left, right,
+    ])  # fmt: skip

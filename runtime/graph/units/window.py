@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...kernels.catalogue import SQUARES
 from ...plan import Op, float_bits
 from ..storage import LANES, Buffer, Memory, Place, round_up
-from .chain import sink
 from .convolution import LARGEST, Sliding
-from .unit import Codes, Context, Unit
+from .unit import Codes, Context, Unit, sink
 
 
 @dataclass(eq=False)
@@ -58,7 +58,13 @@ class Window(Unit):
             *s.kernel, *s.strides, *s.dilations, s.pads[0], s.pads[1], self.counted,
             0 if self.sink is None else sink(self.sink, memory),
         )  # fmt: skip
-        return [Op(f"window-{self.kind}", arguments, row_chunks * -(-blocks // each))]
+        return [Op(self._kernel(), arguments, row_chunks * -(-blocks // each))]
+
+    def _kernel(self) -> str:
+        height, width = self.sliding.kernel
+        if self.kind == "depthwise" and height == width and height in SQUARES:
+            return f"window-depthwise-{height}"
+        return f"window-{self.kind}"
 
     def _weights(self, memory: Memory) -> tuple[int, int]:
         if self.weight is None:

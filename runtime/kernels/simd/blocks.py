@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 
 from . import emit
-from .emit import F32, Floats, block_op
+from .emit import F32, I64, Floats, block_op
 
 
 def _floats_block(tokens):
@@ -78,13 +78,16 @@ def add_products(isa, builder, values, args):
     return emit.pack(builder, [emit.fused(isa, builder, b, values[2], a) for a, b in pairs])
 
 
-@block_op(lambda acc, row, stride, factor: acc(acc, row, stride, factor))
+@block_op(lambda acc, x, w: acc(acc, x, w))
 def add_rows_times(isa, builder, values, args):
-    """acc[t] + the 16 floats at `row` + t * stride, times factor."""
+    """acc[t] + the 16 floats at `x` + 64 t times those at `w` + 64 t."""
     acc = emit.unpack(builder, values[0])
     for t, value in enumerate(acc):
-        row = emit.load(builder, emit.offset(builder, values[1], values[2], t), Floats.ir, 4)
-        acc[t] = emit.fused(isa, builder, row, values[3], value)
+        x, w = (
+            emit.load(builder, builder.add(at, ir.Constant(I64, 64 * t)), Floats.ir, 4)
+            for at in values[1:]
+        )
+        acc[t] = emit.fused(isa, builder, x, w, value)
     return emit.pack(builder, acc)
 
 
