@@ -25,13 +25,15 @@ from .thermal_model import TwoNode
 LEFT_SPEED, LEFT_POWER = 0.57, 0.32
 MARGIN_K = 0.4  # below the cliff
 AHEAD_S, UP_S = 30.0, 60.0
-ROOM_K = 0.4  # more than the margin before going faster
+ROOM_K = 0.2  # more than the margin before going faster
 BLIND_S = 20.0  # without a temperature: what cannot be seen is left to the system
 FALLEN = 0.8  # of the full speed
 NEAR_K = 1.5  # from the cliff: only there a loss of speed is a fall
+STEADY = 0.95  # of the full speed: less of it, seen near the cliff, is a fall's beginning or end
 LET_GO_K = 4.0  # below the cliff before a phone that fell while it was held is held again
 GAIN = 1.03  # by which holding must win
-JUDGED_S = 240.0  # of holding, before it is judged by what it gave
+JUDGED_S = 240.0  # of holding, before it is judged by what it gave: then at the next slowing down,
+LONG_S = 720.0  # so from one to another, or after this
 FLAT_S, FLAT_K = 150.0, 0.3  # after a fall without getting cooler: it will not climb by itself
 COOLING_GAIN = 1.2  # by which holding must win to be worth the time that cooling takes
 RISEN, COOLING_S = (
@@ -94,8 +96,9 @@ class PhoneCliff:
         share = now.tok_s / self._full
         if share < FALLEN and (self._fallen or away_k < NEAR_K):
             self.power_share = share  # power falls with speed, more or less
-        else:
-            self.power_share = 1.0
+            return
+        self.power_share = 1.0
+        if share > STEADY or away_k > LET_GO_K:
             self._full += 0.02 * (now.tok_s - self._full)  # long contexts are slower
 
     def _at_full_speed(self, now: Situation, limit: float) -> Wish | None:
@@ -164,12 +167,13 @@ class PhoneCliff:
         vertices = hull(now.steps)
         place = vertices.index(now.index) if now.index in vertices else len(vertices) - 1
         count = Count(now.tokens, now.at_work_s)
-        if count.seconds - self._holding.seconds > JUDGED_S:
+        ahead, faster = now.ahead(now.index, AHEAD_S), now.ahead(vertices[place - 1], UP_S)
+        slow_down = ahead is not None and ahead > limit
+        if count.seconds - self._holding.seconds > (JUDGED_S if slow_down else LONG_S):
             self._held = count.rate_since(self._holding) / self._full
             self._holding = count
             if not self._worth_it(now, vertices, limit):
                 return self._compare(count)
-        ahead, faster = now.ahead(now.index, AHEAD_S), now.ahead(vertices[place - 1], UP_S)
         if ahead is not None and ahead > limit:
             if place + 1 == len(vertices):
                 return self._give_up("too warm here to be kept from throttling")

@@ -103,7 +103,11 @@ class Plant:
 
 @dataclass
 class Outcome:
-    """What a run came to.  Tokens a second are of the last third, peaks after the settling time."""
+    """What a run came to.  Tokens a second are of the last third, peaks after the settling time.
+
+    A phone that falls off its cliff again and again is counted from fall to fall: of a part of a
+    cycle chance says how much of it was fast.
+    """
 
     tokens: float = 0.0
     joules: float = 0.0
@@ -166,24 +170,34 @@ class Simulation:
         self._delayed: deque[tuple[float, float, float]] = deque()  # (time, chip, body)
         self._frozen: tuple[float, float] | None = None
         self._owed = 0.0  # part of a token
+        self._falls: list[tuple[float, float]] = []  # off a phone's cliff: time, tokens so far
 
     def run(self, seconds: float) -> Outcome:
-        last_third = 0.0
+        before = 0.0, 0.0  # the last third: time, tokens
         while self.now < seconds:
             setting = self.policy.setting
-            tokens = self._tick()
-            if self.now > seconds * 2 / 3:
-                last_third += tokens
+            self._tick()
+            if self.now <= seconds * 2 / 3:
+                before = self.now, self.outcome.tokens
             if self.policy.setting != setting:
                 self.outcome.changes.append(self.now)
-        self.outcome.sustained_tok_s = last_third / (seconds / 3)
+        self.outcome.sustained_tok_s = self._rate_since(before)
         return self.outcome
 
-    def _tick(self) -> float:
-        """A second; its tokens."""
+    def _rate_since(self, before: tuple[float, float]) -> float:
+        falls = [fall for fall in self._falls if fall >= before]
+        whole = falls if len(falls) > 1 else [before, (self.now, self.outcome.tokens)]
+        (start, tokens), (end, more) = whole[0], whole[-1]
+        return (more - tokens) / (end - start)
+
+    def _tick(self) -> None:
+        """One second."""
         plant = self.plant
         body_c = self.heat.ambient + self.heat.x2
+        was_fallen = self.firmware.fallen
         firmware = self.firmware.clock(self.heat.celsius, body_c)
+        if self.firmware.fallen and not was_fallen:
+            self._falls.append((self.now, self.outcome.tokens))
         cap = self.policy.setting.clock
         clock = min(firmware, cap)
         threads, pause = self.policy.before_step()
@@ -198,7 +212,6 @@ class Simulation:
         self._report_steps(tokens, clock, fallen[0])
         self._note(tokens, watts, clock < cap or fallen[0] < 1)
         self.policy.observe(self._sample(watts, cap, clock))
-        return tokens
 
     def _step_s(self, threads: int, clock: float, left: float) -> float:
         return 1 / (self.plant.speed(threads, clock) * left)

@@ -21,7 +21,7 @@ def keep_grids(model: GraphModel) -> GraphModel:
 
     int8 has its zero in the middle.  A matrix whose zero point is elsewhere keeps its codes, and
     what it lacks is added behind it: scale (128 - zero) times the sum of its input.  A convolution's
-    sum would take another convolution: its weights are quantized anew, and a note says so.
+    sum would take another convolution: its weights are treated as floats, and a note says so.
     """
     matrices, lacking, lost = dict(model.matrices), {}, []
     linear = _read_by(model, "edge.Linear")
@@ -30,7 +30,7 @@ def keep_grids(model: GraphModel) -> GraphModel:
         if grid is None:
             continue
         integers = integer_matrix(matrix.weight, grid)
-        kept = None if integers is None else integers.on_grid()
+        kept = None if integers is None else integers.on_grid(narrow=grid.bits == 4)
         if kept is None and integers is not None and name in linear:
             kept, lacking[name] = _around_the_middle(integers)
         if kept is None:
@@ -81,7 +81,7 @@ def _around_the_middle(
         return None, None
     middle = np.full_like(integers.zeros, MIDDLE)
     lacks = integers.scales * (MIDDLE - integers.zeros)
-    return replace(integers, zeros=middle).on_grid(), lacks[:, 0].astype(np.float32)
+    return replace(integers, zeros=middle).on_grid(narrow=False), lacks[:, 0].astype(np.float32)
 
 
 def _read_by(model: GraphModel, op: str) -> set[str]:
@@ -121,4 +121,4 @@ def _notes(lost: list[str]) -> tuple[str, ...]:
     shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
     why = "zero points, blocks, or scales folded since"
     note = f"{len(lost)} quantized matrices are on no grid that edge has ({why})"
-    return (f"{note}, and are quantized anew: {shown}",)
+    return (f"{note}, and are stored as if they were floats: {shown}",)

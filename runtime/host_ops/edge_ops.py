@@ -93,6 +93,82 @@ def attention(
     return by_token.astype(q.dtype)
 
 
+@op("edge.DepthToSpace")
+def depth_to_space(x: np.ndarray, *, block: tuple[int, int]) -> np.ndarray:
+    """y [N, H bh, W bw, C] of x [N, H, W, bh x bw x C]: every place's rows become a block."""
+    (n, h, w, depth), (height, width) = x.shape, block
+    channels = depth // (height * width)
+    blocks = x.reshape(n, h, w, height, width, channels).transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(n, h * height, w * width, channels)
+
+
+@op("edge.MaxPool")
+def max_pool(
+    x: np.ndarray,
+    *,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    ceil_mode: int = 0,
+) -> np.ndarray:
+    """y [N, H', W', C]: the largest that a kernel sees of x [N, H, W, C]; padding is not seen.
+
+    ceil_mode  1: a last window may reach beyond the padding, if it does not begin there
+    """
+    more = _reaching(x, kernel, strides, pads, dilations) if ceil_mode else pads
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    windows = taps(x, kernel, strides, more, dilations, least)
+    return np.maximum.reduce([seen for _, seen in windows])
+
+
+@op("edge.AveragePool")
+def average_pool(
+    x: np.ndarray,
+    *,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+) -> np.ndarray:
+    """y [N, H', W', C]: the mean of what a kernel sees of x [N, H, W, C].
+
+    count_include_pad  1: zeros of the padding count, but not what `ceil_mode` reaches beyond it
+    """
+    more = _reaching(x, kernel, strides, pads, dilations) if ceil_mode else pads
+    top, left, below, right = pads
+    inside = ((0, 0), (top, below), (left, right), (0, 0))
+    ones = np.ones((1, *x.shape[1:3], 1), np.float32)
+    ones = np.pad(ones, inside, constant_values=1 if count_include_pad else 0)
+    beyond = (0, 0, more[2] - below, more[3] - right)
+    counts = sum(seen for _, seen in taps(ones, kernel, strides, beyond, dilations))
+    wide = x.astype(np.float32, copy=False)
+    sums: Any = sum(seen for _, seen in taps(wide, kernel, strides, more, dilations))
+    mean: np.ndarray = sums / counts
+    return mean.astype(x.dtype)
+
+
+def _reaching(
+    x: np.ndarray,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+) -> tuple[int, int, int, int]:
+    """Padding with which a last window that does not fit is there, as ONNX's ceil_mode has it."""
+    more = []
+    for axis in range(2):
+        reach, size = dilations[axis] * (kernel[axis] - 1) + 1, x.shape[axis + 1]
+        room = size + pads[axis] + pads[axis + 2] - reach
+        count = -(-room // strides[axis]) + 1
+        if (count - 1) * strides[axis] >= size + pads[axis]:
+            count -= 1  # it would begin in the padding behind
+        more.append(pads[axis + 2] + max(0, (count - 1) * strides[axis] - room))
+    return pads[0], pads[1], more[0], more[1]
+
+
 def taps(
     x: np.ndarray,
     kernel: tuple[int, int],

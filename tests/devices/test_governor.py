@@ -91,6 +91,26 @@ def test_a_phone_that_would_not_climb_again_by_itself_is_cooled_and_held():
     assert helped.sustained_tok_s >= 1.3 * firmware.sustained_tok_s
 
 
+@pytest.mark.parametrize("seed", [38, 110, 198])
+def test_a_phone_that_gains_a_little_by_being_held_is_not_let_go(seed):
+    """Holding wins by 5 to 15 %: no more than what a part of its to and fro is off by."""
+    plant = PLANTS["android"].varied(seed)
+    helped = governed(plant, Targets(), seed, seconds=3 * HALF_AN_HOUR)
+    firmware = Simulation(plant, Constant(Setting(plant.cores), plant)).run(3 * HALF_AN_HOUR)
+    assert helped.sustained_tok_s >= 1.03 * firmware.sustained_tok_s
+
+
+@pytest.mark.parametrize("longer_s", [60, 150, 240])
+def test_how_fast_a_falling_phone_is_does_not_depend_on_when_one_stops_looking(longer_s):
+    plant = PLANTS["android"].varied(110)
+    rates = [
+        Simulation(plant, Constant(Setting(4), plant)).run(seconds).sustained_tok_s
+        for seconds in (3 * HALF_AN_HOUR, 3 * HALF_AN_HOUR + longer_s)
+    ]
+    # The ends of a cycle are known to one tick; half an hour has three cycles or more.
+    assert rates[1] == pytest.approx(rates[0], rel=2 / 900)
+
+
 @pytest.mark.parametrize("cliff", [(0.9, 0.8), (0.57, 0.32)])
 def test_a_cliff_that_costs_little_is_fallen_off(cliff):
     plant = replace(PLANTS["android"], cliff=cliff)

@@ -11,7 +11,7 @@ from edge.format.graph import Node
 
 from ..model import GraphModel
 from ..rewriting import Rewriting
-from .registry import UPGRADES
+from .registry import UPGRADES as UPGRADES
 
 _MODULES = ("axes", "images", "inputs", "normalization", "padding", "softmax")
 

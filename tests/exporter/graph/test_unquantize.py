@@ -194,8 +194,8 @@ def test_a_zero_point_off_the_middle_keeps_its_codes_and_adds_what_they_lack():
     np.testing.assert_allclose(y, x @ weight.T, atol=1e-4)  # sums of 48 float32 of size 1
 
 
-def test_a_matrix_that_left_its_grid_is_quantized_anew_and_a_note_says_so():
+def test_a_matrix_that_left_its_grid_is_treated_as_floats_and_a_note_says_so():
     weight = np.random.default_rng(7).normal(size=(20, 48)).astype(np.float32)
     changed = keep_grids(linear_model(weight, signed_grid(np.ones(20, np.float32), np.zeros(20))))
     assert changed.matrices["fc"].kept is None
-    assert "quantized anew: fc" in changed.notes[0]
+    assert "as if they were floats: fc" in changed.notes[0]
