@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import RecipeError
-from edge.format.formats import ALIGNMENT
-from edge.format.graph import CONSTANTS, GRAPH, Graph
+from edge.format.graph import GRAPH
 from edge.format.graph_config import GraphConfig
-from edge.format.graph_json import encode
 from edge.format.spec import TensorInfo
-from edge.format.writer import EdgeWriter
 
 from ..destination import check_not_source, check_page, check_place
 from ..language import parse
@@ -33,6 +30,7 @@ from .plan import Plan, plan
 from .quantization import Quantized, check_finite, quantize_graph
 from .samples import Calib, Samples, read_samples
 from .simplify import simplify
+from .storing import check_file, write
 from .unquantize import unquantize
 from .upgrade import upgrade
 
@@ -90,18 +88,17 @@ def export_graph(
     samples = None if calib is None else read_samples(calib, model.graph.inputs)
     quantized, activity, notes = _quantized(model, planned, samples, allowed, calibrating)
     digest = sha256(source)
-    with EdgeWriter(output, 2 + 2 * len(model.matrices)) as writer:
-        _add_graph(writer, quantized.model.graph)
-        _add_matrices(writer, quantized, progress)
-        writer.document = _document(model, source, digest, recipe, samples)
+    document = _document(model, source, digest, recipe, samples)
+    infos = write(output, quantized, document, progress)
+    check_file(output)
     found = agreement(output, source, model, quantized, samples, activity)
     done = ExportReport(
         output=output,
         bytes=output.stat().st_size,
-        bits_per_weight=_bits_per_weight(writer.infos, parameters(model)),
+        bits_per_weight=_bits_per_weight(infos, parameters(model)),
         recipe=str(recipe),
         seconds=time.monotonic() - started,
-        tensors=tuple(writer.infos),
+        tensors=tuple(infos),
         notes=(*model.notes, *planned.notes, *notes, *_fallen(quantized), *_verified(found)),
         cautions=() if found is None else tuple(found.cautions()),
         verification=None if found is None else found.to_json(),
@@ -165,26 +162,6 @@ def parameters(model: GraphModel) -> int:
 
 def _bits_per_weight(infos: list[TensorInfo], parameters: int) -> float:
     return 8 * sum(i.nbytes for i in infos if i.name != GRAPH) / max(parameters, 1)
-
-
-def _add_graph(writer: EdgeWriter, graph: Graph) -> None:
-    text, constants = encode(graph)
-    writer.add_bytes(GRAPH, text)
-    writer.add_bytes(CONSTANTS, constants or bytes(ALIGNMENT))  # no tensor is empty
-
-
-def _add_matrices(writer: EdgeWriter, quantized: Quantized, progress: Progress) -> None:
-    total, done = sum(m.weight.size for m in quantized.stored.values()), 0
-    for name, stored in quantized.stored.items():
-        if stored.bias is not None:
-            writer.add_vector(f"{name}.bias", stored.bias)
-        if stored.tensor is None:
-            kind = stored.format.kind
-            writer.add_float_matrix(f"{name}.weight", stored.weight, kind, stored.error)
-        else:
-            writer.add_matrix(f"{name}.weight", stored.tensor, stored.error, stored.activation)
-        done += stored.weight.size
-        progress(done, total)
 
 
 def _document(

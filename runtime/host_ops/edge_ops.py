@@ -21,6 +21,13 @@ def linear(x: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
     return _biased(rows @ matrix.T, bias).reshape(*x.shape[:-1], len(matrix)).astype(x.dtype)
 
 
+@op("edge.Embedding", takes_matrices=True)
+def embedding(ids: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
+    """Rows float32 [..., columns] for ids [...]; negative ones count from the last row."""
+    table, _ = matrices.dense(weight)
+    return table[ids]
+
+
 @op("edge.Conv", takes_matrices=True)
 def conv(
     x: np.ndarray,

@@ -7,6 +7,7 @@ from .activations import recognise_activations
 from .batch_norms import fold_into_convolutions
 from .channels_last import channels_last
 from .cleanup import clean
+from .embeddings import make_embeddings
 from .linear import make_linear
 from .norms import recognise_norms
 
@@ -18,5 +19,6 @@ PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     channels_last,
     recognise_norms,  # one over channels is over the last axis now
     make_linear,
+    make_embeddings,
     clean,
 )

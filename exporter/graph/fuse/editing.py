@@ -13,6 +13,8 @@ from ..model import GraphModel, Matrix
 from ..symbolic import Shapes
 from ..symbolic.dimensions import Shape
 
+WITH_MATRIX = ("edge.Linear", "edge.Conv", "edge.Embedding")
+
 
 @dataclass
 class Model:
@@ -200,7 +202,7 @@ def _read_by(node: Node) -> set[str]:
 
 def _matrices(nodes: Iterable[Node]) -> Iterator[str]:
     """Names of those that nodes read."""
-    return (str(n.attributes["weight"]) for n in nodes if n.op in ("edge.Linear", "edge.Conv"))
+    return (str(n.attributes["weight"]) for n in nodes if n.op in WITH_MATRIX)
 
 
 def _used(nodes: Iterable[Node]) -> Iterator[str]:

@@ -80,6 +80,12 @@ def linear(s: Shapes, node: Node) -> Shaped:
     return [None if x is None else (*x[:-1], rows)]
 
 
+@rule("edge.Embedding")
+def embedding(s: Shapes, node: Node) -> Shaped:
+    ids, table = s.of(node.inputs[0]), s.matrices[node.attributes["weight"]].weight
+    return [None if ids is None else (*ids, table.shape[1])]
+
+
 @rule("edge.Attention")
 def attention(s: Shapes, node: Node) -> Shaped:
     q, v = s.of(node.inputs[0]), s.of(node.inputs[2])
