@@ -1,5 +1,8 @@
 """What lowers each operator that has a kernel."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from edge.format.graph import Node
@@ -10,6 +13,7 @@ from .storage import Place
 from .units.attention import Attention, Softmax
 from .units.chain import Instruction, Operand
 from .units.convolution import LARGEST, Convolution, Sliding
+from .units.lookup import Lookup
 from .units.move import Move
 from .units.norm import Norm
 from .units.product import Product
@@ -45,9 +49,10 @@ def conv(self: Lowering, node: Node) -> bool:
     rows, columns = self.matrices.shape(a["weight"])
     sliding, channels = _sliding(self, node, a["kernel"]), a["channels"]
     taps = sliding.kernel[0] * sliding.kernel[1]
-    if columns != taps * (-(-channels // 16) * 16) or self.shape(x)[-1] != channels:
-        raise self.broken(node, f"{taps} taps of {channels} channels", (columns, self.shape(x)))
     matrix = self.weights.matrix(a["weight"], rows, columns)
+    widths = [channels] * matrix.form.is_float + [-(-channels // 16) * 16]
+    if columns not in (taps * width for width in widths) or self.shape(x)[-1] != channels:
+        raise self.broken(node, f"{taps} taps of {channels} channels", (columns, self.shape(x)))
     if str(matrix.form) not in ("int8", "float32", "float16") or matrix.factor:
         return False
     n, height, width, _ = self.shape(x)
@@ -235,15 +240,10 @@ def _moves(self: Lowering, node: Node, steps: list[_Step]) -> bool:
         Move(x, out, part, offset, strides, to, out.steps(), i == len(steps) - 1 or len(part) < 1)
         for i, (x, part, offset, strides, to) in enumerate(steps)
     ]
-    if not all(move.fits for move in found):
-        del self.places[node.outputs[0]]
-        return False
     if len(found) > 1 and found[0].shape[-1] == out.size:  # pieces of rows it is not
         for move in found:
             move.clears = True
-    for move in found:
-        self.add(move)
-    return True
+    return _moved(self, node, found)
 
 
 @handles("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
@@ -271,6 +271,96 @@ def reduce_mean(self: Lowering, node: Node) -> bool:
     source, out = self.at(x), self.new(node)
     image = Place(out.buffer, (n, 1, 1, channels))
     self.add(Window("average", source, image, Sliding((height, width))))
+    return True
+
+
+@handles("edge.MaxPool", "edge.AveragePool")
+def pool(self: Lowering, node: Node) -> bool:
+    x, a = node.inputs[0], node.attributes
+    if not self.is_float(x):
+        return False
+    sliding = _sliding(self, node, a["kernel"])
+    counted = sliding.kernel[0] * sliding.kernel[1] if a.get("count_include_pad") else 0
+    if counted and a.get("ceil_mode"):
+        return False  # places beyond the padding do not count
+    source, out = self.at(x), self.new(node)
+    kind = "max" if node.op == "edge.MaxPool" else "average"
+    self.add(Window(kind, source, out, sliding, counted=counted))
+    return True
+
+
+@handles("edge.DepthToSpace")
+def depth_to_space(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    if not self.is_float(x) or len(self.shape(x)) != 4:
+        return False
+    (n, h, w, _), (height, width) = self.shape(x), node.attributes["block"]
+    channels = self.shape(node.outputs[0])[3]
+    source, out = self.at(x), self.new(node)
+    image, row, pixel, element = source.steps()
+    to = out.steps()
+    move = Move(
+        source, out, (n, h, height, w, width, channels), 0,
+        (image, row, 4 * width * channels, pixel, 4 * channels, element), 0,
+        (to[0], height * to[1], to[1], width * to[2], to[2], to[3]),
+    )  # fmt: skip
+    return _moved(self, node, [move])
+
+
+@handles("Resize")
+def resize(self: Lowering, node: Node) -> bool:
+    """By whole numbers, to the nearest pixel, of an image that is channels last."""
+    x, a = node.inputs[0], node.attributes
+    if not self.is_float(x) or a.get("mode", "nearest") != "nearest" or len(self.shape(x)) != 4:
+        return False
+    (n, h, w, channels), out_shape = self.shape(x), self.shape(node.outputs[0])
+    height, width = out_shape[1] // h, out_shape[2] // w
+    if out_shape != (n, h * height, w * width, channels) or not _repeats(a):
+        return False
+    source, out = self.at(x), self.new(node)
+    image, row, pixel, element = source.steps()
+    to = out.steps()
+    move = Move(
+        source, out, (n, h, height, w, width, channels), 0,
+        (image, row, 0, pixel, 0, element), 0,
+        (to[0], height * to[1], to[1], width * to[2], to[2], to[3]),
+    )  # fmt: skip
+    return _moved(self, node, [move])
+
+
+def _repeats(attributes: Mapping[str, Any]) -> bool:
+    """Whether pixel i comes from pixel i // scale, for scales that are whole numbers."""
+    mode = attributes.get("coordinate_transformation_mode", "half_pixel")
+    rounding = attributes.get("nearest_mode", "round_prefer_floor")
+    if attributes.get("axes") or attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return False
+    halves = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+    return (mode == "asymmetric" and rounding == "floor") or (
+        mode in halves and rounding.startswith("round_prefer")
+    )
+
+
+def _moved(self: Lowering, node: Node, moves: list[Move]) -> bool:
+    """Add moves into the node's output, if the kernel can do them all."""
+    if not all(move.fits for move in moves):
+        del self.places[node.outputs[0]]
+        return False
+    for move in moves:
+        self.add(move)
+    return True
+
+
+@handles("edge.Embedding")
+def embedding(self: Lowering, node: Node) -> bool:
+    ids, name = node.inputs[0], node.attributes["weight"]
+    found = self.fact(ids)
+    rows, columns = self.matrices.shape(name)
+    if found is None or found.dtype.kind not in "iu" or ids in self.places:
+        return False
+    matrix = self.weights.matrix(name, rows, columns)
+    if matrix.outliers or matrix.sparse or matrix.low_rank or matrix.factor or matrix.bias:
+        return False
+    self.add(Lookup(ids, matrix, self.new(node)))
     return True
 
 

@@ -17,6 +17,7 @@ from .matrices import FileMatrices
 from .sinks import with_codes
 from .storage import Buffer, Memory, Place
 from .units.host import Call, Host, view, write
+from .units.lookup import Lookup
 from .units.unit import Context, Unit
 
 
@@ -61,6 +62,8 @@ class Program:
         for step in self._steps:
             if isinstance(step, Plan):
                 team.run(step, 1, 1)
+            elif isinstance(step, Lookup):
+                step.take(np.asarray(known[step.ids]))
             else:
                 step.run(call, known, self._places, self.memory)
         return {name: self._result(name, known) for name in self._wanted}
@@ -87,17 +90,22 @@ class Program:
             ) from None
 
 
-def _steps(units: list[Unit | Host], context: Context, library: Library) -> list[Plan | Host]:
-    steps: list[Plan | Host] = []
+Step = Plan | Lookup | Host
+
+
+def _steps(units: list[Unit | Host], context: Context, library: Library) -> list[Step]:
+    steps: list[Step] = []
     ops: list[Op] = []
     for unit in units:
-        if isinstance(unit, Unit):
+        if isinstance(unit, Unit) and not isinstance(unit, Lookup):
             ops += unit.ops(context)
             continue
         if ops:
             steps.append(Plan(ops, library))
             ops = []
         steps.append(unit)
+        if isinstance(unit, Lookup):  # its numbers are copied first
+            ops = unit.ops(context)
     if ops:
         steps.append(Plan(ops, library))
     return steps

@@ -5,13 +5,36 @@ run of a row.  The run stays in the L1 cache from the first instruction to the l
 to decode an instruction is shared by up to 256 elements.
 
     slots   0..operands-1: inputs;  then the output;  then registers in scratch memory
-    inputs  rows of the output's width, or one element a row, which fills a vector of its own;
-            a row's address is ADDRESS + sum of (row // divisor % modulus) * stride over its terms
+    inputs  rows of the output's width, or one element a row, which fills a vector of its own
+
+instructions.py says what tables and instructions look like.
 """
 
 from . import simd
 from .activations import exact_gelu, silu, tanh, tanh_gelu
 from .compiler import inline
+from .instructions import (
+    ADDRESS,
+    BINARY,
+    FIRST_TERNARY,
+    FIRST_UNARY,
+    INSTRUCTION_WORDS,
+    IS_SCALAR,
+    OPCODE,
+    OPCODES,
+    OPERAND_WORDS,
+    REGISTERS,
+    REGISTERS_AT,
+    ROW_AT,
+    RUN,
+    SPLATS_AT,
+    TERMS,
+    TO,
+    UNARY,
+    A,
+    B,
+    C,
+)
 from .matmul import arg
 from .pixels import encode_pixel
 
@@ -22,28 +45,6 @@ from .pixels import encode_pixel
     OUT, OUT_STRIDE,  # address 0: nobody wants the floats, only codes
     SINK,  # address of pixels.py's table, or 0
 ) = range(11)  # fmt: skip
-
-# An operand of the table, int64 words; its terms follow.
-ADDRESS, IS_SCALAR, TERMS = range(3)
-MOST_TERMS = 3
-OPERAND_WORDS = TERMS + 1 + 3 * MOST_TERMS
-# An instruction.
-OPCODE, TO, A, B, C = range(5)
-INSTRUCTION_WORDS = 5
-
-BINARY = ("add", "sub", "mul", "div", "max", "min")
-UNARY = (
-    *("relu", "sigmoid", "tanh", "exp", "silu", "exactgelu", "tanhgelu"),
-    *("sqrt", "neg", "abs", "reciprocal", "copy"),
-)
-TERNARY = ("clamp", "fma")  # a between b and c; a * b + c
-OPCODES = {name: code for code, name in enumerate((*BINARY, *UNARY, *TERNARY))}
-
-RUN = 1024  # bytes of a row that an instruction goes over
-SLOTS, REGISTERS = 24, 6
-SPLATS_AT = 16 * SLOTS
-REGISTERS_AT = SPLATS_AT + 64 * SLOTS
-ROW_AT = REGISTERS_AT + RUN * REGISTERS  # a row of the output, if it has no place of its own
 
 
 def elementwise(args, chunk, scratch):
@@ -128,7 +129,6 @@ def _execute(instruction, slots, size):
             c += c_step
 
 
-FIRST_UNARY, FIRST_TERNARY = len(BINARY), len(BINARY) + len(UNARY)
 CLAMP = OPCODES["clamp"]
 ADD, SUB, MUL, DIV, MAX = (OPCODES[name] for name in BINARY[:5])
 RELU, SIGMOID, TANH, EXP, SILU, EXACTGELU, TANHGELU, SQRT, NEG, ABS, RECIPROCAL = (

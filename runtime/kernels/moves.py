@@ -17,7 +17,6 @@ from .matmul import arg
     FROM_TERMS, TO_TERMS,  # how many; (divisor, modulus, stride) of each follow
     TERMS,
 ) = range(13)  # fmt: skip
-MOST_TERMS = 6  # of both
 
 
 def move(args, chunk, scratch):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...kernels import elementwise as kernel
+from ...kernels import instructions as kernel
 from ...plan import Op
 from ..storage import Buffer, Memory, Place
 from .terms import Term, flat, terms

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...kernels.moves import MOST_TERMS
+from ...kernels.layout import MOST_TERMS
 from ...plan import Op
 from ..storage import Place
 from .terms import flat, terms
