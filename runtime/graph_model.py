@@ -35,4 +35,5 @@ class GraphModel:
         return self._engine.runner(self.graph).run(inputs)
 
     def close(self) -> None:
+        """End the threads; `run` must not be called again."""
         self._engine.close()

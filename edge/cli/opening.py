@@ -16,6 +16,7 @@ from .usage import whole
 
 if TYPE_CHECKING:
     from edge.embedder import Embedder
+    from edge.graph_session import GraphSession
     from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
     from edge.session import Session
@@ -92,6 +93,17 @@ def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iter
             encoder = load_encoder(path, threads=count, compiling=compiling, **settings)
         with closing(encoder):
             yield encoder
+
+
+@contextmanager
+def open_graph(path: str, threads: int | None = None) -> Iterator[GraphSession]:
+    from edge.graph_session import load
+
+    with _on_big_cores(threads) as count:
+        with Compiling() as compiling:
+            session = load(path, threads=count, compiling=compiling)
+        with session:
+            yield session
 
 
 @contextmanager

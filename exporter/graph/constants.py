@@ -8,9 +8,10 @@ import numpy as np
 from onnx import AttributeProto, NodeProto, SparseTensorProto, TensorProto, numpy_helper
 
 from edge.errors import SourceError
+from edge.format.element_types import held_as
 
 from .external_data import stored_outside
-from .types import MAX_SIZE, held_as, name_of
+from .types import MAX_SIZE, name_of
 
 MAX_RANK = 32  # of NumPy 1
 SPARSE_MOST = 2**28  # numbers of a sparse tensor, with its zeros
