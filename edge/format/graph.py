@@ -9,6 +9,7 @@ older ones), and edge's own, whose names begin with "edge.":
                     [kernel height, kernel width, C padded to 16]
     edge.Depthwise  a convolution of each channel alone, channels last, by a constant [kh, kw, C]
     edge.Attention  softmax(scale Q K^T + mask) V
+    edge.MaxPool, edge.AveragePool, edge.DepthToSpace   ONNX's, channels last
 
 runtime/host_ops/edge_ops.py defines them and their attributes in NumPy.
 

@@ -9,18 +9,13 @@ from edge.format.graph import Node
 from ..model import GraphModel
 from ..symbolic.dimensions import as_reshape
 from ..symbolic.rules import BROADCAST, REDUCE
-from .cleanup import merge_transposes, tidy
+from .cleanup import UNARY, merge_transposes, tidy
 from .convolutions import conv, conv_transpose, depth_to_space, pool
+from .cuts import cut_before_transpose, without_axes
 from .editing import Editing, rewrite
 from .layout import RANKS, constant_last, last, moved, put, to_first, to_last, without_transpose
 
-UNARY = {
-    *("Abs", "Cast", "Ceil", "Celu", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu"),
-    *("HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not"),
-    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Softplus"),
-    *("Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu"),
-}  # elementwise: of their first input, and of numbers
-AXIS = {"Softmax", "LogSoftmax", "Concat", "Split"}  # have one axis, and keep the order of axes
+AXIS = {"Softmax", "LogSoftmax", "Concat"}  # have one axis, and keep the order of axes
 GLOBAL = {"GlobalAveragePool": "ReduceMean", "GlobalMaxPool": "ReduceMax"}
 
 
@@ -79,7 +74,7 @@ def _along_axis(edit: Editing, node: Node) -> None:
     rank = next(iter(ranks), None)
     if len(ranks) != 1 or rank is None:
         return
-    axis = moved(node.attributes.get("axis", 0 if node.op == "Split" else -1), rank)
+    axis = moved(node.attributes.get("axis", -1), rank)
     inputs, before = [], []
     data = node.inputs if node.op == "Concat" else node.inputs[:1]
     for name in data:
@@ -91,25 +86,8 @@ def _along_axis(edit: Editing, node: Node) -> None:
         source, added = last(edit, name, rank)
         inputs.append(source)
         before += [new for new in added if new not in before]
-    inputs += node.inputs[len(data) :]
-    perms = [to_first(rank)] * len(node.outputs)
-    put(edit, node, before, node.op, inputs, perms, **{**node.attributes, "axis": axis})
-
-
-def _slice(edit: Editing, node: Node) -> None:
-    found, inputs = _turned(edit, node), (*node.inputs, "", "")[:5]
-    if found is None:
-        return
-    x, rank = found
-    starts = edit.shape(inputs[1])
-    axes = edit.integers(inputs[3]) if inputs[3] else None
-    if axes is None:
-        if inputs[3] or starts is None or not isinstance(starts[0], int):
-            return
-        axes = tuple(range(starts[0]))
-    at = edit.add_integers(f"{node.outputs[0]}.axes", [moved(axis, rank) for axis in axes])
-    steps = (inputs[4],) if inputs[4] else ()
-    put(edit, node, [], "Slice", (x, *inputs[1:3], at, *steps), [to_first(rank)])
+    attributes = {**node.attributes, "axis": axis}
+    put(edit, node, before, node.op, inputs, [to_first(rank)], **attributes)
 
 
 def _pad(edit: Editing, node: Node) -> None:
@@ -154,25 +132,8 @@ def _global_pool(edit: Editing, node: Node) -> None:
 def _reduced(edit: Editing, node: Node, op: str, x: str, rank: int, gone: set[int]) -> None:
     at = edit.add_integers(f"{node.outputs[0]}.axes", sorted(moved(a, rank) for a in gone))
     keepdims = node.attributes.get("keepdims", 1)
-    perm = to_first(rank) if keepdims else _rest(gone, rank)
+    perm = to_first(rank) if keepdims else without_axes(to_first(rank), gone)
     put(edit, node, [], op, (x, at), [perm], keepdims=keepdims)
-
-
-def _rest(gone: set[int], rank: int) -> tuple[int, ...]:
-    """What brings the axes that are left into their order."""
-    left = [axis for axis in to_last(rank) if axis not in gone]
-    return tuple(left.index(axis) for axis in sorted(left))
-
-
-def _squeeze(edit: Editing, node: Node) -> None:
-    found = _turned(edit, node)
-    axes = edit.integers(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
-    if found is None or axes is None:
-        return
-    x, rank = found
-    gone = {axis % rank for axis in axes}
-    at = edit.add_integers(f"{node.outputs[0]}.axes", sorted(moved(a, rank) for a in gone))
-    put(edit, node, [], "Squeeze", (x, at), [_rest(gone, rank)])
 
 
 def _reshape(edit: Editing, node: Node) -> None:
@@ -202,16 +163,17 @@ def _shape(edit: Editing, node: Node) -> None:
     edit.replace(node, sizes, Node("Gather", (sizes.outputs[0], axes), node.outputs, {"axis": 0}))
 
 
-RULES: dict[str, Callable[[Editing, Node], None]] = {
+RULES: dict[str, Callable[[Editing, Node], object]] = {
     **dict.fromkeys(UNARY, _unary),
     **dict.fromkeys(BROADCAST, _elementwise),
     **dict.fromkeys(AXIS, _along_axis),
     **dict.fromkeys(REDUCE, _reduce),
     **dict.fromkeys(GLOBAL, _global_pool),
-    "Slice": _slice,
+    "Slice": cut_before_transpose,
+    "Split": cut_before_transpose,
     "Pad": _pad,
     "Resize": _resize,
-    "Squeeze": _squeeze,
+    "Squeeze": cut_before_transpose,
     "Reshape": _reshape,
     "Shape": _shape,
     "Transpose": merge_transposes,

@@ -10,6 +10,13 @@ from ..symbolic.dimensions import as_reshape
 from .editing import Editing, rewrite
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+UNARY = {
+    *("Abs", "Cast", "Ceil", "Celu", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu"),
+    *("HardSigmoid", "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Log", "Mish", "Neg", "Not"),
+    *("Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Softplus"),
+    *("Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu"),
+}  # elementwise: of their first input, and of numbers
+ROWWISE = {"Softmax", "LogSoftmax", "LayerNormalization", "RMSNormalization"}  # over the last axis
 
 
 def clean(model: GraphModel) -> GraphModel:
@@ -24,7 +31,10 @@ def tidy(edit: Editing) -> None:
         if node.op == "Transpose":
             merge_transposes(edit, node)
         elif node.op in VIEWS:
-            _view(edit, node)
+            if not _row_by_row(edit, node):
+                _view(edit, node)
+        elif node.op in UNARY:
+            _sink_view(edit, node)
         elif does_nothing(edit, node):
             edit.bypass(node, node.inputs[0])
     for node in edit:
@@ -92,6 +102,35 @@ def permutation(edit: Editing, node: Node) -> tuple[int, ...] | None:
 
 
 # --- reshapes -------------------------------------------------------------------------------------
+
+
+def _sink_view(edit: Editing, node: Node) -> None:
+    """What is done to each element is done before a view: there it stands beside a layer."""
+    view = edit.maker(node.inputs[0], *VIEWS)
+    if view is None or edit.reader(node.inputs[0]) is not node:
+        return
+    inputs = (view.inputs[0], *node.inputs[1:])
+    first = edit.node(node.op, inputs, f"{node.outputs[0]}.whole", **node.attributes)
+    edit.replace(
+        node, first, replace(view, inputs=(*first.outputs, *view.inputs[1:]), outputs=node.outputs)
+    )
+
+
+def _row_by_row(edit: Editing, node: Node) -> bool:
+    """What is done to rows needs no view before, if one behind brings the shape back."""
+    inside = edit.maker(node.inputs[0], *ROWWISE)
+    before = edit.maker(inside.inputs[0], *VIEWS) if inside is not None else None
+    if inside is None or before is None or edit.reader(node.inputs[0]) is not node:
+        return False
+    x, axis = before.inputs[0], inside.attributes.get("axis", -1)
+    shape, seen = edit.shape(x), edit.shape(before.outputs[0])
+    if not shape or not seen or shape != edit.shape(node.outputs[0]) or shape[-1] != seen[-1]:
+        return False
+    if axis % len(seen) != len(seen) - 1:
+        return False
+    attributes = {**inside.attributes, "axis": -1}
+    edit.become(node, inside.op, (x, *inside.inputs[1:]), **attributes)
+    return True
 
 
 def _view(edit: Editing, node: Node) -> None:

@@ -141,8 +141,10 @@ class Editing:
         return self.add_constant(like, np.array(values, np.int64))
 
     def node(self, op: str, inputs: Sequence[str], like: str, **attributes: Any) -> Node:
-        """A node with one output, of a name of its own."""
-        return Node(op, tuple(inputs), (self.model.fresh(like),), attributes, like)
+        """A node with one output, of a name of its own; it is not in the graph yet."""
+        made = Node(op, tuple(inputs), (self.model.fresh(like),), attributes, like)
+        self.shapes.infer(made)
+        return made
 
     def replace(self, old: Node, *new: Node) -> None:
         """Put nodes where one was; the new ones make what of its outputs is still wanted."""

@@ -4,6 +4,7 @@ A dimension is a number or a text: the name of one, or how it is made of others,
 Two dimensions of the same text are the same number; of different ones nobody knows.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from edge.format.graph import Dimension
 
 Dim = int | str
 Shape = tuple[Dim, ...]
+
+MAX_TEXT = 200
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 
@@ -35,7 +38,7 @@ def add(a: Dim, b: Dim) -> Dim:
         return a + b
     if b == 0 or a == 0:
         return a if b == 0 else b
-    return f"({a}+{b})"
+    return _short(f"({a}+{b})")
 
 
 def subtract(a: Dim, b: Dim) -> Dim:
@@ -43,7 +46,7 @@ def subtract(a: Dim, b: Dim) -> Dim:
         return a - b
     if a == b:
         return 0
-    return a if b == 0 else f"({a}-{b})"
+    return a if b == 0 else _short(f"({a}-{b})")
 
 
 def multiply(a: Dim, b: Dim) -> Dim:
@@ -53,14 +56,21 @@ def multiply(a: Dim, b: Dim) -> Dim:
         return 0
     if 1 in (a, b):
         return a if b == 1 else b
-    return "*".join(sorted(f"{a}*{b}".split("*"))) if _plain(a) and _plain(b) else f"({a}*{b})"
+    if _plain(a) and _plain(b):
+        return _short("*".join(sorted(f"{a}*{b}".split("*"))))
+    return _short(f"({a}*{b})")
 
 
 def divide(a: Dim, b: Dim) -> Dim:
     """Rounded down."""
     if isinstance(a, int) and isinstance(b, int) and b:
         return a // b
-    return a if b == 1 else f"({a}//{b})"
+    return a if b == 1 else _short(f"({a}//{b})")
+
+
+def _short(text: str) -> str:
+    """The same text for the same, but no long one: what is made of two would double every time."""
+    return text if len(text) <= MAX_TEXT else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _plain(a: Dim) -> bool:

@@ -19,11 +19,21 @@ MAX_ELEMENTS = 64  # of a tensor that is followed
 Rule = Callable[["Shapes", Node], Sequence[Shape | None]]
 RULES: dict[str, Rule] = {}
 VALUE_RULES: dict[str, Callable[["Shapes", Node], tuple[Dim, ...] | None]] = {}
-BOOLEAN = {
+TRUTHS = (
     *("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor"),
     *("IsNaN", "IsInf"),
-}
-INTEGER = {"Shape", "Size", "ArgMax", "ArgMin", "NonZero"}
+)
+COUNTS = ("Shape", "Size", "ArgMax", "ArgMin")
+MADE = {
+    **dict.fromkeys(TRUTHS, "bool"),
+    **dict.fromkeys(COUNTS, "int64"),
+    "MatMulInteger": "int32",
+    "edge.Embedding": "float32",
+}  # types of outputs, whatever goes in
+MIXED = {
+    *("ConstantOfShape", "DequantizeLinear", "DynamicQuantizeLinear", "MaxPool", "QuantizeLinear"),
+    *("Dropout",),
+}  # of several types, or of attributes'
 
 
 def rule(*ops: str) -> Callable[[Rule], Rule]:
@@ -104,15 +114,15 @@ class Shapes:
 
     def _dtype(self, node: Node) -> str | None:
         """Of a node's outputs where they are of one type; most operators keep their input's."""
-        if node.op in BOOLEAN or node.op in INTEGER:
-            return "bool" if node.op in BOOLEAN else "int64"
+        if node.op in MADE:
+            return MADE[node.op]
         if node.op == "Cast":
             return str(node.attributes["to"])
         if node.op == "Where":
             return self.dtype(node.inputs[1])
-        if node.op not in RULES or len(node.outputs) > 1 and node.op not in ("Split", "LSTM"):
+        if node.op not in RULES or node.op in MIXED or not node.inputs:
             return None
-        return self.dtype(node.inputs[0]) if node.inputs else None
+        return self.dtype(node.inputs[0])
 
     def ranked(self, name: str, rank: int) -> Shape:
         """A shape of this rank, of which no more is known."""

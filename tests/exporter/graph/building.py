@@ -1,14 +1,15 @@
 """Small graphs to rewrite, and whether a rewritten one still computes the same."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from edge.exporter.graph.fuse.editing import Editing, rewrite
 from edge.exporter.graph.model import GraphModel
+from edge.exporter.graph.symbolic.dimensions import Shape
 from edge.format.graph import Dimension, Graph, Node, Value
-from edge.runtime.graph.interpreter import run
+from edge.runtime.graph.interpreter import call, run
 
 SLACK = (
     8  # how much less exact than float32 a rewritten graph may be: its sums are in another order
@@ -61,6 +62,8 @@ def assert_same(before: GraphModel, after: GraphModel, *inputs: np.ndarray) -> N
     """What `after` computes is as near to the exact result as float32 brings `before`, or nearly."""
     by_name = dict(zip((v.name for v in before.graph.inputs), inputs, strict=True))
     assert [v.name for v in after.graph.outputs] == [v.name for v in before.graph.outputs]
+    for model in (before, after):
+        assert_shapes_hold(model, by_name)
     exact = outputs(doubled(before), {name: double(x) for name, x in by_name.items()})
     rounded, found = outputs(before, by_name), outputs(after, by_name)
     for wanted, plain, new in zip(exact, rounded, found, strict=True):
@@ -71,6 +74,35 @@ def assert_same(before: GraphModel, after: GraphModel, *inputs: np.ndarray) -> N
         unit = np.finfo(np.float32).eps * max(1, abs(wanted).max(initial=0))
         bound = SLACK * (abs(plain - wanted).max(initial=0) + unit)
         assert abs(new - wanted).max(initial=0) <= bound
+
+
+def assert_shapes_hold(model: GraphModel, inputs: dict[str, np.ndarray]) -> None:
+    """What passes know of shapes and small integers is so when the graph runs."""
+    seen: list[Editing] = []
+    rewrite(model, seen.append)
+    known, sizes = {"": None, **model.graph.constants, **inputs}, {}
+    for value in model.graph.inputs:
+        pairs = zip(value.shape or (), inputs[value.name].shape, strict=False)
+        sizes |= {name: size for name, size in pairs if isinstance(name, str)}
+    for node in model.graph.nodes:
+        results = call(node, [known[name] for name in node.inputs], known, model)
+        known |= dict(zip(node.outputs, results, strict=False))
+        for name in filter(None, node.outputs):
+            shape, elements = seen[0].shape(name), seen[0].shapes.elements_of(name)
+            assert_sizes(shape, known[name].shape, sizes)
+            assert seen[0].shapes.dtype(name) in (None, str(known[name].dtype))
+            if elements is not None:
+                assert_sizes(elements, tuple(known[name].ravel()), sizes)
+
+
+def assert_sizes(found: Shape | None, real: tuple[int, ...], sizes: dict[str, int]) -> None:
+    """Numbers and formulas must come to what is there; names of unknown sizes say nothing."""
+    if found is None:
+        return
+    assert len(found) == len(real)
+    for dimension, size in zip(found, real, strict=True):
+        if isinstance(dimension, int) or "[" not in dimension:
+            assert eval(str(dimension), {}, sizes) == size
 
 
 def double(array: np.ndarray) -> np.ndarray:
@@ -88,9 +120,3 @@ def _doubled(node: Node) -> Node:
     if node.op == "Cast" and node.attributes["to"] == "float32":
         return replace(node, attributes={"to": "float64"})
     return node
-
-
-def inputs_like(values: Sequence[Value], sizes: dict[str, int]) -> list[np.ndarray]:
-    """Random ones, for these sizes of named axes."""
-    shapes = [[d if isinstance(d, int) else sizes[str(d)] for d in v.shape or ()] for v in values]
-    return [random(*shape, seed=i) for i, shape in enumerate(shapes)]
