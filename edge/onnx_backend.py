@@ -15,7 +15,8 @@ from onnx.backend.base import Backend, BackendRep
 
 from edge.errors import EdgeError, InputError
 from edge.exporter.graph.pipeline import export_graph
-from edge.exporter.graph.types import NUMBERS, held_as, name_of
+from edge.exporter.graph.types import NUMBERS, name_of
+from edge.format.element_types import held_as
 from edge.graph_session import GraphSession, load
 
 SEQUENCES, OPTIONALS = "sequence(", "optional("
