@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import EdgeError
+from edge.errors import InputError
 from edge.format.element_types import held_as
 from edge.format.graph import Value
 
@@ -15,12 +15,12 @@ Sizes = dict[str, tuple[int, str]]  # of a named dimension: its size, and the in
 def checked(inputs: tuple[Value, ...], feeds: Mapping[str, Any]) -> dict[str, Any]:
     """The feeds as kernels want them: arrays in one piece, of the right type.
 
-    Raises EdgeError for an input that is missing, unknown, or of another type, rank or size.
+    Raises InputError for an input that is missing, unknown, or of another type, rank or size.
     """
     names = [value.name for value in inputs]
     for name in feeds:
         if name not in names:
-            raise EdgeError(f"no input {name!r:.80}; the graph has {_listed(names)}")
+            raise InputError(f"no input {name!r:.80}; the graph has {_listed(names)}")
     sizes: Sizes = {}
     return {value.name: _checked(value, feeds, sizes) for value in inputs}
 
@@ -31,23 +31,23 @@ def _checked(value: Value, feeds: Mapping[str, Any], sizes: Sizes) -> Any:
         fed = feeds.get(value.name)
         return None if fed is None else _checked(Value(value.name, inner), {value.name: fed}, sizes)
     if value.name not in feeds:
-        raise EdgeError(f"input {value.name!r:.80} is missing; give {_expected(value)}")
+        raise InputError(f"input {value.name!r:.80} is missing; give {_expected(value)}")
     fed = feeds[value.name]
     if kind == "sequence":
         if not isinstance(fed, list | tuple):
-            raise EdgeError(f"input {value.name!r:.80}: {_found(fed)}, expected a list of arrays")
+            raise InputError(f"input {value.name!r:.80}: {_found(fed)}, expected a list of arrays")
         return [_array(Value(value.name, inner), item, sizes) for item in fed]
     return _array(value, fed, sizes)
 
 
 def _array(value: Value, fed: Any, sizes: Sizes) -> np.ndarray:
     if not isinstance(fed, np.ndarray | np.generic):
-        raise EdgeError(f"input {value.name!r:.80}: {_found(fed)}, expected {_expected(value)}")
+        raise InputError(f"input {value.name!r:.80}: {_found(fed)}, expected {_expected(value)}")
     array = np.asarray(fed)
     if array.dtype.kind in "US":
         array = array.astype(str).astype(object)
     if array.dtype != held_as(value.dtype):
-        raise EdgeError(f"input {value.name!r:.80}: {_found(array)}, expected {_expected(value)}")
+        raise InputError(f"input {value.name!r:.80}: {_found(array)}, expected {_expected(value)}")
     _check_shape(value, array.shape, sizes)
     return np.require(array, requirements=("C", "A"))
 
@@ -59,7 +59,7 @@ def _check_shape(value: Value, found: tuple[int, ...], sizes: Sizes) -> None:
     for size, declared in zip(found, value.shape, strict=False):
         fits = fits and (not isinstance(declared, int) or size == declared)
     if not fits:
-        raise EdgeError(f"input {value.name!r:.80}: shape {list(found)}, expected {shown(value)}")
+        raise InputError(f"input {value.name!r:.80}: shape {list(found)}, expected {shown(value)}")
     for size, declared in zip(found, value.shape, strict=True):
         if isinstance(declared, str):
             _check_named(value, declared, size, sizes)
@@ -68,7 +68,7 @@ def _check_shape(value: Value, found: tuple[int, ...], sizes: Sizes) -> None:
 def _check_named(value: Value, dimension: str, size: int, sizes: Sizes) -> None:
     before, other = sizes.setdefault(dimension, (size, value.name))
     if before != size:
-        raise EdgeError(
+        raise InputError(
             f"input {value.name!r:.80}: {dimension} is {size}, expected {before} as of {other!r:.80}"
         )
 

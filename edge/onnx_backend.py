@@ -67,7 +67,7 @@ class EdgeRep(BackendRep):
         Raises InputError for inputs that the model does not take.
         """
         outputs = self.session.run(None, self._by_name(inputs))
-        kinds = [value.dtype for value in self.session.get_outputs()]
+        kinds = [value.dtype for value in self.session.model.graph.outputs]
         return tuple(_given(value, kind) for value, kind in zip(outputs, kinds, strict=True))
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class EdgeBackend(Backend):
         with tempfile.TemporaryDirectory() as folder:
             source, packed = Path(folder) / "model.onnx", Path(folder) / "model.edge"
             source.write_bytes(model.SerializeToString())
-            export_graph(source, packed)
+            export_graph(source, packed, quant="float32", verify=False)
             return EdgeRep(load(packed))  # mapped: it outlives its name
 
     @classmethod

@@ -9,6 +9,7 @@ _WIDER = {
     **dict.fromkeys(("bfloat16", "float4e2m1", "float8e8m0"), np.dtype("float32")),
     **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz"), np.dtype("float32")),
     **dict.fromkeys(("float8e5m2", "float8e5m2fnuz"), np.dtype("float32")),
+    **dict.fromkeys(("float6e2m3", "float6e3m2"), np.dtype("float32")),
     **dict.fromkeys(("int4", "int2"), np.dtype("int8")),
     **dict.fromkeys(("uint4", "uint2"), np.dtype("uint8")),
     "string": np.dtype(object),

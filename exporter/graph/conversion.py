@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
-from edge.errors import UnsupportedModel
+from edge.errors import SourceError, UnsupportedModel
 from edge.format.graph import Attribute, Graph, Node, Value
 from edge.format.graph_json import MAX_NAME
 
@@ -102,14 +102,21 @@ class Conversion:
 def _plain(a: AttributeProto, where: str) -> Attribute:
     value: Any = onnx.helper.get_attribute_value(a)
     if a.type == AttributeProto.STRING:
-        return value.decode()
+        return _text(value, a, where)
     if a.type == AttributeProto.STRINGS:
-        return tuple(text.decode() for text in value)
+        return tuple(_text(text, a, where) for text in value)
     if a.type in (AttributeProto.INTS, AttributeProto.FLOATS):
         return tuple(value)
     if a.type in (AttributeProto.INT, AttributeProto.FLOAT):
         return value
     raise UnsupportedModel(f"{where}: attribute {a.name!r:.80} of a kind edge does not have")
+
+
+def _text(raw: bytes, a: AttributeProto, where: str) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise SourceError(f"{where}: attribute {a.name!r:.80} is not UTF-8") from None
 
 
 def is_constant(node: NodeProto) -> bool:

@@ -22,6 +22,7 @@ from edge.format.graph_json import MAX_NODES
 from .conversion import OWN
 from .evaluate import has_operator
 from .order import inner_graphs
+from .typed_nodes import spell_types
 from .upgrade import UPGRADES
 
 EXPANDED = "edge.expanded"  # domain of the operators that are being expanded
@@ -62,10 +63,16 @@ def _flat(model: ModelProto, where: str) -> ModelProto:
 def _bodies(model: ModelProto, opset: int) -> Iterator[FunctionProto]:
     """One for each node that is to be expanded; the node becomes a call of it."""
     types = _types(model)
+    versions = {o.domain: o.version for o in model.opset_import} | {"": opset}
     for count, node in enumerate(_walk(model.graph)):
-        if node.domain not in OWN or _stays(node.op_type, opset):
-            continue
-        body = _body(node, defs.get_schema(node.op_type, opset, ""), opset, types)
+        spell_types(node, types)
+        domain = "" if node.domain in OWN else node.domain
+        version = versions.get(domain, 0)
+        if (not domain and _stays(node.op_type, opset)) or not defs.has(
+            node.op_type, version, domain
+        ):
+            continue  # of a branch: the checker has seen the others
+        body = _body(node, defs.get_schema(node.op_type, version, domain), version, types)
         if body is not None:
             body.name, body.domain = f"{node.op_type}.{count}", EXPANDED
             del body.opset_import[:]
@@ -76,8 +83,7 @@ def _bodies(model: ModelProto, opset: int) -> Iterator[FunctionProto]:
 
 def _stays(op: str, opset: int) -> bool:
     upgraded = any(opset < before for before, _ in UPGRADES.get(op, ()))
-    known = has_operator(op) or op in RECOGNISED or upgraded
-    return known or not defs.has(op, opset, "")  # of a branch: the checker has seen the others
+    return has_operator(op) or op in RECOGNISED or upgraded
 
 
 def _body(

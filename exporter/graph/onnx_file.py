@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto, TensorProto, checker, defs, helper, shape_inference
 
 from edge.errors import SourceError, UnsupportedModel
@@ -18,7 +18,9 @@ from .order import put_in_order
 
 OLDEST = 7  # opset
 PROTOBUF_MOST = 2**31 - 1  # bytes
+REFUSALS = (checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError)
 TOLERATED = (
+    "Field 'shape' of 'type' is required",  # of an output whose rank nobody knows
     "differ",  # a shape is not the one that the model's author noted down
     "(op_type:Constant)",  # in functions of ONNX's own, which its inference takes for broken
 )
@@ -27,14 +29,7 @@ TOLERATED = (
 def read(source: str | Path) -> GraphModel:
     """Raises SourceError if the file is broken, UnsupportedModel for what edge does not have."""
     path, where = Path(source), str(source)
-    try:
-        return _read(_parsed(path), Arrays(path.parent, where), path.stem)
-    except UnicodeDecodeError:
-        raise SourceError(f"{where}: a text that is not UTF-8; the file is broken") from None
-
-
-def _read(model: ModelProto, arrays: Arrays, name: str) -> GraphModel:
-    where = arrays.where
+    model, arrays = _parsed(path), Arrays(path.parent, where)
     opset = _opset(model, where)
     check_calls(model, where)
     put_in_order(model, where)
@@ -43,7 +38,7 @@ def _read(model: ModelProto, arrays: Arrays, name: str) -> GraphModel:
     _check(model, where)
     model = expanded(inlined(model, where), opset, where)
     graph = Conversion(model, arrays, constants).main()
-    return GraphModel(graph, opset=opset, name=model.graph.name or name)
+    return GraphModel(graph, opset=opset, name=model.graph.name or path.stem)
 
 
 def _parsed(path: Path) -> ModelProto:
@@ -63,7 +58,20 @@ def _parsed(path: Path) -> ModelProto:
         raise SourceError(f"{path}: not an ONNX file, or cut off") from None
     if not model.HasField("graph") or not model.graph.output:
         raise SourceError(f"{path}: not an ONNX file: no graph with outputs in it")
+    _check_texts(model, str(path))
     return model
+
+
+def _check_texts(message: Message, where: str) -> None:
+    """Names are UTF-8; protobuf gives others as bytes."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_texts(inner, where)
+        elif field.type == field.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise SourceError(f"{where}: {text!r:.80} is not UTF-8; the file is broken")
 
 
 def _opset(model: ModelProto, where: str) -> int:
@@ -148,14 +156,17 @@ def _name(entry: object) -> str:
 def _check(model: ModelProto, where: str) -> None:
     """By onnx's own checker, and its inference of types and shapes."""
     _check_operators(model, where)
-    try:
-        checker.check_model(model)
-        shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except checker.ValidationError as error:
-        raise SourceError(f"{where}: {_line(error)}") from None
-    except shape_inference.InferenceError as error:
-        if not any(text in str(error) for text in TOLERATED):
-            raise SourceError(f"{where}: {_line(error)}") from None
+    for check in (checker.check_model, _infer):
+        try:
+            check(model)
+        except REFUSALS as error:
+            if not any(text in str(error) for text in TOLERATED):
+                line = " ".join(str(error).split())
+                raise SourceError(f"{where}: {line:.300}") from None
+
+
+def _infer(model: ModelProto) -> None:
+    shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
 
 
 def _check_operators(model: ModelProto, where: str) -> None:
@@ -168,7 +179,3 @@ def _check_operators(model: ModelProto, where: str) -> None:
             raise UnsupportedModel(
                 f"{where}: {what}: ONNX has none of this name in opset {version}"
             )
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -5,12 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import EdgeError, InputError, UnsupportedModel
+from edge.errors import DoesNotFit, EdgeError, InputError, UnsupportedModel
 from edge.format.graph import Graph, Node
 
 from ..host_ops import OPS, HostOp
 from .matrices import Matrices
 
+MISTAKES = (
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+)  # of operators given what they cannot
 Values = Mapping[str, Any]
 
 
@@ -56,7 +62,8 @@ def call(
 ) -> tuple[Any, ...]:
     """What a node makes of its inputs; `scope` runs the graphs inside of it.
 
-    Raises UnsupportedModel for an operator that edge lacks, InputError if it cannot do with these.
+    Raises UnsupportedModel for an operator that edge lacks, InputError if it cannot do with these,
+    DoesNotFit if what it makes needs more memory than there is.
     """
     host = host_op(node)
     more: dict[str, Any] = {}
@@ -71,7 +78,9 @@ def call(
             results = host.function(*inputs, **node.attributes, **more)
     except EdgeError:
         raise
-    except (ValueError, IndexError, TypeError) as error:
+    except MemoryError as error:
+        raise DoesNotFit(f"{node} of {_shown(inputs)}: {error}") from error
+    except MISTAKES as error:
         raise InputError(f"{node} of {_shown(inputs)}: {error}") from error
     results = results if isinstance(results, tuple) else (results,)
     return tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)

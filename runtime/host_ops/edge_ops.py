@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .attention import shares
 from .registry import op
 
 
@@ -81,7 +82,7 @@ def attention(
     kv_heads: int,
     scale: float,
 ) -> np.ndarray:
-    """softmax(scale Q K^T + mask) V, [N, S, heads x D'].
+    """softmax(scale Q K^T + mask) V, [N, S, heads x D']; 0 for a query that sees no key.
 
     q     [N, S, heads x D]
     k, v  [N, T, kv_heads x D], [N, T, kv_heads x D']; heads / kv_heads queries share a head of them
@@ -91,8 +92,7 @@ def attention(
     scores = _by_head(q, heads) @ keys.swapaxes(2, 3) * np.float32(scale)
     if mask is not None:
         scores = scores + mask.astype(np.float32, copy=False)
-    scores = np.exp(scores - scores.max(axis=3, keepdims=True, initial=-np.inf))
-    mixed = scores / scores.sum(axis=3, keepdims=True) @ values
+    mixed = shares(scores) @ values
     n, _, positions, width = mixed.shape
     by_token: np.ndarray = mixed.transpose(0, 2, 1, 3).reshape(n, positions, heads * width)
     return by_token.astype(q.dtype)

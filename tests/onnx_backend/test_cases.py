@@ -43,13 +43,13 @@ def test_any_other_case_is_refused_by_name_or_has_a_reason(kind):
         if name in reasons:
             assert not passes(found), f"{name} passes: {ADD}"
             continue
-        operators = {node.op_type for node in model_of(found).graph.node}
+        named = {node.op_type for node in model_of(found).graph.node} | {"opset"}
         with pytest.raises(UnsupportedModel) as refused:
             run(found)
             pytest.fail(f"{name} passes: {ADD}")
-        assert any(op in str(refused.value) for op in operators), name
+        assert any(what in str(refused.value) for what in named), name
 
 
-def test_most_node_cases_pass():
+def test_at_least_98_of_100_node_cases_pass():
     node, passing = cases("node"), listed(PASSING)
-    assert sum(name in passing for name in node) >= 0.8 * len(node)
+    assert sum(name in passing for name in node) >= 0.98 * len(node)

@@ -4,19 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge.format.element_types import held_as
 from edge.format.graph import Value
 
 from . import Samples
-from .check import HELD
 
 FREE = 16  # a size that the model leaves open; a batch is 1
 
 
 def drawn(inputs: Sequence[Value], count: int, seed: int = 0) -> Samples | None:
     """Normal floats, small non-negative integers, either bool; None for other kinds of input."""
-    if any(
-        value.dtype == "string" or "(" in value.dtype or value.shape is None for value in inputs
-    ):
+    if any("(" in v.dtype or v.shape is None or held_as(v.dtype).name != v.dtype for v in inputs):
         return None
     random = np.random.default_rng(seed)
     items = tuple({v.name: _values(v, random) for v in inputs} for _ in range(count))
@@ -25,7 +23,7 @@ def drawn(inputs: Sequence[Value], count: int, seed: int = 0) -> Samples | None:
 
 def _values(value: Value, random: np.random.Generator) -> np.ndarray:
     assert value.shape is not None
-    dtype = np.dtype(HELD.get(value.dtype, value.dtype))
+    dtype = np.dtype(value.dtype)
     shape = tuple(
         size if isinstance(size, int) else (1 if at == 0 else FREE)
         for at, size in enumerate(value.shape)
