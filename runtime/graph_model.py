@@ -7,6 +7,7 @@ from edge.format.graph_json import decode
 from edge.format.reader import EdgeFile
 
 from .graph.runner import Engine
+from .graph.widened import widened
 from .libraries.choice import library
 from .libraries.library import Library
 from .model import check_counts, usable_cores
@@ -26,7 +27,8 @@ class GraphModel:
         check_counts(threads=threads)
         self.file = file
         self.threads = threads or usable_cores()
-        self.graph = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
+        stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
+        self.graph = widened(stored)
         self._engine = Engine(file, kernels or library(), self.threads)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from edge.errors import RecipeError
-from edge.format.formats import WeightFormat
 from edge.format.graph import Node
 
 from ..report import Progress
@@ -17,11 +16,10 @@ from .forward import Values, begin, run, step
 from .layers import EMBEDDING, matrices_of
 from .model import GraphModel
 from .plan import Plan
-from .quantization import Quantized, StoredMatrix, quantize_graph
+from .quantization import Quantized, StoredMatrix, in_floats, quantize_graph
 from .samples import Samples
 
 JUDGED, RANKED = 16, 2  # samples that a plan is judged by, that layers are ranked by
-LARGEST_HALF = 65504.0
 MEASURES = ("output", "top1")
 
 
@@ -103,7 +101,7 @@ def fall_back(
     if drop <= allowed.limit:
         return whole, (f"{said}: no layer falls back",)
     ranked = rank(model, whole, samples.some(RANKED), progress)
-    count, best, drop = _fewest(model, plan, activity, ranked, judged, allowed.limit)
+    count, best, drop = _fewest(model, whole, ranked, judged, allowed.limit)
     names = ", ".join(ranked[: min(count, 5)]) + (", ..." if count > 5 else "")
     kept = f"{count} of {len(model.matrices)} matrices stay floats, for a drop of {drop:.2%}"
     return best, (f"{said}: {kept}: {names}",)
@@ -111,8 +109,7 @@ def fall_back(
 
 def _fewest(
     model: GraphModel,
-    plan: Plan,
-    activity: Activity,
+    whole: Quantized,
     ranked: list[str],
     judged: Callable[[Quantized], float],
     limit: float,
@@ -120,8 +117,7 @@ def _fewest(
     """By halves: more floats are taken to hurt less."""
 
     def tried(count: int) -> tuple[Quantized, float]:
-        floats = {name: _float_format(model, name) for name in ranked[:count]}
-        quantized = quantize_graph(model, plan.with_floats(floats), activity)
+        quantized = in_floats(whole, model, ranked[:count])
         return quantized, judged(quantized)
 
     low, high = 0, len(ranked)  # low does not suffice
@@ -138,11 +134,6 @@ def _fewest(
         else:
             low = middle
     return high, best, drop
-
-
-def _float_format(model: GraphModel, name: str) -> WeightFormat:
-    largest = float(np.abs(model.matrices[name].weight).max())
-    return WeightFormat("float16" if largest <= LARGEST_HALF else "float32")
 
 
 def rank(

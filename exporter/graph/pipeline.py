@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def export_graph(
         bits_per_weight=_bits_per_weight(infos, parameters(model)),
         recipe=str(recipe),
         seconds=time.monotonic() - started,
-        tensors=tuple(infos),
+        tensors=infos,
         notes=(*model.notes, *planned.notes, *notes, *_fallen(quantized), *_verified(found)),
         cautions=() if found is None else tuple(found.cautions()),
         verification=None if found is None else found.to_json(),
@@ -161,7 +161,7 @@ def parameters(model: GraphModel) -> int:
     return sum(math.prod(array.shape) for array in arrays)
 
 
-def _bits_per_weight(infos: list[TensorInfo], parameters: int) -> float:
+def _bits_per_weight(infos: Iterable[TensorInfo], parameters: int) -> float:
     return 8 * sum(i.nbytes for i in infos if i.name != GRAPH) / max(parameters, 1)
 
 

@@ -1,7 +1,7 @@
 """Which method stores each matrix of a graph: a recipe, and what kernels and sizes make of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import filter as matching
 
 from edge.errors import RecipeError
@@ -35,11 +35,6 @@ class Plan:
             return None
         same = kept.format.kind == method.format.kind
         return kept if same or kept.format.kind in self.recipe.keeps else None
-
-    def with_floats(self, names: Mapping[str, WeightFormat]) -> "Plan":
-        """Some matrices in floats after all, also those that the source has quantized."""
-        methods = {n: Method(names[n]) if n in names else m for n, m in self.methods.items()}
-        return replace(self, methods=methods, recipe=replace(self.recipe, keeps=()))
 
 
 def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:

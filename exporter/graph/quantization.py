@@ -1,6 +1,6 @@
 """The matrices of a graph, quantized by a plan: what the file will hold of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +17,10 @@ from ..weights import LARGEST_WEIGHT
 from .activity import Activity, Reads
 from .layers import EMBEDDING, Layer, layers
 from .model import GraphModel, Matrix
+from .narrow import narrow
 from .plan import Plan
 
+LARGEST_HALF = 65504.0
 GROUP = 32  # inputs that share a scale of their codes where weights are grouped
 
 
@@ -109,7 +111,20 @@ def quantize_graph(model: GraphModel, plan: Plan, activity: Activity) -> Quantiz
         if "bias_correct" in plan.recipe.transforms and reads is not None:
             found = _corrected(found, matrix, reads)
         stored[name] = _activated(found, method, reads, shifts.get(name, 0.0))
-    return Quantized(_shifted(model, shifts), stored, tuple(fallen))
+    shifted = _shifted(model, shifts)
+    graph = narrow(shifted.graph, plan.recipe.body.format)
+    return Quantized(replace(shifted, graph=graph), stored, tuple(fallen))
+
+
+def in_floats(quantized: Quantized, model: GraphModel, names: Iterable[str]) -> Quantized:
+    """With some of its matrices in floats after all; `model` is what was quantized."""
+    stored = dict(quantized.stored)
+    for name in names:
+        largest = float(np.abs(model.matrices[name].weight).max())
+        form = WeightFormat("float16" if largest <= LARGEST_HALF else "float32")
+        floats = _floats(name, model.matrices[name], form)
+        stored[name] = _about(floats, stored[name].shift)
+    return replace(quantized, stored=stored)
 
 
 def _method(
@@ -182,13 +197,10 @@ def _corrected(stored: StoredMatrix, matrix: Matrix, reads: Reads) -> StoredMatr
 def _activated(
     stored: StoredMatrix, method: Method, reads: Reads | None, shift: float
 ) -> StoredMatrix:
-    """With what the header says of its input's codes; its bias takes the shift."""
+    """With what the header says of its input's codes."""
     if stored.tensor is None:
         return stored
-    if shift:
-        lost = stored.weight.sum(axis=1) * np.float32(shift)
-        bias = lost if stored.bias is None else stored.bias + lost
-        stored = replace(stored, bias=bias.astype(np.float32), shift=shift)
+    stored = _about(stored, shift)
     if method.activation == "token":
         return replace(stored, activation="token" if stored.format.group else None)
     if method.activation != "static" or reads is None:
@@ -196,6 +208,15 @@ def _activated(
     values = np.append(reads.fit.ravel(), (reads.low, reads.high)).astype(np.float32)
     scale = RANGES[method.range].call(values - np.float32(shift))
     return replace(stored, activation=scale or None)  # of nothing but zeros there is no scale
+
+
+def _about(stored: StoredMatrix, shift: float) -> StoredMatrix:
+    """Of an input that the graph takes `shift` off before: the bias makes up for it."""
+    if not shift:
+        return stored
+    lost = stored.weight.sum(axis=1) * np.float32(shift)
+    bias = lost if stored.bias is None else stored.bias + lost
+    return replace(stored, bias=bias.astype(np.float32), shift=shift)
 
 
 def _shifts(model: GraphModel, plan: Plan, activity: Activity) -> dict[str, float]:

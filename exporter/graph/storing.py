@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.errors import FormatError
 from edge.format.formats import ALIGNMENT, QuantizedTensor
-from edge.format.graph import CONSTANTS, GRAPH
+from edge.format.graph import CONSTANTS, GRAPH, Graph
 from edge.format.graph_json import encode
 from edge.format.reader import EdgeFile
 from edge.format.spec import TensorInfo
@@ -45,7 +45,7 @@ def write(
     progress: Progress = lambda done, total: None,
 ) -> tuple[TensorInfo, ...]:
     """All is known before: the header takes what it needs and no more."""
-    parts = [*_graph(quantized), *_matrices(quantized)]
+    parts = [*_graph(quantized.model.graph), *_matrices(quantized)]
     room = header_bytes([part.info for part in parts], document)
     with EdgeWriter(output, len(parts), room=room) as writer:
         for done, part in enumerate(parts):
@@ -65,8 +65,8 @@ def check_file(output: Path) -> None:
         )
 
 
-def _graph(quantized: Quantized) -> list[_Part]:
-    text, constants = encode(quantized.model.graph)
+def _graph(graph: Graph) -> list[_Part]:
+    text, constants = encode(graph)
     contents = {GRAPH: text, CONSTANTS: constants or bytes(ALIGNMENT)}  # no tensor is empty
     return [_Part(_info(name, "bytes", (len(raw),)), raw) for name, raw in contents.items()]
 

@@ -11,12 +11,8 @@ from edge.format.graph import Graph, Node
 from ..host_ops import OPS, HostOp
 from .matrices import Matrices
 
-MISTAKES = (
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-)  # of operators given what they cannot
+# What operators raise that are given what they cannot do with.
+MISTAKES = (ArithmeticError, LookupError, TypeError, ValueError)
 Values = Mapping[str, Any]
 
 
@@ -83,6 +79,8 @@ def call(
     except MISTAKES as error:
         raise InputError(f"{node} of {_shown(inputs)}: {error}") from error
     results = results if isinstance(results, tuple) else (results,)
+    if len(results) < len(node.outputs):
+        raise UnsupportedModel(f"{node}: {len(node.outputs)} outputs, edge has {len(results)}")
     return tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)
 
 

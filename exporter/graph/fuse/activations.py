@@ -9,10 +9,10 @@ from ..model import GraphModel
 from .editing import Editing, rewrite
 from .pattern import Call, OneOf, Pattern, Product, find
 
-_CUBE = OneOf((Call("Pow", ("x", 3.0)), Product(1.0, ("x", "x", "x"))))
+_CUBIC = OneOf((Product(0.044715, (Call("Pow", ("x", 3.0)),)), Product(0.044715, ("x", "x", "x"))))
 _SUM = OneOf(
     (
-        Call("Add", ("x", Product(0.044715, (_CUBE,)))),
+        Call("Add", ("x", _CUBIC)),
         Product(1.0, ("x", Call("Add", (1.0, Product(0.044715, (Call("Pow", ("x", 2.0)),)))))),
         Product(1.0, ("x", Call("Add", (1.0, Product(0.044715, ("x", "x")))))),
     )

@@ -13,7 +13,17 @@ from .cleanup import UNARY, merge_transposes, tidy
 from .convolutions import conv, conv_transpose, depth_to_space, pool
 from .cuts import cut_before_transpose, without_axes
 from .editing import Editing, rewrite
-from .layout import RANKS, constant_last, last, moved, put, to_first, to_last, without_transpose
+from .layout import (
+    RANKS,
+    before_transpose,
+    constant_last,
+    last,
+    moved,
+    put,
+    to_first,
+    to_last,
+    without_transpose,
+)
 
 AXIS = {"Softmax", "LogSoftmax", "Concat"}  # have one axis, and keep the order of axes
 GLOBAL = {"GlobalAveragePool": "ReduceMean", "GlobalMaxPool": "ReduceMax"}
@@ -138,13 +148,12 @@ def _reduced(edit: Editing, node: Node, op: str, x: str, rank: int, gone: set[in
 
 def _reshape(edit: Editing, node: Node) -> None:
     """One that leaves the batch and the channels alone."""
-    found, after = _turned(edit, node), edit.shape(node.outputs[0])
-    before = edit.shape(node.inputs[0])
-    if found is None or before is None or after is None or len(after) not in RANKS:
+    before, after = edit.shape(node.inputs[0]), edit.shape(node.outputs[0])
+    x = before_transpose(edit, node.inputs[0])
+    if x is None or before is None or after is None or len(after) not in RANKS:
         return
     if before[:2] != after[:2] or len(before) == len(after):
         return
-    x, _ = found
     target = as_reshape(edit.shape(x) or (), (after[0], *after[2:], after[1]))
     if target is not None:
         shape = edit.add_integers(f"{node.outputs[0]}.shape", target)

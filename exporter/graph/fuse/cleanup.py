@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from edge.format.graph import Node
 
 from ..model import GraphModel
@@ -37,6 +39,8 @@ def tidy(edit: Editing) -> None:
             _sink_view(edit, node)
         elif does_nothing(edit, node):
             edit.bypass(node, node.inputs[0])
+        else:
+            _known(edit, node)
     for node in edit:
         if node.op == "Transpose":
             _moves_nothing(edit, node)
@@ -46,7 +50,7 @@ def does_nothing(edit: Editing, node: Node) -> bool:
     x = node.inputs[0] if node.inputs else ""
     if node.op in ("Concat", "Sum", "Max", "Min", "Mean"):
         return len(node.inputs) == 1
-    if node.op == "Expand":
+    if node.op == "Expand" or (node.op == "Slice" and _steps_by_one(edit, node)):
         return edit.shape(x) is not None and edit.shape(x) == edit.shape(node.outputs[0])
     if node.op == "Pad":
         pads = edit.integers(node.inputs[1])
@@ -58,10 +62,32 @@ def does_nothing(edit: Editing, node: Node) -> bool:
     return False
 
 
+def _steps_by_one(edit: Editing, node: Node) -> bool:
+    steps = node.inputs[4] if len(node.inputs) > 4 else ""
+    return not steps or set(edit.integers(steps) or ()) == {1}
+
+
 def _keeps_shape(edit: Editing, node: Node) -> bool:
     """Of a constant of one element as second input: it may have more axes than the first."""
     rank, constant = edit.rank(node.inputs[0]), edit.constant(node.inputs[1])
     return constant is not None and (constant.ndim == 0 or (rank or 0) >= constant.ndim)
+
+
+def _known(edit: Editing, node: Node) -> None:
+    """Small integers that follow from what is known of shapes are constants; so is a choice."""
+    if node.op == "Where":
+        truths, chosen = edit.constant(node.inputs[0]), node.inputs[2]
+        same = edit.shape(chosen) == edit.shape(node.outputs[0]) is not None
+        if truths is not None and not truths.any() and same:
+            edit.bypass(node, chosen)
+            return
+    name = node.outputs[0]
+    values, shape, dtype = edit.integers(name), edit.shape(name), edit.shapes.dtype(name)
+    if node.op == "Identity" or values is None or shape is None or dtype is None:
+        return
+    if len(node.outputs) == 1 and all(isinstance(size, int) for size in shape):
+        array = np.array(values, dtype).reshape([int(size) for size in shape])
+        edit.bypass(node, edit.add_constant(f"{name}.known", array))
 
 
 # --- transposes -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Convolutions and poolings as edge's own, with channels last."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,43 +13,95 @@ from .layout import last, put, to_first, without_transpose
 from .matrices import add_matrix
 
 LANES = 16  # to a multiple of which channels of each tap are padded
-ALONG = [1]  # the axis of height that a signal [N, L, C] gets
+FLOATS = (np.float32, np.float16)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """What a convolution sees of an image; a signal [N, L, C] is one of height 1.
+
+    w     [rows, channels of a group, kernel height, kernel width]
+    fold  elements of a signal that are channels of one
+    """
+
+    w: np.ndarray
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    signal: bool = False
+    fold: int = 1
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations}
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """float32 [rows, kernel height x kernel width x channels padded to 16]."""
+        rows, channels, *kernel = self.w.shape
+        padded = np.zeros((rows, *kernel, -(-channels // LANES) * LANES), np.float32)
+        padded[..., :channels] = self.w.transpose(0, 2, 3, 1)
+        return padded.reshape(rows, -1)
 
 
 def conv(edit: Editing, node: Node) -> None:
     """edge.Linear, edge.Conv or edge.Depthwise; those of other groups stay."""
     _, name, bias = (*node.inputs, "")[:3]
-    w = edit.constant(name)
-    if w is None or w.dtype not in (np.float32, np.float16) or w.ndim not in (3, 4):
+    w, added = edit.constant(name), edit.constant(bias)
+    if w is None or w.dtype not in FLOATS or w.ndim not in (3, 4) or 0 in w.shape:
         return
-    added = edit.constant(bias)
-    pads = _pads(edit, node, w.shape[2:])
-    if pads is None or (bias and added is None) or 0 in w.shape:
+    windows = _windows(edit, node, w)
+    if windows is None or (bias and added is None):
         return
-    spatial = w.ndim - 2
-    strides = tuple(node.attributes.get("strides", (1,) * spatial))
-    dilations = tuple(node.attributes.get("dilations", (1,) * spatial))
     groups = node.attributes.get("group", 1)
-    if groups == 1 and w[0, 0].size == 1 and not any(pads) and set(strides) == {1}:
+    if groups == 1 and w[0, 0].size == 1 and not any(windows.pads) and set(windows.strides) == {1}:
         _linear(edit, node, w.reshape(w.shape[:2]), added)
-        return
-    if w.ndim == 3:
-        w, strides, dilations = w[:, :, None], (1, *strides), (1, *dilations)
-        pads = (0, pads[0], 0, pads[1])
-    settings = {"strides": strides, "pads": pads, "dilations": dilations}
-    if groups == 1:
-        padded = np.zeros((len(w), *w.shape[2:], -(-w.shape[1] // LANES) * LANES), np.float32)
-        padded[..., : w.shape[1]] = w.transpose(0, 2, 3, 1)
-        weight = add_matrix(edit, node, name, padded.reshape(len(w), -1), added)
-        kernel = (w.shape[2], w.shape[3])
-        own = {"weight": weight, "kernel": kernel, **settings, "channels": w.shape[1]}
-        _put(edit, node, spatial, "edge.Conv", (), own)
+    elif groups == 1:
+        windows = _folded(edit, node, windows)
+        weight = add_matrix(edit, node, name, windows.matrix, added)
+        _, channels, *kernel = windows.w.shape
+        own = {"weight": weight, "kernel": tuple(kernel), "channels": channels}
+        _put(edit, node, windows, "edge.Conv", (), {**own, **windows.attributes})
     elif groups == len(w) and w.shape[1] == 1:
-        taps = np.ascontiguousarray(w[:, 0].transpose(1, 2, 0), np.float32)
+        taps = np.ascontiguousarray(windows.w[:, 0].transpose(1, 2, 0), np.float32)
         inputs = [edit.add_constant(f"{name}.taps", taps)]
         if added is not None:
             inputs.append(edit.add_constant(f"{bias}.shift", added.astype(np.float32)))
-        _put(edit, node, spatial, "edge.Depthwise", inputs, settings)
+        _put(edit, node, windows, "edge.Depthwise", inputs, windows.attributes)
+
+
+def _windows(edit: Editing, node: Node, w: np.ndarray) -> Windows | None:
+    """None where padding depends on sizes that are not known."""
+    pads, spatial = _pads(edit, node, w.shape[2:]), w.ndim - 2
+    if pads is None:
+        return None
+    strides = tuple(node.attributes.get("strides", (1,) * spatial))
+    dilations = tuple(node.attributes.get("dilations", (1,) * spatial))
+    if spatial == 2:
+        return Windows(w, strides, pads, dilations)
+    flat = (0, pads[0], 0, pads[1])
+    return Windows(w[:, :, None], (1, *strides), flat, (1, *dilations), signal=True)
+
+
+def _folded(edit: Editing, node: Node, windows: Windows) -> Windows:
+    """A signal of few channels seen in whole runs: those become its channels, with no padding."""
+    rows, channels, _, kernel = windows.w.shape
+    shape, fold = edit.shape(node.inputs[0]), LANES // channels
+    length = shape[2] if shape is not None else None
+    runs = (kernel, windows.strides[1], windows.pads[1], windows.pads[3])
+    if not windows.signal or fold < 2 or LANES % channels or windows.dilations != (1, 1):
+        return windows
+    if not isinstance(length, int) or any(size % fold for size in (length, *runs)):
+        return windows
+    by_run = windows.w.transpose(0, 3, 1, 2).reshape(rows, kernel // fold, LANES, 1)
+    return Windows(
+        by_run.transpose(0, 2, 3, 1),
+        (1, windows.strides[1] // fold),
+        tuple(pad // fold for pad in windows.pads),
+        (1, 1),
+        signal=True,
+        fold=fold,
+    )
 
 
 def _linear(edit: Editing, node: Node, matrix: np.ndarray, bias: np.ndarray | None) -> None:
@@ -61,19 +114,23 @@ def _linear(edit: Editing, node: Node, matrix: np.ndarray, bias: np.ndarray | No
 def _put(
     edit: Editing,
     node: Node,
-    spatial: int,
+    windows: Windows,
     op: str,
     constants: Sequence[str],
     attributes: Mapping[str, Any],
 ) -> None:
-    """A signal [N, L, C] passes as an image [N, 1, L, C]."""
-    x, before = last(edit, node.inputs[0], spatial + 2)
-    if spatial == 2:
+    like = node.outputs[0]
+    x, before = last(edit, node.inputs[0], 3 if windows.signal else 4)
+    if not windows.signal:
         put(edit, node, before, op, (x, *constants), [to_first(4)], **attributes)
         return
-    axes = edit.add_integers(f"{node.outputs[0]}.axes", ALONG)
-    image = edit.node("Unsqueeze", (x, axes), f"{x}.image")
-    y = edit.node(op, (image.outputs[0], *constants), f"{node.outputs[0]}.image", **attributes)
+    axes = edit.add_integers(f"{like}.axes", [1])
+    if windows.fold > 1:
+        form = edit.add_integers(f"{like}.runs", (0, 1, -1, LANES))
+        image = edit.node("Reshape", (x, form), f"{x}.image")
+    else:
+        image = edit.node("Unsqueeze", (x, axes), f"{x}.image")
+    y = edit.node(op, (image.outputs[0], *constants), f"{like}.image", **attributes)
     put(edit, node, [*before, image, y], "Squeeze", (y.outputs[0], axes), [to_first(3)])
 
 
@@ -106,7 +163,7 @@ def conv_transpose(edit: Editing, node: Node) -> None:
     """One whose kernels do not overlap: a product, and its rows put where they belong."""
     x, name, bias = (*node.inputs, "")[:3]
     w, added = edit.constant(name), edit.constant(bias)
-    if w is None or w.ndim != 4 or w.dtype not in (np.float32, np.float16):
+    if w is None or w.ndim != 4 or w.dtype not in FLOATS:
         return
     block, attributes = w.shape[2:], node.attributes
     plain = attributes.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")

@@ -32,7 +32,17 @@ def moved(axis: int, rank: int) -> int:
 
 
 def without_transpose(edit: Editing, name: str) -> str | None:
-    """The value with channels last that a Transpose has made this one of."""
+    """The value with channels last that a Transpose has made this one of.
+
+    Of three axes the same permutation moves channels there and back: only what `put` has written
+    counts, or two operators would move it between them for ever.
+    """
+    source = before_transpose(edit, name)
+    return source if edit.rank(name) != 3 or name in edit.channels_second else None
+
+
+def before_transpose(edit: Editing, name: str) -> str | None:
+    """Likewise, with three axes of any Transpose that may have moved channels."""
     maker = edit.maker(name, "Transpose")
     if maker is None:
         return None
@@ -43,7 +53,7 @@ def without_transpose(edit: Editing, name: str) -> str | None:
 
 def last(edit: Editing, name: str, rank: int) -> tuple[str, list[Node]]:
     """A value with its channels last, and the Transpose that has to be added for it."""
-    source = without_transpose(edit, name)
+    source = before_transpose(edit, name)
     if source is not None:
         return source, []
     for reader in edit.readers(name):
@@ -83,6 +93,7 @@ def put(
             outputs.append(name)
             continue
         outputs.append(edit.model.fresh(f"{name}.last"))
+        edit.channels_second.add(name)
         behind.append(Node("Transpose", (outputs[-1],), (name,), {"perm": perm}, name))
     made = Node(op, tuple(inputs), tuple(outputs), attributes, node.name)
     edit.replace(node, *before, made, *behind)

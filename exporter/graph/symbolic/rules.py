@@ -38,6 +38,8 @@ REDUCE = tuple(
         "SumSquare",
     )
 )
+FAR = 10**9  # "to the end", as exporters write it; no axis is longer
+
 Shaped = Sequence[Shape | None]
 
 
@@ -205,8 +207,8 @@ def unsqueeze(s: Shapes, node: Node) -> Shaped:
 def concat(s: Shapes, node: Node) -> Shaped:
     shapes = [s.of(name) for name in node.inputs]
     known = [shape for shape in shapes if shape is not None]
-    if len(known) < len(shapes):
-        return [s.ranked(node.outputs[0], len(known[0])) if known else None]
+    if len(known) < len(shapes) or not all(known):
+        return [s.ranked(node.outputs[0], len(known[0])) if any(known) else None]
     axis = node.attributes["axis"] % len(known[0])
     length: Dim = 0
     for shape in known:
@@ -222,7 +224,7 @@ def concat(s: Shapes, node: Node) -> Shaped:
 @rule("Split")
 def split(s: Shapes, node: Node) -> Shaped:
     x = s.of(node.inputs[0])
-    if x is None:
+    if not x:
         return [None] * len(node.outputs)
     axis = node.attributes.get("axis", 0) % len(x)
     sizes: Sequence[Dim] | None = None
@@ -257,7 +259,7 @@ def slice_(s: Shapes, node: Node) -> Shaped:
 def _sliced(size: Dim, start: int, end: int, step: int) -> Dim | None:
     if isinstance(size, int):
         return len(range(*slice(start, end if abs(end) < 2**62 else None, step).indices(size)))
-    if step == 1 and start == 0 and end >= 2**31 - 1:
+    if step == 1 and start == 0 and end >= FAR:
         return size
     return end - start if step == 1 and start < 0 and end < 0 and end - start == 1 else None
 
@@ -281,7 +283,7 @@ def pad(s: Shapes, node: Node) -> Shaped:
 @rule("Gather")
 def gather(s: Shapes, node: Node) -> Shaped:
     x, indices = s.of(node.inputs[0]), s.of(node.inputs[1])
-    if x is None or indices is None:
+    if not x or indices is None:
         return [None]
     axis = node.attributes.get("axis", 0) % len(x)
     return [(*x[:axis], *indices, *x[axis + 1 :])]
@@ -305,7 +307,8 @@ def expand(s: Shapes, node: Node) -> Shaped:
 
 @rule("Range")
 def range_(s: Shapes, node: Node) -> Shaped:
-    return [s.ranked(node.outputs[0], 1)]
+    start, stop, step = (s.elements_of(name) for name in node.inputs)
+    return [stop if start == (0,) and stop and step == (1,) else s.ranked(node.outputs[0], 1)]
 
 
 @rule("DynamicQuantizeLinear")

@@ -18,6 +18,8 @@ NOTHING = {
     "plus zero": lambda b, x: b("Sub", b("Add", x, 0.0), 0.0),
     "padded by nothing": lambda b, x: b("Pad", x, [0] * 6),
     "expanded to itself": lambda b, x: b("Expand", x, b("Shape", x)),
+    "a slice of all": lambda b, x: b("Slice", x, [0, 0], [2**31 - 1, 6], [1, 2]),
+    "a choice that is made": lambda b, x: b("Where", np.zeros((1, 6), bool), b("Abs", x), x),
     "concat of one": lambda b, x: b("Concat", x, axis=1),
 }
 
@@ -87,6 +89,19 @@ def test_a_reshape_that_looks_up_sizes_it_keeps_does_so_no_more():
     after = clean(before)
     assert ops(after) == ["Relu", "Reshape"]
     assert_same(before, after, random(2, 3, 6))
+
+
+def test_small_integers_that_follow_from_known_sizes_are_constants():
+    b = Building(x=("N", 4, 6))
+    shape = b("Shape", "x")
+    wanted = b("Concat", b("Slice", shape, [0], [1]), [4, 6], axis=0)
+    minus = b("Equal", wanted, np.array(-1))
+    chosen = b("Where", minus, [1, 1, 1], wanted)
+    known = b("Mul", b("Slice", shape, [1], [2]), [2])
+    before = b.model(b("Relu", b("Expand", b("Neg", "x"), chosen)), known)
+    after = clean(before)
+    assert sorted(ops(after)) == ["Identity", "Neg", "Relu"]
+    assert_same(before, after, random(2, 4, 6))
 
 
 def test_a_softmax_of_rows_is_one_of_the_whole():

@@ -72,6 +72,17 @@ def test_a_convolution_of_signals_is_one_of_images_of_height_one(groups, own):
     assert_same(before, after, random(2, 5, 11))
 
 
+@pytest.mark.parametrize("length, folds", [(48, True), (47, False), ("T", False)])
+def test_a_signal_of_few_channels_is_seen_in_runs_where_they_fit(length, folds):
+    b = Building(x=("N", 2, length))
+    y = b("Conv", "x", random(5, 2, 16), random(5), strides=(8,), pads=(8, 0))
+    before = b.model(y)
+    after = channels_last(before)
+    (matrix,) = after.matrices.values()
+    assert matrix.weight.shape == ((5, 2 * 16) if folds else (5, 16 * 16))
+    assert_same(before, after, random(2, 2, 47 if length == 47 else 48))
+
+
 def test_a_kernel_of_one_element_is_a_product_unless_it_strides_or_pads():
     for attributes, own in (
         ({}, "edge.Linear"),

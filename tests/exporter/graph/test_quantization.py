@@ -11,11 +11,13 @@ from edge.exporter.graph.equalize import equalize
 from edge.exporter.graph.fallback import MaxDrop, fall_back, rank, relative
 from edge.exporter.graph.forward import run
 from edge.exporter.graph.layers import Layer
+from edge.exporter.graph.narrow import on_grid
 from edge.exporter.graph.plan import plan
 from edge.exporter.graph.quantization import check_finite, quantize_graph, rounded
 from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
 from edge.format.graph import Node
+from edge.runtime.graph.widened import widened
 from edge.runtime.host_ops.edge_ops import conv as defined_conv
 from tests.exporter.graph.small_graphs import conv, convolutions, matrix, samples, stack
 
@@ -185,7 +187,7 @@ def test_a_padded_convolution_is_not_shifted_since_its_border_would_be():
     model = convolutions()
     found = quantized(model, "w8a8s:asymmetric", samples(model, low=1.0))
     assert found.stored["last"].shift == 0
-    assert [n.op for n in found.model.graph.nodes] == [n.op for n in model.graph.nodes]
+    assert "Add" not in [n.op for n in found.model.graph.nodes]
 
 
 def test_what_was_never_seen_stays_dynamic_and_needs_no_data():
@@ -389,3 +391,46 @@ def test_layers_inside_control_flow_are_quantized_without_data():
     model = replace(model, graph=replace(model.graph, nodes=(branch,)))
     found = quantize_graph(model, plan(model, parse("int8", graph=True)), {})
     assert str(found.stored["fc0"].format) == "int8"
+
+
+# --- depthwise convolutions -----------------------------------------------------------------------
+
+
+def test_depthwise_weights_are_stored_in_8_bits_and_keep_the_sums_of_their_taps():
+    model = convolutions()
+    weight = model.graph.constants["dw"]
+    codes, scales = on_grid(weight)
+    moved = codes * scales - weight
+    plain = np.abs(weight).max(axis=(0, 1)) / 127
+    nearest = np.rint(weight / plain) * plain - weight
+    assert np.abs(moved.sum(axis=(0, 1))).mean() < np.abs(nearest.sum(axis=(0, 1))).mean() / 4
+    assert np.square(moved).mean() < 1.5 * np.square(nearest).mean()
+
+
+@pytest.mark.parametrize(
+    "text, op, dtype",
+    [
+        ("int8", "DequantizeLinear", np.int8),
+        ("int4", "DequantizeLinear", np.int8),
+        ("float16", "Cast", np.float16),
+    ],
+)
+def test_a_file_has_depthwise_weights_in_few_bits_and_they_are_widened_once(text, op, dtype):
+    graph = quantized(convolutions(), text).model.graph
+    assert graph.nodes[0].op == op
+    assert graph.constants[graph.nodes[0].inputs[0]].dtype == dtype
+    opened = widened(graph)
+    assert [n.op for n in opened.nodes] == [n.op for n in graph.nodes[1:]]
+    assert opened.constants["dw"].dtype == np.float32
+
+
+def test_float32_recipes_narrow_only_what_loses_nothing():
+    model = convolutions()
+    assert quantized(model, "float32").model.graph.nodes == model.graph.nodes
+    codes = np.random.default_rng(0).integers(-127, 128, (3, 3, 32)).astype(np.float32)
+    codes[0, 0] = 127
+    exact = codes * np.linspace(0.01, 0.1, 32, dtype=np.float32)
+    model.graph.constants["dw"][:] = exact
+    graph = quantized(model, "float32").model.graph
+    np.testing.assert_array_equal(graph.constants["dw.codes"], codes)
+    np.testing.assert_allclose(widened(graph).constants["dw"], exact, rtol=1e-6)
