@@ -50,9 +50,13 @@ def run(graph: Graph, values: Values, matrices: Matrices | None = None) -> tuple
 
 
 def call(
-    node: Node, inputs: list[Any], around: Values, matrices: Matrices | None = None
+    node: Node,
+    inputs: list[Any],
+    around: Values,
+    matrices: Matrices | None = None,
+    scope: Scope | None = None,
 ) -> tuple[Any, ...]:
-    """What a node makes of its inputs.
+    """What a node makes of its inputs; `scope` runs the graphs inside of it.
 
     Raises UnsupportedModel for an operator that edge lacks, InputError if it cannot do with these,
     DoesNotFit if what it makes needs more memory than there is.
@@ -62,7 +66,7 @@ def call(
     if host.counts_outputs:
         more["outputs"] = len(node.outputs)
     if host.takes_scope:
-        more["scope"] = Scope(around, matrices)
+        more["scope"] = scope or Scope(around, matrices)
     if host.takes_matrices:
         more["matrices"] = matrices
     try:
