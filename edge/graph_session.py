@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from edge.format.graph import Dimension, Value
 from edge.graph_inputs import checked
 from edge.opening import open_as
 from edge.runtime.graph_model import GraphModel
+from edge.runtime.libraries.choice import library
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,7 +62,9 @@ def load(
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise EdgeError(f"{path}: a graph has no setting {given[0]!r}; leave it away")
-    return GraphSession(GraphModel(open_as(path, "graph"), threads=threads))
+    file, kernels = open_as(path, "graph"), library()
+    model = GraphModel(file, threads=threads, kernels=kernels)
+    return GraphSession(model, lambda: kernels.telling(compiling))
 
 
 class GraphSession:
@@ -72,8 +76,13 @@ class GraphSession:
     Not for two threads at once.
     """
 
-    def __init__(self, model: GraphModel):
-        self.model = model
+    def __init__(
+        self,
+        model: GraphModel,
+        telling: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
+        """`telling` is a context for what compiles kernels: the first run with inputs of a shape."""
+        self.model, self._telling = model, telling
 
     def get_inputs(self) -> list[Argument]:
         return [_argument(value) for value in self.model.graph.inputs]
@@ -102,7 +111,9 @@ class GraphSession:
             if name not in known:
                 listed = ", ".join(map(repr, known))
                 raise EdgeError(f"no output {name!r:.80}; the graph has {listed}")
-        results = self.model.run(checked(self.model.graph.inputs, input_feed))
+        feeds = checked(self.model.graph.inputs, input_feed)
+        with self._telling():
+            results = self.model.run(feeds)
         by_name = dict(zip(known, results, strict=True))
         return [by_name[name] for name in wanted]
 

@@ -99,11 +99,12 @@ def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iter
 def open_graph(path: str, threads: int | None = None) -> Iterator[GraphSession]:
     from edge.graph_session import load
 
-    with _on_big_cores(threads) as count:
-        with Compiling() as compiling:
-            session = load(path, threads=count, compiling=compiling)
-        with session:
-            yield session
+    with (
+        _on_big_cores(threads) as count,
+        Compiling() as compiling,
+        load(path, threads=count, compiling=compiling) as session,
+    ):
+        yield session
 
 
 @contextmanager
