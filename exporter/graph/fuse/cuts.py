@@ -10,7 +10,7 @@ from ..model import GraphModel
 from ..symbolic.dimensions import Shape, as_reshape
 from .cleanup import merge_transposes, permutation
 from .editing import Editing, rewrite
-from .layout import put
+from .layout import put, to_last
 
 Interval = tuple[int, int]
 
@@ -39,6 +39,8 @@ def cut_before_transpose(edit: Editing, node: Node) -> bool:
     axes = _axes(edit, node)
     if maker is None or perm is None or axes is None:
         return False
+    if len(perm) > 3 and perm == to_last(len(perm)):
+        return False  # once for all parts, before a convolution
     x, attributes, inputs = maker.inputs[0], dict(node.attributes), list(node.inputs[1:])
     moved, after = [perm[axis] for axis in axes], perm
     if node.op in ("Split", "Gather"):
