@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := .cache/SmolLM2-135M-Instruct.Q4_1.gguf
 MINILM := .cache/minilm_l6
+# What tests of ONNX models need; benchmarks/fetch_model.py knows them by these names.
+ONNX := $(addprefix .cache/,efficientnet_lite0.pth ppocr silero_vad.onnx magika pictures)
 export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-arm64 check wheel libraries setup clean
@@ -26,6 +28,9 @@ $(MODEL): | setup
 $(MINILM): | setup
 	$(BIN)/python benchmarks/fetch_model.py $@ minilm
 
+$(ONNX): | setup
+	$(BIN)/python benchmarks/fetch_model.py $@ $(basename $(notdir $@))
+
 .cache/smollm2.edge: $(MODEL) edge/format/spec.py
 	$(BIN)/edge export $(MODEL) -o $@ --quant keep
 
@@ -34,7 +39,7 @@ demo: .cache/smollm2.edge
 	$(BIN)/edge run .cache/smollm2.edge "What is the capital of France, and what is it known for?" -n 96 --temp 0
 
 test: setup
-	@$(MAKE) --no-print-directory -k $(MODEL) $(MINILM) || echo "a model cannot be had: tests that need it are skipped"
+	@$(MAKE) --no-print-directory -k $(MODEL) $(MINILM) $(ONNX) || echo "a model cannot be had: tests that need it are skipped"
 	$(BIN)/python -m pytest -q
 
 libraries: setup

@@ -41,8 +41,10 @@ def describe() -> list[str]:
     return [head] + [f"{name:17}{text}" for name, text in methods]
 
 
-def parse(text: str, group: int | None = None) -> Recipe:
+def parse(text: str, group: int | None = None, graph: bool = False) -> Recipe:
     """The recipe `text` says, "int4" or "int4-g64:hqq"; `group` says the same as -gN.
+
+    Of a graph int8 has a scale a row where no group is named, and there are ranges to choose.
 
     Raises RecipeError naming the part that cannot be read, and the choices.
     """
@@ -51,13 +53,13 @@ def parse(text: str, group: int | None = None) -> Recipe:
             f"a recipe is a line of at most {LONGEST} characters, not {text!r:.40}..."
         )
     head, *rules = ALIASES[text][0].split(",") if text in ALIASES else text.split(",")
-    recipe = _recipe(head, group)
-    parsed = tuple(_rule(rule) for rule in rules)
+    recipe = _recipe(head, group, graph)
+    parsed = tuple(_rule(rule, graph) for rule in rules)
     name = text if text in ALIASES and group is None else ",".join([recipe.name, *rules])
     return replace(recipe, rules=parsed, name=name)
 
 
-def _recipe(text: str, group: int | None) -> Recipe:
+def _recipe(text: str, group: int | None, graph: bool) -> Recipe:
     base, *parts = text.split(":")
     if base == "mixed":
         return _mixed(text, parts)
@@ -65,11 +67,19 @@ def _recipe(text: str, group: int | None) -> Recipe:
     for size in sizes:
         group = _same(text, group, size)
     name, activation, kv = _bits(base)
-    recipe = replace(_preset(base if name is None else name, group), kv=kv)
+    recipe = replace(_preset(base if name is None else name, group, graph), kv=kv)
     recipe = replace(recipe, body=replace(recipe.body, activation=activation))
     shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
     tail = f":{'+'.join(methods)}" if methods else ""
+    if activation != "static" or not graph:
+        _refuse_ranges(base, methods)
     return replace(_with(recipe, methods), name=shown + tail)
+
+
+def _refuse_ranges(base: str, methods: Sequence[str]) -> None:
+    for name in methods:
+        if registry.find(name).kind in ("range", "shift"):
+            raise RecipeError(f"{base!r}: {name!r} is for a graph's fixed activations, like w8a8s")
 
 
 def _mixed(text: str, parts: list[str]) -> Recipe:
@@ -111,7 +121,7 @@ def _split(parts: list[str]) -> tuple[list[str], list[int]]:
     twice = next((method for method in methods if methods.count(method) > 1), None)
     if twice is not None:
         raise RecipeError(f"method {twice!r:.60} is named twice; name it once")
-    for kind in ("scales", "codebook", "rounding", "refinement"):
+    for kind in ("scales", "codebook", "rounding", "refinement", "range", "shift"):
         same = [method for method in methods if registry.find(method).kind == kind]
         if len(same) > 1:
             raise RecipeError(f"{same[0]!r} and {same[1]!r} both choose the {kind}; name one")
@@ -142,14 +152,17 @@ def _bits(base: str) -> tuple[str | None, str, str | None]:
     return WEIGHT_BITS[weights], ACTIVATIONS[scheme or ""], KV_BITS[kv] if kv else None
 
 
-def _preset(base: str, group: int | None) -> Recipe:
+def _preset(base: str, group: int | None, graph: bool = False) -> Recipe:
     match = re.fullmatch(r"([a-z0-9]+(?:-dense)?)(?:-g([0-9]{1,4}))?", base, re.ASCII)
     if match is None or match[1] not in PRESETS:
         choices = ", ".join([*PRESETS, *ALIASES])
         raise RecipeError(f"no recipe {base!r:.60}; choose from {choices}, mixed:5.5 or w4a8kv8")
     if match[2] is not None:
         group = _same(base, group, int(match[2]))
-    return _with_group(match[1], PRESETS[match[1]], group)
+    preset = PRESETS[match[1]]
+    if graph and group is None and preset.rows is not None:
+        return preset.rows(match[1])
+    return _with_group(match[1], preset, group)
 
 
 def _with_group(name: str, preset: Preset, group: int | None) -> Recipe:
@@ -190,6 +203,10 @@ def _with_all(method: Method, names: list[str]) -> Method:
             method = replace(method, format=form, scales=name)
         elif entry.kind == "rounding":
             method = replace(method, rounding=name)
+        elif entry.kind == "range":
+            method = replace(method, range=name)
+        elif entry.kind == "shift":
+            method = replace(method, shift=name)
         elif entry.kind == "addend" and name not in method.addends:
             method = replace(method, addends=(*method.addends, name))
         elif entry.kind == "refinement":
@@ -205,11 +222,11 @@ def _symmetric(form: WeightFormat, scales: str) -> WeightFormat:
         raise RecipeError(f"scales {scales!r} have no offset, but {form} has one") from None
 
 
-def _rule(text: str) -> tuple[str, Method]:
+def _rule(text: str, graph: bool) -> tuple[str, Method]:
     glob, equals, base = text.partition("=")
     if not equals or not glob or not base:
         raise RecipeError(f"rule {text!r:.80}, expected NAME=RECIPE like *.value=int8")
-    recipe = _recipe(base, None)
+    recipe = _recipe(base, None, graph)
     if recipe.transforms:
         raise RecipeError(
             f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "

@@ -22,6 +22,7 @@ from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_page, check_place
 from .graph.pipeline import export_graph
+from .graph.samples import Calib
 from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
@@ -41,13 +42,13 @@ def export(
     *,
     quant: str = "keep",
     group: int | None = None,
-    calib: str | Path | np.ndarray | Statistics | None = None,
+    calib: str | Path | np.ndarray | Statistics | Calib | None = None,
     lora: str | Path | None = None,
     lora_apart: bool = False,
     speeds: Speeds | None = None,
     force: bool = False,
     report: str | Path | None = None,
-    max_drop: float | None = None,
+    max_drop: float | str | None = None,
     progress: Progress = lambda done, total: None,
     calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
@@ -59,9 +60,9 @@ def export(
     (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
     folder of PEFT's with an adapter to merge into the model; `lora_apart` leaves it beside matrices
     that stay on their grid.  `speeds` are GB/s of weights by format on the device ("products" of
-    `edge doctor --json`), for mixed:Nms.  An ONNX file becomes a graph (graph/pipeline.py); `max_drop`
-    is of its quantization.  An export that was stopped goes on at the layer it was at,
-    from a folder OUTPUT.unfinished.  `report` names an HTML page to write about it; with a text
+    `edge doctor --json`), for mixed:Nms.  An ONNX file becomes a graph (graph/pipeline.py), `calib` its
+    inputs (graph/samples), `max_drop` how far quantizing may take it from them (graph/fallback.py).
+    An export that was stopped goes on at the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about it; with a text
     (`calib`) it says how far the file is from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
@@ -70,10 +71,18 @@ def export(
     if isinstance(source, str | Path) and Path(source).suffix == ".onnx":
         if lora is not None or speeds is not None:
             raise RecipeError(f"{source}: adapters and mixed formats are of language models")
+        if isinstance(calib, Statistics):
+            raise RecipeError(
+                f"{source}: statistics are of language models; give the graph's inputs"
+            )
         return export_graph(
             source, output, quant=quant, group=group, calib=calib, force=force, report=report,
-            max_drop=max_drop, progress=progress,
+            max_drop=max_drop, progress=progress, calibrating=calibrating,
         )  # fmt: skip
+    if max_drop is not None:
+        raise RecipeError("max_drop is for graphs; a language model takes mixed:5.5 or rules")
+    if calib is not None and not isinstance(calib, str | Path | np.ndarray | Statistics):
+        raise RecipeError("a language model is calibrated with a text, or ids [windows, tokens]")
     started, output = time.monotonic(), Path(output)
     recipe = parse(quant, group)
     _check_data(recipe, calib)

@@ -32,6 +32,8 @@ class Method:
     refinement  what comes after rounding, or ""
     addends     methods of what is kept beside the matrix (augmented.py)
     activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
+    range       how a static one is chosen, in a graph; of edge.exporter.ranges
+    shift       what is taken off before, of edge.exporter.shifts, or ""
     """
 
     format: WeightFormat
@@ -41,6 +43,8 @@ class Method:
     refinement: str = ""
     addends: tuple[str, ...] = ()
     activation: str = ""
+    range: str = "range_minmax"
+    shift: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -52,7 +56,7 @@ class Method:
         scales = "minmax" if self.format.offset else "absmax"
         if self.format.has_codebook:
             scales = "kmeans" if find(self.scales).needs_data else self.scales
-        return Method(self.format, scales, addends=self.addends, activation=self.activation)
+        return replace(self, scales=scales, rounding="rtn", seed=0, refinement="")
 
 
 def quantize(matrix: np.ndarray, method: Method, h: np.ndarray | None = None) -> QuantizedTensor:

@@ -88,11 +88,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe to choose by name; the first of its groups is the default."""
+    """A recipe to choose by name; the first of its groups is the default.
+
+    rows  builds it with a scale a row, as graphs have it by default, if that differs
+    """
 
     description: str
     build: Callable[[str, int], Recipe]
     groups: tuple[int, ...] = ()
+    rows: Callable[[str], Recipe] | None = None
 
 
 def _int8(group: int) -> Method:
@@ -101,6 +105,15 @@ def _int8(group: int) -> Method:
 
 def _keep(name: str, group: int) -> Recipe:
     return Recipe(name, _int8(32), _int8(32), keeps=tuple(CODES))
+
+
+def _keep_or_float(name: str) -> Recipe:
+    floats = Method(WeightFormat("float32"))
+    return Recipe(name, floats, floats, keeps=tuple(CODES))
+
+
+def _int8_by_rows(name: str) -> Recipe:
+    return _int8_everywhere(name, 0)
 
 
 def _int8_everywhere(name: str, group: int) -> Recipe:
@@ -134,13 +147,16 @@ def _floats(name: str, group: int) -> Recipe:
 PRESETS = {
     "keep": Preset(
         "Weights that are 3- to 8-bit or ternary in the source keep their codes; "
-        "all others become int8 in groups of 32.",
+        "all others become int8 in groups of 32 (of a graph they stay floats).",
         _keep,
+        rows=_keep_or_float,
     ),
     "int8": Preset(
-        "8 bits, one scale for every 32 weights of a row (64, 128; 0: one a row): nearly lossless.",
+        "8 bits, one scale for every 32 weights of a row (64, 128; 0: one a row, as in graphs if "
+        "nothing is said): nearly lossless.",
         _int8_everywhere,
         (32, 64, 128, 0),
+        _int8_by_rows,
     ),
     "int4": Preset(
         "4 bits, a scale and an offset for every 32 weights (64, 128; 256: of two levels, as good "

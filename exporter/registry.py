@@ -20,6 +20,8 @@ KINDS = {  # their folders
     "rounding": "rounding",
     "refinement": "refinements",
     "addend": "addends",
+    "range": "ranges",
+    "shift": "shifts",
 }
 NAME = re.compile(r"(?!g[0-9]+$)[a-z][a-z0-9_]{0,39}")  # g64 is a group size
 OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebook"
@@ -29,8 +31,8 @@ OFFSET, SYMMETRIC, TERNARY, CODEBOOK = "offset", "symmetric", "ternary", "codebo
 class Entry:
     """One method.
 
-    kind        "transform", "scales", "codebook", "rounding", "refinement" or "addend"; its folder's
-                __init__ has the protocol of
+    kind        "transform", "scales", "codebook", "rounding", "refinement", "addend", "range" or
+                "shift"; its folder's __init__ has the protocol of
     call        the method itself
     sentence    what it does, for `--quant list`; ends with "needs --calib." if it
     needs_data  second moments of what matrices read

@@ -25,10 +25,11 @@ class ExportReport:
     chat: str = "plain"  # "pattern", or "jinja2" if a chat needs that; "plain" has no template
     notes: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()  # what the recipe may have done to the model
+    verification: dict[str, Any] | None = None  # a graph's outputs beside those of the float model
 
     def to_json(self) -> dict[str, Any]:
         """The document of `export --json`."""
-        return {
+        document = {
             "output": str(self.output),
             "bytes": self.bytes,
             "bits_per_weight": round(self.bits_per_weight, 4),
@@ -37,6 +38,9 @@ class ExportReport:
             "chat": self.chat,
             "tensors": [_tensor(info) for info in self.tensors],
         }
+        if self.verification is not None:
+            document["verification"] = self.verification
+        return document
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:

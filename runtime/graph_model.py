@@ -6,22 +6,41 @@ from edge.format.graph import CONSTANTS, GRAPH
 from edge.format.graph_json import decode
 from edge.format.reader import EdgeFile
 
-from .graph import interpreter
-from .graph.matrices import FileMatrices
+from .graph.runner import Engine
+from .graph.widened import widened
+from .libraries.choice import library
+from .libraries.library import Library
+from .model import check_counts, usable_cores
+from .pace import Pace, paced
 
 
 class GraphModel:
     """A graph ready to run.
 
-    Raises FormatError, UnsupportedModel.
+    threads   defaults to the cores this process may use
+
+    Raises FormatError, UnsupportedModel, DoesNotFit; EdgeError for a number below 1.
     """
 
-    def __init__(self, file: EdgeFile):
+    def __init__(
+        self, file: EdgeFile, *, threads: int | None = None, kernels: Library | None = None
+    ):
+        check_counts(threads=threads)
         self.file = file
-        self.graph = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
-        self._matrices = FileMatrices(file)
+        self.threads = threads or usable_cores()
+        stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
+        self.graph = widened(stored)
+        self.pace: Pace | None = None
+        self._engine = Engine(file, kernels or library(), self.threads)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:
         """Every output, in the graph's order; inputs have been checked."""
         self.file.check_size()
-        return interpreter.run(self.graph, inputs, self._matrices)
+        results: list[tuple[Any, ...]] = []
+        runner = self._engine.runner(self.graph)
+        paced(self.pace, self._engine, 1, lambda: results.append(runner.run(inputs)))
+        return results[0]
+
+    def close(self) -> None:
+        """End the threads; `run` must not be called again."""
+        self._engine.close()

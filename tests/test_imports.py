@@ -16,6 +16,7 @@ NAMES = [
     "DoesNotFit",
     "EdgeError",
     "FormatError",
+    "InputError",
     "KernelMismatch",
     "Monitor",
     "RecipeError",

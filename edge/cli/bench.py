@@ -1,4 +1,6 @@
-"""edge bench: prompts, generation or embeddings in tokens a second, beside the memory's speed."""
+"""edge bench: prompts, generation or embeddings in tokens a second, beside the memory's speed; a
+graph in milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import compare, limits, machine, opening, quantities, show, sustained
+from . import arrays, bench_graph, compare, limits, machine, opening, quantities, show, sustained
 from .memory import peak_rss
 from .progress import Progress
 from .usage import UsageError, number, whole, whole_list
@@ -42,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sustained", type=number(0, above=True), metavar="MINUTES",
         help="generate for so long instead: the first minute against the last, and a chart")  # fmt: skip
     limits.add_limits(parser)
+    arrays.add_inputs(parser)
+    add("--size", metavar="NAME=N", action="append", default=[], dest="sizes",
+        help="of a dimension of a graph's inputs, where these are drawn at random; 1 if not given")  # fmt: skip
     add("--compare", metavar="FILE", help="a document of --json to compare with")
     add("--json", action="store_true", help="one JSON document")
 
@@ -182,14 +187,17 @@ def command(args: argparse.Namespace) -> int:
     from edge.opening import opened
     from edge.runtime.model import usable_cores
 
-    if args.sustained:
-        return sustained.command(args)
-    earlier = None if args.compare is None else compare.read(args.compare)
-    big = Placement.find(Root(), None)
-    threads = args.threads or [big.count if big else usable_cores()]
     if not any([*(args.n_prompt or PROMPT), *(args.n_gen or GENERATED)]):
         raise UsageError("-p 0 -n 0 leaves nothing to measure; see edge bench --help")
-    tests = _tests(args, opened(args.model).document["kind"])
+    kind = opened(args.model).document["kind"]
+    if args.sustained and kind != "graph":
+        return sustained.command(args)
+    big = Placement.find(Root(), None)
+    threads = args.threads or [big.count if big else usable_cores()]
+    if kind == "graph":
+        return bench_graph.command(args, threads)
+    earlier = None if args.compare is None else compare.read(args.compare)
+    tests = _tests(args, kind)
     rows = [Row(kind, tokens, count) for kind, tokens in tests for count in threads]
     if not rows:
         raise UsageError("-p 0 leaves nothing of an encoder to measure; see edge bench --help")

@@ -16,7 +16,7 @@ from .terminal import note
 from .usage import UsageError, whole
 
 if TYPE_CHECKING:
-    from edge.exporter import ExportReport
+    from edge.exporter import ExportReport, Images
     from edge.exporter.explain import ClassPlan, Explanation
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         metavar="SRC",
         nargs="?",
-        help="a .gguf file, a Hugging Face folder, or ollama:NAME",
+        help="a .gguf or .onnx file, a Hugging Face folder, or ollama:NAME",
     )
     add("-o", "--output", metavar="OUT.edge", help="the file to write")
     add("--quant", metavar="RECIPE", default="keep", help="keep if not given; `list` lists them")
@@ -34,7 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--calib",
         metavar="PATH",
-        help="what to read: a text, a folder of them, a .npy of ids, or self",
+        help="what to read: a text, a folder of them, a .npy of ids, or self; of a graph .npz, .npy, "
+        "images, or a folder of them",
+    )
+    for part in ("mean", "std"):
+        add(
+            f"--image-{part}",
+            metavar="N[,N,N]",
+            type=_numbers,
+            help=f"of images to calibrate with: the model's own {part} of pixels 0 .. 255",
+        )
+    add(
+        "--max-drop",
+        metavar="X",
+        help="of a graph: layers stay floats until it is so near; 0.02 of the output, top1:0.01",
     )
     add("--lora", metavar="FOLDER", help="an adapter of PEFT's to merge into the model")
     add(
@@ -48,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", metavar="FILE.html", help="write a page about the export: sizes, errors, plots")
     add("--force", action="store_true", help="apply a recipe that ruins the model")
     add("--json", action="store_true", help="one JSON document")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
 
 
 def command(args: argparse.Namespace) -> int:
@@ -99,7 +116,8 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             args.output,
             quant=args.quant,
             group=args.group,
-            calib=args.calib,
+            calib=_calib(args),
+            max_drop=args.max_drop,
             lora=args.lora,
             lora_apart=args.lora_apart,
             speeds=_speeds(args.doctor),
@@ -108,6 +126,18 @@ def _with_progress(args: argparse.Namespace, export: Callable[..., ExportReport]
             progress=progress,
             calibrating=calibrating,
         )
+
+
+def _calib(args: argparse.Namespace) -> str | Images | None:
+    from edge.exporter import Images
+
+    mean, std = args.image_mean, args.image_std
+    if (mean, std) == (None, None):
+        calib: str | None = args.calib
+        return calib
+    if args.calib is None or mean is None or std is None:
+        raise UsageError("--image-mean and --image-std go together, with --calib FOLDER")
+    return Images(args.calib, mean, std)
 
 
 def _speeds(path: str | None) -> dict[str, float] | None:

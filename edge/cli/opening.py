@@ -16,6 +16,7 @@ from .usage import whole
 
 if TYPE_CHECKING:
     from edge.embedder import Embedder
+    from edge.graph_session import GraphSession
     from edge.runtime.encoder import Encoder
     from edge.runtime.model import Model
     from edge.session import Session
@@ -92,6 +93,32 @@ def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iter
             encoder = load_encoder(path, threads=count, compiling=compiling, **settings)
         with closing(encoder):
             yield encoder
+
+
+@contextmanager
+def open_graph(args: argparse.Namespace) -> Iterator[GraphSession]:
+    from edge.graph_session import load
+
+    targets = limits.targets(args)
+    with (
+        Compiling() as compiling,
+        load(
+            args.model, threads=args.threads, targets=targets, note=note, compiling=compiling
+        ) as session,
+    ):
+        yield session
+
+
+@contextmanager
+def open_unwatched_graph(path: str, threads: int) -> Iterator[GraphSession]:
+    from edge.graph_session import load_unwatched
+
+    with (
+        _on_big_cores(threads) as count,
+        Compiling() as compiling,
+        load_unwatched(path, threads=count, compiling=compiling) as session,
+    ):
+        yield session
 
 
 @contextmanager

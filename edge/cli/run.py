@@ -1,4 +1,4 @@
-"""edge run: one answer, streamed."""
+"""edge run: one answer, streamed; or a graph, once."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import sys
 
 from edge.errors import EdgeError
 
-from . import answering, chat, limits, opening
+from . import answering, arrays, chat, limits, opening, run_graph
 from .terminal import is_terminal, piped
 from .usage import UsageError
 
@@ -27,16 +27,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw", action="store_true", help="continue the prompt, without the chat template"
     )
+    arrays.add_inputs(parser)
+    parser.add_argument(
+        "--output", metavar="DIR", help="a folder that gets NAME.npy for each output of a graph"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document, not streamed")
 
 
 def command(args: argparse.Namespace) -> int:
+    if args.inputs or args.output is not None:
+        return run_graph.command(args)
     if args.prompt is None and is_terminal(sys.stdin):
         if args.json or args.raw:
             raise UsageError("--json and --raw want a PROMPT; see edge run --help")
         return chat.command(args)
     prompt = piped().removesuffix("\n") if args.prompt is None else args.prompt
     if not prompt.strip():
+        from edge.opening import open_as
+
+        open_as(args.model, "decoder")  # who has a graph is told what it wants
         raise EdgeError("the prompt is empty (edge run); give a PROMPT or pipe a text in")
     return _answer(args, prompt)
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from . import opening, quantities
+from . import opening, quantities, show_graph
 
 if TYPE_CHECKING:
     from edge.format.reader import EdgeFile
@@ -33,13 +33,16 @@ def command(args: argparse.Namespace) -> int:
         print(json.dumps(document))
     else:
         print(args.model)
-        for name, value in _rows(file, document):
+        rows = show_graph.rows if file.document["kind"] == "graph" else _rows
+        for name, value in rows(file, document):
             print(f"  {name:15}{value}")
     return 0
 
 
 def describe(file: EdgeFile) -> dict[str, Any]:
     """The document of `edge show --json`."""
+    if file.document["kind"] == "graph":
+        return show_graph.describe(file)
     from edge.runtime.footprint import footprint
 
     memory, parameters = footprint(file), file.document["parameters"]
@@ -49,7 +52,7 @@ def describe(file: EdgeFile) -> dict[str, Any]:
         "parameters": parameters,
         "bytes": file.size,
         "bits_per_weight": round(8 * memory.weights / max(parameters, 1), 4),
-        "formats": _formats(file),
+        "formats": formats(file),
         "context_length": file.config.context,
         "recipe": file.document["recipe"],
         "source": file.document["source"],
@@ -68,7 +71,7 @@ def _chat(file: EdgeFile) -> str:
     return "pattern" if PATTERN in file else "jinja2"
 
 
-def _formats(file: EdgeFile) -> dict[str, int]:
+def formats(file: EdgeFile) -> dict[str, int]:
     """Bytes by format, most first."""
     totals: dict[str, int] = {}
     for info in file.tensors.values():

@@ -4,10 +4,12 @@ Operators are ONNX's, of the newest version of each that edge knows (exporter/gr
 older ones), and edge's own, whose names begin with "edge.":
 
     edge.Linear     x [..., columns] -> W x + bias [..., rows], by the matrix NAME.weight of the file
+    edge.Embedding  ids [...] -> rows of the matrix [..., columns]
     edge.Conv       x [N, H, W, C] -> [N, H', W', rows], channels last; columns of the matrix are
                     [kernel height, kernel width, C padded to 16]
     edge.Depthwise  a convolution of each channel alone, channels last, by a constant [kh, kw, C]
     edge.Attention  softmax(scale Q K^T + mask) V
+    edge.MaxPool, edge.AveragePool, edge.DepthToSpace   ONNX's, channels last
 
 runtime/host_ops/edge_ops.py defines them and their attributes in NumPy.
 

@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -35,16 +36,25 @@ class EdgeWriter:
     `tensors` is at least the number of tensors that will be added: room for the header, which
     comes first in the file but is known last.  Raises DoesNotFit when the disk is full.
 
+    `room` is how many bytes the header takes, where its document and tensors are known before
+    (`header_bytes`).
+
     With an `unfinished` file the writing outlives a kill: tensors that it holds already are `in`
     the writer, and those that follow them are added.
     """
 
-    def __init__(self, path: str | Path, tensors: int, unfinished: Unfinished | None = None):
+    def __init__(
+        self,
+        path: str | Path,
+        tensors: int,
+        unfinished: Unfinished | None = None,
+        room: int | None = None,
+    ):
         self.path = Path(path)
         self.document: dict[str, Any] = {}
         self.infos: list[spec.TensorInfo] = []
         self.notes: list[tuple[str, str]] = []  # on tensors; not in the file
-        self._header_size = _align(16384 + 640 * tensors + 32768)
+        self._header_size = _align(16384 + 640 * tensors + 32768 if room is None else room)
         if self._header_size > spec.MAX_HEADER:
             raise DoesNotFit(
                 f"cannot write {self.path}: {tensors} tensors do not fit into a header"
@@ -158,22 +168,7 @@ class EdgeWriter:
             raise self._failure(error) from error
 
     def _header(self) -> bytes:
-        declared = {i.name: _declared(i) for i in self.infos}
-        document: dict[str, Any] = {}
-        document |= {"version": _version(self.infos), "layout": spec.LAYOUT_VERSION}
-        document |= self.document | {"tensors": declared}
-        if not isinstance(document["config"], dict):
-            document["config"] = asdict(document["config"])
-        header: dict[str, Any] = {"__metadata__": {"edge": json.dumps(document)}}
-        for i in self.infos:
-            kind, stored = spec.container(i.format, i.shape)
-            start = i.offset - self._header_size
-            header[i.name] = {
-                "dtype": kind,
-                "shape": stored,
-                "data_offsets": [start, start + i.nbytes],
-            }
-        raw = json.dumps(header).encode()
+        raw = _raw_header(self.infos, self.document, self._header_size)
         room = self._header_size - 8
         assert len(raw) <= room, "more tensors than announced"
         return room.to_bytes(8, "little") + raw.ljust(room)
@@ -221,6 +216,37 @@ class EdgeWriter:
         )
 
 
+def header_bytes(infos: Sequence[spec.TensorInfo], document: Mapping[str, Any]) -> int:
+    """What a header takes; checksums and where tensors are may be unknown, sizes and errors not."""
+    placed, end = [], 0
+    for info in infos:
+        size = spec.nbytes(info.format, info.shape)
+        placed.append(replace(info, offset=end, nbytes=size, sha256="0" * 64))
+        end += size
+    return 8 + len(_raw_header(placed, document, 0))
+
+
+def _raw_header(
+    infos: Sequence[spec.TensorInfo], contents: Mapping[str, Any], data_start: int
+) -> bytes:
+    declared = {i.name: _declared(i) for i in infos}
+    document: dict[str, Any] = {}
+    document |= {"version": _version(infos), "layout": spec.LAYOUT_VERSION}
+    document |= {**contents, "tensors": declared}
+    if not isinstance(document["config"], dict):
+        document["config"] = asdict(document["config"])
+    header: dict[str, Any] = {"__metadata__": {"edge": json.dumps(document)}}
+    for i in infos:
+        kind, stored = spec.container(i.format, i.shape)
+        start = i.offset - data_start
+        header[i.name] = {
+            "dtype": kind,
+            "shape": stored,
+            "data_offsets": [start, start + i.nbytes],
+        }
+    return json.dumps(header).encode()
+
+
 def _declared(info: spec.TensorInfo) -> dict[str, Any]:
     declared: dict[str, Any] = {
         "format": info.format,
@@ -231,7 +257,7 @@ def _declared(info: spec.TensorInfo) -> dict[str, Any]:
     return declared if info.activation is None else declared | {"activation": info.activation}
 
 
-def _version(infos: list[spec.TensorInfo]) -> int:
+def _version(infos: Sequence[spec.TensorInfo]) -> int:
     """Older readers open whatever they understand."""
     oldest, newest = spec.FORMAT_VERSIONS
     is_new = any(i.activation is not None or i.name.rpartition(".")[2] in NEW for i in infos)

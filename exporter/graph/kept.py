@@ -10,6 +10,7 @@ from edge.format.graph import Node
 
 from ..sources.integer_matrix import IntegerMatrix
 from .grid import Grid
+from .layers import CONV, EMBEDDING, layers
 from .model import GraphModel
 
 NEAR = 1e-6  # relative: two roundings of a float32
@@ -20,26 +21,40 @@ def keep_grids(model: GraphModel) -> GraphModel:
     """Matrices whose source was quantized get `kept`, if edge has a grid that holds their codes.
 
     int8 has its zero in the middle.  A matrix whose zero point is elsewhere keeps its codes, and
-    what it lacks is added behind it: scale (128 - zero) times the sum of its input.  A convolution's
-    sum would take another convolution: its weights are quantized anew, and a note says so.
+    what it lacks is added behind it: scale (128 - zero), times the sum of its input if that is
+    multiplied.  A convolution's sum would take another convolution: it is treated as floats, and a
+    note says so.
     """
     matrices, lacking, lost = dict(model.matrices), {}, []
-    linear = _read_by(model, "edge.Linear")
+    completed = _completed(model)
     for name, matrix in model.matrices.items():
         grid = model.grids.get(matrix.source)
         if grid is None:
             continue
         integers = integer_matrix(matrix.weight, grid)
-        kept = None if integers is None else integers.on_grid()
-        if kept is None and integers is not None and name in linear:
-            kept, lacking[name] = _around_the_middle(integers)
+        kept = None if integers is None else integers.on_grid(narrow=grid.bits == 4)
+        if kept is None and integers is not None and name in completed:
+            kept, lacks = _around_the_middle(integers)
+            if lacks is not None:
+                lacking[name] = lacks
         if kept is None:
             lost.append(name)
             continue
         matrices[name] = replace(matrix, weight=kept.dequantize(), kept=kept)
-    added = {name: shift for name, shift in lacking.items() if shift is not None}
     changed = replace(model, matrices=matrices, notes=(*model.notes, *_notes(lost)))
-    return _with_sums(changed, added) if added else changed
+    return _with_sums(changed, lacking) if lacking else changed
+
+
+def _completed(model: GraphModel) -> set[str]:
+    """Matrices behind whose layers something can be added."""
+    outside = {id(node) for node in model.graph.nodes}
+    names, others = set(), set()
+    for layer in layers(model.graph):
+        grid = model.grids.get(model.matrices[layer.name].source)
+        of_rows = layer.op == EMBEDDING and grid is not None and grid.scales.size > 1
+        fits = layer.op != CONV and id(layer.node) in outside and not of_rows
+        (names if fits else others).add(layer.name)
+    return names - others
 
 
 def integer_matrix(weight: np.ndarray, grid: Grid) -> IntegerMatrix | None:
@@ -80,38 +95,29 @@ def _around_the_middle(
     if integers.bits != 8 or integers.scales.shape[1] > 1:
         return None, None
     middle = np.full_like(integers.zeros, MIDDLE)
-    lacks = integers.scales * (MIDDLE - integers.zeros)
-    return replace(integers, zeros=middle).on_grid(), lacks[:, 0].astype(np.float32)
-
-
-def _read_by(model: GraphModel, op: str) -> set[str]:
-    return {str(n.attributes["weight"]) for n in model.graph.walk() if n.op == op}
+    lacks = (integers.scales * (MIDDLE - integers.zeros)).astype(np.float32)
+    return replace(integers, zeros=middle).on_grid(narrow=False), lacks[:, 0]
 
 
 def _with_sums(model: GraphModel, lacking: dict[str, np.ndarray]) -> GraphModel:
-    """y -> y + (sum of x) lacking, behind each edge.Linear of these matrices."""
+    """What matrices lack, behind each layer: y + lacks of a row, or y + (sum of x) lacks."""
     constants, nodes = dict(model.graph.constants), []
-    constants["sum of the last axis"] = np.array([-1], np.int64)
+    constants["the last axis"] = np.array([-1], np.int64)
     for node in model.graph.nodes:
-        shift = (
-            lacking.get(str(node.attributes.get("weight"))) if node.op == "edge.Linear" else None
-        )
+        shift = lacking.get(str(node.attributes.get("weight")))
         if shift is None:
             nodes.append(node)
             continue
         y = node.outputs[0]
-        constants[f"{y}.lacks"] = shift
-        nodes += [
-            replace(node, outputs=(f"{y}.codes",)),
-            Node(
-                "ReduceSum",
-                (node.inputs[0], "sum of the last axis"),
-                (f"{y}.sum",),
-                {"keepdims": 1},
-            ),
-            Node("Mul", (f"{y}.sum", f"{y}.lacks"), (f"{y}.shift",)),
-            Node("Add", (f"{y}.codes", f"{y}.shift"), (y,)),
-        ]
+        nodes.append(replace(node, outputs=(f"{y}.codes",)))
+        if node.op == EMBEDDING:
+            constants[f"{y}.shift"] = shift[0]
+        else:
+            constants[f"{y}.lacks"] = shift
+            x = node.inputs[0]
+            nodes.append(Node("ReduceSum", (x, "the last axis"), (f"{y}.sum",), {"keepdims": 1}))
+            nodes.append(Node("Mul", (f"{y}.sum", f"{y}.lacks"), (f"{y}.shift",)))
+        nodes.append(Node("Add", (f"{y}.codes", f"{y}.shift"), (y,)))
     return replace(model, graph=replace(model.graph, nodes=tuple(nodes), constants=constants))
 
 
@@ -121,4 +127,4 @@ def _notes(lost: list[str]) -> tuple[str, ...]:
     shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
     why = "zero points, blocks, or scales folded since"
     note = f"{len(lost)} quantized matrices are on no grid that edge has ({why})"
-    return (f"{note}, and are quantized anew: {shown}",)
+    return (f"{note}, and are stored as if they were floats: {shown}",)

@@ -1,131 +1,181 @@
-"""An .onnx file -> Graph, as its authors wrote it, all constants in the main graph."""
+"""An .onnx file -> Graph, as its authors wrote it: checked, functions inlined, constants apart."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
+from google.protobuf.message import DecodeError, Message
+from onnx import ModelProto, TensorProto, checker, defs, helper, shape_inference
 
 from edge.errors import SourceError, UnsupportedModel
-from edge.format.graph import Attribute, Graph, Node, Value
 
-from . import constants
-from .constants import array_of
+from .constants import Arrays, check_finite
+from .conversion import OWN, Conversion, is_constant
+from .functions import check_calls, expanded, inlined
 from .model import GraphModel
-from .types import ATTRIBUTES, name_of, spelled, value_of
+from .onnx_model import SHAPES_MOST, supported_opset
+from .order import put_in_order
 
-OWN = ("", "ai.onnx")  # names of ONNX's own domain
+OLDEST = 7  # opset
+PROTOBUF_MOST = 2**31 - 1  # bytes
+REFUSALS = (checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError)
+TOLERATED = (
+    "Field 'shape' of 'type' is required",  # of an output whose rank nobody knows
+    "differ",  # a shape is not the one that the model's author noted down
+    "(op_type:Constant)",  # in functions of ONNX's own, which its inference takes for broken
+)
 
 
-def read(path: Path) -> GraphModel:
+def read(source: str | Path) -> GraphModel:
     """Raises SourceError if the file is broken, UnsupportedModel for what edge does not have."""
-    model = _parsed(path)
-    opset = max((o.version for o in model.opset_import if o.domain in OWN), default=1)
-    graph = _Reader(model.graph, str(path)).main(model)
+    path, where = Path(source), str(source)
+    model, arrays = _parsed(path), Arrays(path.parent, where)
+    opset = _opset(model, where)
+    check_calls(model, where)
+    put_in_order(model, where)
+    constants = _taken_out(model, arrays)
+    check_finite(constants, where)
+    _check(model, where)
+    model = expanded(inlined(model, where), opset, where)
+    graph = Conversion(model, arrays, constants).main()
     return GraphModel(graph, opset=opset, name=model.graph.name or path.stem)
 
 
 def _parsed(path: Path) -> ModelProto:
     try:
-        model: ModelProto = onnx.load(path, load_external_data=True)
-    except DecodeError:
-        raise SourceError(f"{path}: not an ONNX file") from None
+        size = path.stat().st_size
+        if size > PROTOBUF_MOST:
+            raise SourceError(
+                f"{path}: {size} bytes, an ONNX file has 2 GiB at most; save it with external data"
+            )
+        content = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        raise SourceError(f"{path}: not an ONNX file, or cut off") from None
+    if not model.HasField("graph") or not model.graph.output:
+        raise SourceError(f"{path}: not an ONNX file: no graph with outputs in it")
+    _check_texts(model, str(path))
     return model
 
 
-@dataclass
-class _Reader:
-    """Gives every value of the model a name of its own, also those of graphs inside nodes."""
+def _check_texts(message: Message, where: str) -> None:
+    """Names are UTF-8; protobuf gives others as bytes."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_texts(inner, where)
+        elif field.type == field.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise SourceError(f"{where}: {text!r:.80} is not UTF-8; the file is broken")
 
-    main_graph: GraphProto
-    where: str
-    constants: dict[str, np.ndarray] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
 
-    def main(self, model: ModelProto) -> Graph:
-        self.taken |= set(_defined(self.main_graph))
-        names = {name: name for name in self.taken}
-        graph = self.graph(self.main_graph, names)
-        metadata = {p.key: p.value for p in model.metadata_props}
-        return Graph(graph.inputs, graph.outputs, graph.nodes, self.constants, metadata)
-
-    def graph(self, graph: GraphProto, names: Mapping[str, str]) -> Graph:
-        """`names` are the values that it sees, by what they are called in the file."""
-        for tensor in graph.initializer:
-            self.constants[names[tensor.name]] = array_of(tensor, self.where)
-        for node in filter(_is_constant, graph.node):
-            found = constants.of_node(node, f"{self.where}: Constant {node.name!r}")
-            self.constants[names[node.output[0]]] = found
-        inputs = [v for v in graph.input if names[v.name] not in self.constants]
-        return Graph(
-            tuple(self.value(v, names) for v in inputs),
-            tuple(self.value(v, names) for v in graph.output),
-            tuple(self.node(node, names) for node in graph.node if not _is_constant(node)),
+def _opset(model: ModelProto, where: str) -> int:
+    """The version of ONNX's own operators."""
+    if model.ir_version > onnx.IR_VERSION:
+        raise UnsupportedModel(
+            f"{where}: IR version {model.ir_version}, the installed onnx knows {onnx.IR_VERSION}; "
+            "install a newer one"
         )
-
-    def value(self, info: onnx.ValueInfoProto, names: Mapping[str, str]) -> Value:
-        return value_of(names[info.name], info.type, f"{self.where}: {info.name!r}")
-
-    def node(self, node: NodeProto, names: Mapping[str, str]) -> Node:
-        domain = node.domain if node.domain not in OWN else ""
-        op = f"{domain}.{node.op_type}" if domain else node.op_type
-        where = f"{self.where}: {op} {node.name!r}"
-        return Node(
-            op,
-            tuple(names[name] if name else "" for name in node.input),
-            tuple(names[name] if name else "" for name in node.output),
-            {a.name: self.attribute(a, names, where) for a in node.attribute if not _is_no_type(a)},
-            node.name,
+    found = [o.version for o in model.opset_import if o.domain in OWN]
+    if not found:
+        if any(node.domain in OWN for node in model.graph.node):
+            raise SourceError(
+                f"{where}: no opset: it does not say of which version its operators are"
+            )
+        return supported_opset()
+    if len(set(found)) > 1:
+        raise SourceError(f"{where}: several opsets {found!r:.40}, expected one")
+    if not OLDEST <= found[0] <= supported_opset() and not _is_as_in_oldest(model, found[0]):
+        raise UnsupportedModel(
+            f"{where}: opset {found[0]}, expected {OLDEST} to {supported_opset()}; convert the "
+            "model with onnx.version_converter"
         )
-
-    def attribute(self, a: AttributeProto, names: Mapping[str, str], where: str) -> Attribute:
-        if a.type == AttributeProto.GRAPH:
-            inside = {name: self.fresh(name) for name in _defined(a.g)}
-            return self.graph(a.g, {**names, **inside})
-        if a.type == AttributeProto.TENSOR:
-            return array_of(a.t, where)
-        if a.type == AttributeProto.TYPE_PROTO:
-            return spelled(a.tp, where)
-        value: Any = onnx.helper.get_attribute_value(a)
-        if a.type == AttributeProto.INT and a.name in ATTRIBUTES:
-            return name_of(value, where)
-        if a.type == AttributeProto.STRING:
-            return value.decode()
-        if a.type == AttributeProto.STRINGS:
-            return tuple(text.decode() for text in value)
-        if a.type in (AttributeProto.INTS, AttributeProto.FLOATS):
-            return tuple(value)
-        if a.type in (AttributeProto.INT, AttributeProto.FLOAT):
-            return value
-        raise UnsupportedModel(f"{where}: attribute {a.name!r} of a kind edge does not have")
-
-    def fresh(self, name: str) -> str:
-        """A name that no other value has."""
-        count, found = 1, name
-        while found in self.taken:
-            count += 1
-            found = f"{name}_{count}"
-        self.taken.add(found)
-        return found
+    return max(int(found[0]), OLDEST)
 
 
-def _is_constant(node: NodeProto) -> bool:
-    return bool(node.op_type == "Constant" and node.domain in OWN)
+def _is_as_in_oldest(model: ModelProto, opset: int) -> bool:
+    """Whether nothing has changed up to OLDEST in the operators that an older model has."""
+    ops = {node.op_type for node in model.graph.node if node.domain in OWN}
+    return 0 < opset < OLDEST and all(
+        defs.has(op, opset, "") and defs.get_schema(op, OLDEST, "").since_version <= opset
+        for op in ops
+    )
 
 
-def _is_no_type(a: AttributeProto) -> bool:
-    """A type of 0: as good as no attribute."""
-    return bool(a.type == AttributeProto.INT and a.name in ATTRIBUTES and a.i == 0)
+def _taken_out(model: ModelProto, arrays: Arrays) -> dict[str, np.ndarray]:
+    """The main graph's constants; what stays of them in the model are inputs of their types, and
+    those that may say shapes.
+    """
+    graph = model.graph
+    constants = {t.name: arrays.of(t) for t in graph.initializer}
+    for sparse in graph.sparse_initializer:
+        name = sparse.values.name
+        constants[name] = arrays.dense(sparse, f"sparse tensor {name!r:.80}")
+    for node in filter(is_constant, graph.node):
+        constants[node.output[0]] = arrays.constant(node)
+    large = {n for n, a in constants.items() if a.dtype != np.int64 or a.size > SHAPES_MOST}
+    types = _types(model, constants)
+    for part in (graph.initializer, graph.node):
+        kept = [entry for entry in part if _name(entry) not in large]
+        del part[:]
+        part.extend(kept)
+    del graph.sparse_initializer[:]
+    graph.input.extend(
+        helper.make_tensor_value_info(name, types[name], constants[name].shape)
+        for name in sorted(large - {value.name for value in graph.input})
+    )
+    return constants
 
 
-def _defined(graph: GraphProto) -> Iterator[str]:
-    """Names that come to be in a graph, without those of graphs inside it."""
-    parts: tuple[Iterable[Any], ...] = (graph.input, graph.initializer)
-    yield from (value.name for part in parts for value in part)
-    yield from (name for node in graph.node for name in node.output if name)
+def _types(model: ModelProto, constants: dict[str, np.ndarray]) -> dict[str, int]:
+    """Element types by number; a constant's NumPy type may be a wider one."""
+    types = {
+        name: TensorProto.STRING
+        if array.dtype == object
+        else helper.np_dtype_to_tensor_dtype(array.dtype)
+        for name, array in constants.items()
+    }
+    types |= {t.name: t.data_type for t in model.graph.initializer}
+    tensors = ((n, a.t) for n in filter(is_constant, model.graph.node) for a in n.attribute)
+    return types | {node.output[0]: t.data_type for node, t in tensors if t.data_type}
+
+
+def _name(entry: object) -> str:
+    """Of an initializer, or of a `Constant` node's output; "" for another node."""
+    if isinstance(entry, TensorProto):
+        return str(entry.name)
+    assert isinstance(entry, onnx.NodeProto)
+    return str(entry.output[0]) if is_constant(entry) else ""
+
+
+def _check(model: ModelProto, where: str) -> None:
+    """By onnx's own checker, and its inference of types and shapes."""
+    _check_operators(model, where)
+    for check in (checker.check_model, _infer):
+        try:
+            check(model)
+        except REFUSALS as error:
+            if not any(text in str(error) for text in TOLERATED):
+                line = " ".join(str(error).split())
+                raise SourceError(f"{where}: {line:.300}") from None
+
+
+def _infer(model: ModelProto) -> None:
+    shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+
+
+def _check_operators(model: ModelProto, where: str) -> None:
+    version = _opset(model, where)
+    functions = {(f.domain, f.name) for f in model.functions}
+    for node in model.graph.node:
+        known = node.domain not in OWN or (node.domain, node.op_type) in functions
+        if not known and not defs.has(node.op_type, version, ""):
+            what = f"operator {node.op_type!r:.80} (node {node.name!r:.80})"
+            raise UnsupportedModel(
+                f"{where}: {what}: ONNX has none of this name in opset {version}"
+            )

@@ -2,33 +2,44 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from edge.errors import RecipeError
-from edge.format.formats import ALIGNMENT
-from edge.format.graph import CONSTANTS, GRAPH, Graph
+from edge.format.graph import GRAPH
 from edge.format.graph_config import GraphConfig
-from edge.format.graph_json import encode
 from edge.format.spec import TensorInfo
-from edge.format.writer import EdgeWriter
 
-from ..destination import check_not_source, check_place
+from ..destination import check_not_source, check_page, check_place
+from ..language import parse
+from ..page.graph import gather, write_graph
+from ..recipe import Recipe
 from ..report import ExportReport, Progress
 from ..sources.files import sha256
+from . import fuse
+from .activity import Activity, observe
+from .agreement import Agreement, agreement
+from .equalize import equalize
+from .evaluate import check_operators
+from .fallback import MaxDrop, fall_back
 from .kept import keep_grids
 from .model import GraphModel
 from .onnx_file import read
+from .plan import Plan, plan
+from .quantization import Quantized, check_finite, quantize_graph
+from .samples import Calib, Samples, read_samples
 from .simplify import simplify
+from .storing import check_file, write
 from .unquantize import unquantize
 from .upgrade import upgrade
 
 Pass = Callable[[GraphModel], GraphModel]
 PASSES: tuple[Pass, ...] = (
     upgrade,
-    simplify,
     unquantize,
+    simplify,
+    *fuse.PASSES,
     keep_grids,
 )  # from ONNX as it was written to what the runtime wants, in order
 
@@ -45,38 +56,102 @@ def export_graph(
     source: str | Path,
     output: str | Path,
     *,
-    quant: str = "float32",
+    quant: str = "keep",
     group: int | None = None,
-    calib: Any = None,
+    calib: Calib | None = None,
     force: bool = False,
     report: str | Path | None = None,
-    max_drop: float | None = None,
+    max_drop: float | str | None = None,
+    verify: bool = True,
     progress: Progress = lambda done, total: None,
+    calibrating: Progress = lambda done, total: None,
 ) -> ExportReport:
     """Write an ONNX model as an .edge file; an old file at `output` is replaced once all is done.
 
-    Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk),
-    OSError (the place to write to).
+    `calib`: samples/__init__.py says what it may be; `max_drop`: fallback.py says what is measured.
+    With `verify` the file is run afterwards, beside the float model.
+
+    Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe, the data), DoesNotFit
+    (disk), OSError (the place to write to).
     """
     started, source, output = time.monotonic(), Path(source), Path(output)
     check_place(output)
     check_not_source(output, source)
-    if quant not in ("keep", "float32"):
-        raise RecipeError(f"recipe {quant!r}: a graph is stored as float32")
+    if report is not None:
+        check_page(Path(report), output, [source])
+    recipe = parse(quant, group, graph=True)
+    allowed = None if max_drop is None else MaxDrop.parse(max_drop)
+    _check_data(recipe, allowed, calib)
     model = lower(source)
+    check_operators(model.graph, str(source))
+    check_finite(model)
+    planned = plan(model, recipe, force)
+    samples = None if calib is None else read_samples(calib, model.graph.inputs)
+    quantized, activity, notes = _quantized(model, planned, samples, allowed, calibrating)
     digest = sha256(source)
-    with EdgeWriter(output, 2 + 2 * len(model.matrices)) as writer:
-        _add_graph(writer, model.graph)
-        _add_matrices(writer, model, progress)
-        writer.document = _document(model, source, digest)
-    return ExportReport(
+    document = _document(model, source, digest, recipe, samples)
+    infos = write(output, quantized, document, progress)
+    check_file(output)
+    found = agreement(output, source, model, quantized, samples, activity) if verify else None
+    done = ExportReport(
         output=output,
         bytes=output.stat().st_size,
-        bits_per_weight=_bits_per_weight(writer.infos, parameters(model)),
-        recipe="float32",
+        bits_per_weight=_bits_per_weight(infos, parameters(model)),
+        recipe=str(recipe),
         seconds=time.monotonic() - started,
-        tensors=tuple(writer.infos),
+        tensors=infos,
+        notes=(*model.notes, *planned.notes, *notes, *_fallen(quantized), *_verified(found)),
+        cautions=() if found is None else tuple(found.cautions()),
+        verification=None if found is None else found.to_json(),
     )
+    if report is not None:
+        _write_page(Path(report), done, source.name, digest, model, samples)
+    return done
+
+
+def _write_page(
+    path: Path,
+    done: ExportReport,
+    source: str,
+    digest: str,
+    model: GraphModel,
+    samples: Samples | None,
+) -> None:
+    weights = {f"{name}.weight": matrix.weight for name, matrix in model.matrices.items()}
+    how = "" if samples is None else f", calibrated on {len(samples)} samples of {samples.name}"
+    write_graph(path, gather(done, source, digest, parameters(model), how, weights))
+
+
+def _check_data(recipe: Recipe, allowed: MaxDrop | None, calib: object) -> None:
+    if calib is None and (recipe.needs_data or allowed is not None):
+        what = "--max-drop" if not recipe.needs_data else f"recipe {str(recipe)!r}"
+        raise RecipeError(f"{what} goes by what the model reads: give some of it (--calib FOLDER)")
+
+
+def _quantized(
+    model: GraphModel,
+    planned: Plan,
+    samples: Samples | None,
+    allowed: MaxDrop | None,
+    progress: Progress,
+) -> tuple[Quantized, Activity, tuple[str, ...]]:
+    if "equalize" in planned.recipe.transforms:
+        model = equalize(model)
+    activity = {} if samples is None else observe(model, samples, progress)
+    if samples is not None and allowed is not None:
+        quantized, notes = fall_back(model, planned, activity, samples, allowed, progress)
+        return quantized, activity, notes
+    return quantize_graph(model, planned, activity), activity, ()
+
+
+def _fallen(quantized: Quantized) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: {method} did better on rows held out" for name, method in quantized.fallen
+    )
+
+
+def _verified(found: Agreement | None) -> tuple[str, ...]:
+    return () if found is None else (f"verified {found.sentence}",)
 
 
 def parameters(model: GraphModel) -> int:
@@ -86,35 +161,24 @@ def parameters(model: GraphModel) -> int:
     return sum(math.prod(array.shape) for array in arrays)
 
 
-def _bits_per_weight(infos: list[TensorInfo], parameters: int) -> float:
+def _bits_per_weight(infos: Iterable[TensorInfo], parameters: int) -> float:
     return 8 * sum(i.nbytes for i in infos if i.name != GRAPH) / max(parameters, 1)
 
 
-def _add_graph(writer: EdgeWriter, graph: Graph) -> None:
-    text, constants = encode(graph)
-    writer.add_bytes(GRAPH, text)
-    writer.add_bytes(CONSTANTS, constants or bytes(ALIGNMENT))  # no tensor is empty
-
-
-def _add_matrices(writer: EdgeWriter, model: GraphModel, progress: Progress) -> None:
-    total, done = sum(m.weight.size for m in model.matrices.values()), 0
-    for name, matrix in model.matrices.items():
-        if matrix.bias is not None:
-            writer.add_vector(f"{name}.bias", matrix.bias)
-        writer.add_float_matrix(f"{name}.weight", matrix.weight, "float32", 0.0)
-        done += matrix.weight.size
-        progress(done, total)
-
-
-def _document(model: GraphModel, source: Path, digest: str) -> dict[str, Any]:
+def _document(
+    model: GraphModel, source: Path, digest: str, recipe: Recipe, samples: Samples | None
+) -> dict[str, Any]:
     """The header's document (edge/format/spec.py)."""
     nodes = sum(1 for _ in model.graph.walk())
-    return {
+    document = {
         "kind": "graph",
         "config": GraphConfig(model.name[:100], nodes, model.opset),
-        "recipe": "float32",
+        "recipe": str(recipe),
         "source": {"name": source.name, "sha256": digest},
         "parameters": parameters(model),
         "tokenizer": None,
         "generation": None,
     }
+    if samples is not None:
+        document["calibration"] = {"name": samples.name, "sha256": samples.digest()}
+    return document

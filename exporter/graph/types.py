@@ -1,6 +1,5 @@
-"""ONNX's element types, by the names that graphs use, and which NumPy type holds each."""
+"""ONNX's element types, by the names that graphs use."""
 
-import numpy as np
 from onnx import TensorProto, TensorShapeProto, TypeProto, helper
 
 from edge.errors import SourceError, UnsupportedModel
@@ -12,15 +11,7 @@ ATTRIBUTES = {  # of nodes that are types; graphs have them by name
 }
 MAX_SIZE = 2**48  # of a dimension
 _RENAMED = {"float": "float32", "double": "float64"}
-_HELD = {  # types that NumPy lacks, as the next wider one that it has
-    **dict.fromkeys(("bfloat16", "float4e2m1", "float8e8m0"), np.dtype("float32")),
-    **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz"), np.dtype("float32")),
-    **dict.fromkeys(("float8e5m2", "float8e5m2fnuz"), np.dtype("float32")),
-    **dict.fromkeys(("int4", "int2"), np.dtype("int8")),
-    **dict.fromkeys(("uint4", "uint2"), np.dtype("uint8")),
-    "string": np.dtype(object),
-}
-NAMES = {
+NAMES: dict[int, str] = {
     number: _RENAMED.get(name.lower(), name.lower())
     for name, number in TensorProto.DataType.items()
     if number
@@ -36,11 +27,6 @@ def name_of(number: int, where: str) -> str:
         raise UnsupportedModel(
             f"{where}: element type {number}, which ONNX does not have"
         ) from None
-
-
-def held_as(name: str) -> np.dtype[np.generic]:
-    """The NumPy type of an array of this element type."""
-    return _HELD.get(name) or np.dtype(name)
 
 
 def value_of(name: str, kind: TypeProto, where: str) -> Value:

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge.format.spec import TensorInfo
 
 from ..cautions import kind_of
+from ..report import ExportReport
 from . import svg
 from .evidence import Evidence, Histogram
 from .style import CSS
@@ -20,10 +21,14 @@ PARTS = ("attention", "feed_forward")
 
 def write(path: Path, evidence: Evidence) -> None:
     """Replaces what was there once all is written.  Raises OSError."""
+    save(path, html(evidence))
+
+
+def save(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(handle, "w", encoding="utf-8") as file:
-            file.write(html(evidence))
+            file.write(text)
         os.chmod(name, 0o644)
         os.replace(name, path)
     finally:
@@ -32,18 +37,21 @@ def write(path: Path, evidence: Evidence) -> None:
 
 
 def html(e: Evidence) -> str:
-    title = f"{e.report.output.name}: {e.report.recipe}"
     parts = [
         _head(e),
-        _cautions(e.report.cautions),
+        cautions(e.report.cautions),
         _quality(e),
         _bytes(e),
         _errors(e),
         _predicted(e),
-        _histograms(e.histograms),
+        histograms(e.histograms),
         _fallen(e),
-        _tensors(e),
+        every_tensor(e.report.tensors),
     ]
+    return page(f"{e.report.output.name}: {e.report.recipe}", parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -62,33 +70,36 @@ def size(nbytes: float) -> str:
 
 
 def _head(e: Evidence) -> str:
+    how = f", calibrated on {e.calibration} windows of text" if e.calibration is not None else ""
+    return head(e.report, e.parameters, e.source, e.digest, how)
+
+
+def head(report: ExportReport, parameters: int, source: str, digest: str, how: str) -> str:
     cards = [
-        (size(e.report.bytes), "of file"),
-        (f"{e.report.bits_per_weight:.2f}", "bits a weight"),
-        (f"{e.parameters / 1e6:,.1f} M", "weights"),
-        (f"{e.report.seconds:,.0f} s", "export"),
+        (size(report.bytes), "of file"),
+        (f"{report.bits_per_weight:.2f}", "bits a weight"),
+        (f"{parameters / 1e6:,.1f} M", "weights"),
+        (f"{report.seconds:,.0f} s", "export"),
     ]
     shown = "".join(
         f'<div class="card"><b>{escape(value)}</b><span>{escape(what)}</span></div>\n'
         for value, what in cards
     )
-    source = f"from {e.source} (sha256 {e.digest[:16]}…), recipe {e.report.recipe}"
-    if e.calibration is not None:
-        source += f", calibrated on {e.calibration} windows of text"
+    origin = f"from {source} (sha256 {digest[:16]}…), recipe {report.recipe}{how}"
     return (
-        f"<h1>{escape(e.report.output.name)}</h1>\n"
-        f'<p class="soft">{escape(source)}</p>\n<div class="cards">\n{shown}</div>\n'
+        f"<h1>{escape(report.output.name)}</h1>\n"
+        f'<p class="soft">{escape(origin)}</p>\n<div class="cards">\n{shown}</div>\n'
     )
 
 
-def _cautions(texts: Sequence[str]) -> str:
+def cautions(texts: Sequence[str]) -> str:
     if not texts:
         return ""
     items = "".join(f"<li>{escape(text)}</li>\n" for text in texts)
     return f'<div class="warnings"><strong>Be careful</strong><ul>\n{items}</ul></div>\n'
 
 
-def _section(title: str, words: str, body: str) -> str:
+def section(title: str, words: str, body: str) -> str:
     caption = f"<figcaption>{words}</figcaption>\n" if words else ""
     return f"<h2>{escape(title)}</h2>\n<figure>\n{caption}{body}</figure>\n"
 
@@ -108,7 +119,7 @@ def _quality(e: Evidence) -> str:
         "no method has chosen by, beside the float model. Another kind of text may do worse: "
         "<code>edge eval</code> takes several."
     )
-    return _section("Against the float model", words, f"<table>\n{body}</table>\n")
+    return section("Against the float model", words, f"<table>\n{body}</table>\n")
 
 
 def _bytes(e: Evidence) -> str:
@@ -122,7 +133,7 @@ def _bytes(e: Evidence) -> str:
         if (total := sum(t.nbytes for t in some)) > e.report.bytes / 1000
     ]
     items.sort(key=lambda bar: -bar.value)
-    by_kind = _section("Bytes by kind", "", svg.bars(items, "bytes of each kind of tensor"))
+    by_kind = section("Bytes by kind", "", svg.bars(items, "bytes of each kind of tensor"))
     layers = _layers(stored)
     if not layers:
         return by_kind
@@ -130,7 +141,7 @@ def _bytes(e: Evidence) -> str:
     most = max(sum(bar.value for bar in stack) for _, stack in stacks)
     key = _key(("attention", "feed-forward", "norms"))
     drawn = svg.columns(stacks, size(most), "bytes of each layer")
-    return by_kind + _section("Bytes by layer", key, drawn)
+    return by_kind + section("Bytes by layer", key, drawn)
 
 
 def _layers(tensors: Iterable[TensorInfo]) -> dict[int, list[TensorInfo]]:
@@ -159,7 +170,7 @@ def _errors(e: Evidence) -> str:
     layers = _layers(t for t in e.report.tensors if t.error)
     kinds = list(dict.fromkeys(kind_of(t.name) for some in layers.values() for t in some))
     if not kinds:
-        return _section("Error", "Every matrix is stored exactly as the source has it.", "")
+        return section("Error", "Every matrix is stored exactly as the source has it.", "")
     names = list(layers)
     values = {
         (kinds.index(kind_of(t.name)), names.index(layer)): t.error or 0.0
@@ -172,7 +183,7 @@ def _errors(e: Evidence) -> str:
         "lower the error of outputs."
     )
     drawn = svg.heat(kinds, [str(n) for n in names], values, "relative error by kind and layer")
-    return _section("Error by layer", words, drawn)
+    return section("Error by layer", words, drawn)
 
 
 def _predicted(e: Evidence) -> str:
@@ -202,10 +213,10 @@ def _predicted(e: Evidence) -> str:
         f"{size(e.plan.bytes)} predicted; time: {e.plan.seconds.total:,.0f} s estimated, "
         f"{e.report.seconds:,.0f} s measured."
     )
-    return _section("Predicted and measured", words, f'<div class="pair">{body}{table}</div>')
+    return section("Predicted and measured", words, f'<div class="pair">{body}{table}</div>')
 
 
-def _histograms(found: Sequence[Histogram]) -> str:
+def histograms(found: Sequence[Histogram]) -> str:
     if not found:
         return ""
     drawn = "".join(
@@ -219,7 +230,7 @@ def _histograms(found: Sequence[Histogram]) -> str:
         _key(("before", "after"))
         + "<br>Heights are square roots of counts; the outermost bars hold what lies beyond."
     )
-    return _section("Weights before and after", words, f'<div class="pair">{drawn}</div>\n')
+    return section("Weights before and after", words, f'<div class="pair">{drawn}</div>\n')
 
 
 def _fallen(e: Evidence) -> str:
@@ -230,15 +241,15 @@ def _fallen(e: Evidence) -> str:
     )
     words = "On tokens that no method had chosen by, these matrices did better without data."
     table = f"<table><tr><th>matrix</th><th>stored by</th></tr>\n{rows}</table>\n"
-    return _section("Where data did not help", words, table)
+    return section("Where data did not help", words, table)
 
 
-def _tensors(e: Evidence) -> str:
+def every_tensor(tensors: Iterable[TensorInfo]) -> str:
     rows = "".join(
         f"<tr><td>{escape(t.name)}</td><td>{escape(t.format)}</td>"
         f'<td class="n">{" x ".join(map(str, t.shape))}</td><td class="n">{size(t.nbytes)}</td>'
         f'<td class="n">{"" if t.error is None else f"{t.error:.3%}"}</td></tr>\n'
-        for t in e.report.tensors
+        for t in tensors
     )
     return (
         "<details><summary>Every tensor</summary>\n<figure><table><tr><th>name</th><th>format</th>"

@@ -1,6 +1,6 @@
 """What the page shows of an export that is done, gathered while its parts are still there."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +65,15 @@ def gather(
         fallen=tuple(fallen),
         calibration=calibration,
         quality=quality,
-        histograms=tuple(_histograms(report, weights)),
+        histograms=tuple(histograms(report, weights.__contains__, weights.read)),
     )
 
 
-def _histograms(report: ExportReport, weights: Weights) -> Iterable[Histogram]:
-    """Of the matrix that moved most, the first and the last."""
-    moved = [t for t in report.tensors if len(t.shape) == 2 and t.error and t.name in weights]
+def histograms(
+    report: ExportReport, is_known: Callable[[str], bool], read: Callable[[str], np.ndarray]
+) -> Iterable[Histogram]:
+    """Of the matrix that moved most, the first and the last, of those that can be read."""
+    moved = [t for t in report.tensors if len(t.shape) == 2 and t.error and is_known(t.name)]
     if not moved:
         return
     file = EdgeFile(report.output)
@@ -81,7 +83,7 @@ def _histograms(report: ExportReport, weights: Weights) -> Iterable[Histogram]:
     some[worst] = f"largest error, {some[worst]}" if worst in some else "largest error"
     errors = {t.name: t.error or 0.0 for t in moved}
     for name, why in some.items():
-        source = weights.read(name)
+        source = read(name)
         ends = _ends(source)
         before, after = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
         for at, stored in row_blocks(file, name):

@@ -38,13 +38,16 @@ class IntegerMatrix:
             out[at] *= self._of_columns(self.scales[at])
         return out
 
-    def on_grid(self) -> QuantizedTensor | None:
+    def on_grid(self, narrow: bool = True) -> QuantizedTensor | None:
         """The same codes in a format of ours; scales and offsets go to the nearest float16.
 
-        None where the codes do not fit or float16 does not hold a scale to its precision.
+        None where the codes do not fit or float16 does not hold a scale to its precision.  Codes that
+        fit into 4 bits take no more, if they may be `narrow`.
         """
         if self.order is not None:
             return None
+        if not narrow:
+            return self._centred("int8")
         kept = self._centred("int4")
         if kept is None and self.bits <= 4:
             kept = self._with_offset()

@@ -52,7 +52,7 @@ def _masked(
     return np.where(seen, scores, scores.dtype.type(-np.inf))
 
 
-def _shares(scores: np.ndarray) -> np.ndarray:
+def shares(scores: np.ndarray) -> np.ndarray:
     """Softmax; 0 for a query that sees nothing."""
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     powers = np.exp(scores - np.where(np.isneginf(largest), scores.dtype.type(0), largest))
@@ -104,7 +104,7 @@ def attention(
     seen = _allowed(q, k, before, is_causal, left_window_size, right_window_size)
     stages.append(_masked(stages[1], mask, seen, lengths))
     precision = held(softmax_precision) if softmax_precision else kind
-    stages.append(_shares(stages[2].astype(precision)).astype(kind))
+    stages.append(shares(stages[2].astype(precision)).astype(kind))
     y = matmul(stages[3], values)
     if rank == 3:
         y = y.transpose(0, 2, 1, 3).reshape(len(y), y.shape[2], -1)

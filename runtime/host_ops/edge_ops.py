@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .attention import shares
 from .registry import op
-
-LANES = 16  # to a multiple of which a convolution's matrix pads the channels of each tap
 
 
 @op("edge.Linear", takes_matrices=True)
@@ -19,6 +18,13 @@ def linear(x: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
     matrix, bias = matrices.dense(weight)
     rows = x.reshape(-1, x.shape[-1]).astype(np.float32, copy=False)
     return _biased(rows @ matrix.T, bias).reshape(*x.shape[:-1], len(matrix)).astype(x.dtype)
+
+
+@op("edge.Embedding", takes_matrices=True)
+def embedding(ids: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
+    """Rows float32 [..., columns] for ids [...]; negative ones count from the last row."""
+    table, _ = matrices.dense(weight)
+    return table[ids]
 
 
 @op("edge.Conv", takes_matrices=True)
@@ -36,11 +42,11 @@ def conv(
     """y [N, H', W', rows] of x [N, H, W, channels].
 
     pads     zeros above, left, below, right
-    weight   [rows, kernel height x kernel width x channels padded to 16], the channel fastest
+    weight   [rows, kernel height x kernel width x channels], the channel fastest; of codes, the
+             channels of each tap are padded to 16
     """
     matrix, bias = matrices.dense(weight)
-    width = -(-channels // LANES) * LANES
-    by_tap = matrix.reshape(len(matrix), *kernel, width)[..., :channels]
+    by_tap = matrix.reshape(len(matrix), *kernel, -1)[..., :channels]
     y: Any = 0
     for (i, j), seen in taps(x.astype(np.float32, copy=False), kernel, strides, pads, dilations):
         y = y + seen @ by_tap[:, i, j].T
@@ -76,7 +82,7 @@ def attention(
     kv_heads: int,
     scale: float,
 ) -> np.ndarray:
-    """softmax(scale Q K^T + mask) V, [N, S, heads x D'].
+    """softmax(scale Q K^T + mask) V, [N, S, heads x D']; 0 for a query that sees no key.
 
     q     [N, S, heads x D]
     k, v  [N, T, kv_heads x D], [N, T, kv_heads x D']; heads / kv_heads queries share a head of them
@@ -86,11 +92,86 @@ def attention(
     scores = _by_head(q, heads) @ keys.swapaxes(2, 3) * np.float32(scale)
     if mask is not None:
         scores = scores + mask.astype(np.float32, copy=False)
-    scores = np.exp(scores - scores.max(axis=3, keepdims=True, initial=-np.inf))
-    mixed = scores / scores.sum(axis=3, keepdims=True) @ values
+    mixed = shares(scores) @ values
     n, _, positions, width = mixed.shape
     by_token: np.ndarray = mixed.transpose(0, 2, 1, 3).reshape(n, positions, heads * width)
     return by_token.astype(q.dtype)
+
+
+@op("edge.DepthToSpace")
+def depth_to_space(x: np.ndarray, *, block: tuple[int, int]) -> np.ndarray:
+    """y [N, H bh, W bw, C] of x [N, H, W, bh x bw x C]: every place's rows become a block."""
+    (n, h, w, depth), (height, width) = x.shape, block
+    channels = depth // (height * width)
+    blocks = x.reshape(n, h, w, height, width, channels).transpose(0, 1, 3, 2, 4, 5)
+    return blocks.reshape(n, h * height, w * width, channels)
+
+
+@op("edge.MaxPool")
+def max_pool(
+    x: np.ndarray,
+    *,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    ceil_mode: int = 0,
+) -> np.ndarray:
+    """y [N, H', W', C]: the largest that a kernel sees of x [N, H, W, C]; padding is not seen.
+
+    ceil_mode  1: a last window may reach beyond the padding, if it does not begin there
+    """
+    more = _reaching(x, kernel, strides, pads, dilations) if ceil_mode else pads
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    windows = taps(x, kernel, strides, more, dilations, least)
+    return np.maximum.reduce([seen for _, seen in windows])
+
+
+@op("edge.AveragePool")
+def average_pool(
+    x: np.ndarray,
+    *,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+) -> np.ndarray:
+    """y [N, H', W', C]: the mean of what a kernel sees of x [N, H, W, C].
+
+    count_include_pad  1: zeros of the padding count, but not what `ceil_mode` reaches beyond it
+    """
+    more = _reaching(x, kernel, strides, pads, dilations) if ceil_mode else pads
+    top, left, below, right = pads
+    inside = ((0, 0), (top, below), (left, right), (0, 0))
+    ones = np.ones((1, *x.shape[1:3], 1), np.float32)
+    ones = np.pad(ones, inside, constant_values=1 if count_include_pad else 0)
+    beyond = (0, 0, more[2] - below, more[3] - right)
+    counts = sum(seen for _, seen in taps(ones, kernel, strides, beyond, dilations))
+    wide = x.astype(np.float32, copy=False)
+    sums: Any = sum(seen for _, seen in taps(wide, kernel, strides, more, dilations))
+    mean: np.ndarray = sums / counts
+    return mean.astype(x.dtype)
+
+
+def _reaching(
+    x: np.ndarray,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+) -> tuple[int, int, int, int]:
+    """Padding with which a last window that does not fit is there, as ONNX's ceil_mode has it."""
+    more = []
+    for axis in range(2):
+        reach, size = dilations[axis] * (kernel[axis] - 1) + 1, x.shape[axis + 1]
+        room = size + pads[axis] + pads[axis + 2] - reach
+        count = -(-room // strides[axis]) + 1
+        if (count - 1) * strides[axis] >= size + pads[axis]:
+            count -= 1  # it would begin in the padding behind
+        more.append(pads[axis + 2] + max(0, (count - 1) * strides[axis] - room))
+    return pads[0], pads[1], more[0], more[1]
 
 
 def taps(

@@ -16,7 +16,7 @@ from .windows import windows
 def limits(name: str) -> tuple[int, int]:
     """The smallest and the largest number of an integer type."""
     if name in SMALL_INTEGERS:
-        bits = SMALL_INTEGERS[name][0]
+        bits = SMALL_INTEGERS[name]
         return (
             (0, 2**bits - 1) if name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
         )

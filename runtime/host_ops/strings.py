@@ -43,7 +43,10 @@ def string_split(
 
 @op("RegexFullMatch", shaped_by=None)
 def regex_full_match(x: np.ndarray, pattern: str) -> np.ndarray:
-    compiled = re.compile(pattern)
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r:.80}: {error}") from None
     return each(x, lambda text: compiled.fullmatch(text) is not None, bool)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.errors import UnsupportedModel
+from edge.format.element_types import held_as
 
 from .registry import op
 
@@ -41,19 +42,14 @@ SMALL_FLOATS = {
     "float6e3m2": SmallFloat(2, -2, 28.0, has_nan=False),
     "float4e2m1": SmallFloat(1, 0, 6.0, has_nan=False),
 }
-SMALL_INTEGERS = {"int4": (4, np.int8), "uint4": (4, np.uint8)}
-SMALL_INTEGERS |= {"int2": (2, np.int8), "uint2": (2, np.uint8)}
+SMALL_INTEGERS = {"int4": 4, "uint4": 4, "int2": 2, "uint2": 2}  # bits
 EXPONENT = "float8e8m0"  # powers of two alone, 2**-127 to 2**127
 
 
 def held(name: str) -> np.dtype:
     """NumPy's type that holds elements of this one."""
-    if name in SMALL_FLOATS or name == EXPONENT:
-        return np.dtype(np.float32)
-    if name in SMALL_INTEGERS:
-        return np.dtype(SMALL_INTEGERS[name][1])
     try:
-        return np.dtype(object if name == "string" else name)
+        return held_as(name)
     except TypeError:
         raise UnsupportedModel(f"type {name!r}: edge has no such type of elements") from None
 
@@ -89,10 +85,10 @@ def _power_of_two(x: np.ndarray, saturate: bool, mode: str) -> np.ndarray:
     return np.where(lost, np.nan, np.ldexp(1.0, exponent)).astype(np.float32)
 
 
-def _wrapped(x: np.ndarray, bits: int, dtype: type) -> np.ndarray:
+def _wrapped(x: np.ndarray, bits: int, dtype: np.dtype) -> np.ndarray:
     """The lowest bits of whole numbers."""
     whole = x.astype(np.int64) & (2**bits - 1)
-    if np.issubdtype(dtype, np.signedinteger):
+    if dtype.kind == "i":
         whole -= (whole >> (bits - 1)) << bits
     return whole.astype(dtype)
 
@@ -132,7 +128,7 @@ def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> n
     if to in SMALL_FLOATS:
         return round_to(x, SMALL_FLOATS[to], bool(saturate))
     if to in SMALL_INTEGERS:
-        return _wrapped(x, *SMALL_INTEGERS[to])
+        return _wrapped(x, SMALL_INTEGERS[to], dtype)
     if to == EXPONENT:
         return _power_of_two(x, bool(saturate), round_mode)
     return x.astype(dtype, copy=False)
@@ -141,6 +137,7 @@ def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> n
 @op("BitCast")
 def bit_cast(x: np.ndarray, to: str) -> np.ndarray:
     """The same bits read as another type."""
-    if to in SMALL_FLOATS or to in SMALL_INTEGERS or to == EXPONENT:
-        raise UnsupportedModel(f"BitCast to {to}: edge holds this type in a wider one")
-    return x.view(held(to))
+    dtype = held(to)
+    if dtype.name != to or dtype.itemsize != x.dtype.itemsize:
+        raise UnsupportedModel(f"BitCast of {x.dtype} to {to}: not of one size as edge holds them")
+    return x.view(dtype)

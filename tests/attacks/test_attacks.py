@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.errors import DoesNotFit, EdgeError, FormatError, UnsupportedModel
+from edge.errors import DoesNotFit, EdgeError, FormatError, SourceError, UnsupportedModel
 from edge.exporter import export
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
 from edge.runtime.tokenizer import Tokenizer
-from tests.attacks import checkpoints, files
+from tests.attacks import checkpoints, files, graphs
 from tests.format import small_file
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def open_model(path: Path, **settings) -> Model:
 def test_every_attack_is_described():
     described = re.findall(r"^- `(\w+)`: \S", README.read_text(), re.MULTILINE)
     of_files = [*files.MALFORMED, *files.MISFITS, *files.HARMLESS]
-    assert described == [*of_files, *checkpoints.CHECKPOINTS]
+    assert described == [*of_files, *checkpoints.CHECKPOINTS, *graphs.GRAPHS]
 
 
 @pytest.mark.parametrize("name", checkpoints.CHECKPOINTS)
@@ -55,6 +55,17 @@ def test_a_hostile_checkpoint_is_refused_and_leaves_no_file(tmp_path, name):
     with pytest.raises(EdgeError):
         export(source, output, lora=lora)
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("name", graphs.GRAPHS)
+def test_a_hostile_graph_is_refused_in_one_line_and_nothing_is_written(tmp_path, name):
+    attack, says = graphs.GRAPHS[name]
+    source = attack(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises((SourceError, UnsupportedModel), match=says) as refusal:
+        export(source, source.parent / "out.edge")
+    assert "\n" not in str(refusal.value) and str(source) in str(refusal.value)
+    assert set(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", files.MALFORMED)

@@ -90,7 +90,7 @@ def change(document, path, value):
         ("layout", 2, "layout 2, this edge reads 3"),
         ("layout", DELETED, "layout None, this edge reads 3"),
         ("layout", ["x" * 500], "this edge reads 3"),
-        ("kind", "graph", "kind 'graph', expected one of decoder"),
+        ("kind", "picture", "kind 'picture', expected one of decoder"),
         ("kind", DELETED, "kind None, expected one of decoder"),
         ("kind", [], "kind [], expected one of decoder"),
         ("config", DELETED, "config: expected dict, found nothing"),

@@ -137,3 +137,9 @@ def test_a_matrix_that_is_a_vector_is_refused(tmp_path):
         writer.add_vector("fc.weight", random(20))
     with pytest.raises(FormatError, match="'fc.weight' is vector, expected a matrix"):
         FileMatrices(EdgeFile(tmp_path / "m.edge")).dense("fc")
+
+
+def test_an_embedding_is_a_gather_of_rows():
+    table, ids = random(10, 4), np.array([[0, -1], [9, 3]])
+    found = OPS["edge.Embedding"].function(ids, weight="w", matrices=matrices(w=(table, None)))
+    np.testing.assert_array_equal(found, np.take(table, ids, axis=0))

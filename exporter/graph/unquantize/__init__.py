@@ -16,11 +16,11 @@ from ..model import GraphModel
 from .draft import Draft
 from .integers import INTEGER_OPS
 from .nbits import matmul_nbits
-from .pairs import drop_pairs, fold_constants, move_quantizers, read_tables
+from .pairs import drop_pairs, fold_constants, fold_transposes, move_quantizers, read_tables
 from .qlinear import QLINEAR_OPS
 
 OPERATORS = {**QLINEAR_OPS, **INTEGER_OPS, "com.microsoft.MatMulNBits": matmul_nbits}
-CHANGES = (read_tables, fold_constants, move_quantizers, drop_pairs)
+CHANGES = (read_tables, fold_constants, fold_transposes, move_quantizers, drop_pairs)
 
 
 def unquantize(model: GraphModel) -> GraphModel:

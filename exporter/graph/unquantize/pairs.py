@@ -66,6 +66,24 @@ def _fold(draft: Draft, node: Node) -> str:
     return name
 
 
+def fold_transposes(draft: Draft) -> None:
+    """Transpose of a matrix on a grid: another matrix, on the same grid."""
+
+    def rule(node: Node) -> list[Node] | None:
+        source = node.inputs[0] if node.op == "Transpose" else ""
+        if source not in draft.grids or draft.constants[source].ndim != 2 or draft.is_kept(node):
+            return None
+        if tuple(node.attributes.get("perm", (1, 0))) != (1, 0):
+            return None
+        turned = draft.add_constant(np.ascontiguousarray(draft.constants[source].T), f"{source}.T")
+        grid = draft.grids[source]
+        draft.grids[turned] = replace(grid, scales=grid.scales.T, zeros=grid.zeros.T)
+        return [Node("Identity", (turned,), node.outputs)]
+
+    if draft.rewrite(rule):
+        _skip_identities(draft)
+
+
 def move_quantizers(draft: Draft) -> None:
     """op(QuantizeLinear(x)) -> QuantizeLinear(op(x)), for operators that move elements.
 
@@ -104,7 +122,7 @@ def drop_pairs(draft: Draft) -> None:
         low, high, step = _range(draft, node)
         if _lies_within(draft, x, low - step, high + step):
             return [Node("Identity", (x,), node.outputs)]
-        ends = [draft.add_constant(np.float32(end).reshape(()), f"{x}_end") for end in (low, high)]
+        ends = [draft.add_constant(np.array(end, np.float32), f"{x}_end") for end in (low, high)]
         return [Node("Clip", (x, *ends), node.outputs)]
 
     draft.rewrite(rule)

@@ -13,15 +13,16 @@ from .draft import Draft
 OWN = ("channels_last", "opset")  # attributes that the float operator does not have
 
 
-def dequantize(
-    draft: Draft, value: str, scale: str, zero: str, axis: int | None = None
-) -> tuple[Node, str]:
-    """The node, and the value it makes; `axis` where scales are of channels."""
+def dequantize(draft: Draft, node: Node, at: int, axis: int | None = None) -> tuple[Node, str]:
+    """Of the input at `at`, whose scale and zero point follow it: a node, and the value it makes.
+
+    `axis` where scales are of channels.
+    """
+    value, scale, zero = node.inputs[at : at + 3]
     output = draft.fresh(f"{value}_float")
     inputs = (value, scale, zero) if zero else (value, scale)
-    return Node(
-        "DequantizeLinear", inputs, (output,), {} if axis is None else {"axis": axis}
-    ), output
+    attributes = {} if axis is None else {"axis": axis}
+    return Node("DequantizeLinear", inputs, (output,), attributes), output
 
 
 def quantize(draft: Draft, float_name: str, scale: str, zero: str, output: str) -> Node:
@@ -43,7 +44,7 @@ def _rewrite(draft: Draft, node: Node, form: Operands) -> list[Node] | None:
         return None
     nodes, operands = [], []
     for at in form.inputs:
-        new, name = dequantize(draft, *node.inputs[at : at + 3])
+        new, name = dequantize(draft, node, at)
         nodes.append(new)
         operands.append(name)
     attributes = {k: v for k, v in node.attributes.items() if k not in OWN}
@@ -62,7 +63,7 @@ def _concat(draft: Draft, node: Node) -> list[Node]:
     """Its scale and zero come first, then those of each input."""
     nodes, operands = [], []
     for at in range(2, len(node.inputs), 3):
-        new, name = dequantize(draft, *node.inputs[at : at + 3])
+        new, name = dequantize(draft, node, at)
         nodes.append(new)
         operands.append(name)
     middle = draft.fresh(f"{node.outputs[0]}_float")
@@ -71,12 +72,11 @@ def _concat(draft: Draft, node: Node) -> list[Node]:
 
 
 def _conv(draft: Draft, node: Node) -> list[Node] | None:
-    x, w = node.inputs[0:3], node.inputs[3:6]
-    bias = _bias(draft, node, 8, (x[1], w[1]))
+    bias = _bias(draft, node, 8, (node.inputs[1], node.inputs[4]))
     if bias is None:
         return None
-    x_node, x_name = dequantize(draft, *x)
-    w_node, w_name = dequantize(draft, *w, axis=0)
+    x_node, x_name = dequantize(draft, node, 0)
+    w_node, w_name = dequantize(draft, node, 3, axis=0)
     middle = draft.fresh(f"{node.outputs[0]}_float")
     inputs = (x_name, w_name, *bias)
     conv = Node("Conv", inputs, (middle,), dict(node.attributes), node.name)
@@ -88,8 +88,8 @@ def _matmul(draft: Draft, node: Node) -> list[Node] | None:
     scale = draft.constant(node.inputs[1])
     if scale is None or scale.size > 1:
         return None
-    a_node, a_name = dequantize(draft, *node.inputs[0:3])
-    b_node, b_name = dequantize(draft, *node.inputs[3:6], axis=-1)
+    a_node, a_name = dequantize(draft, node, 0)
+    b_node, b_name = dequantize(draft, node, 3, axis=-1)
     middle = draft.fresh(f"{node.outputs[0]}_float")
     product = Node("MatMul", (a_name, b_name), (middle,), {}, node.name)
     return [a_node, b_node, product, quantize(draft, middle, *_pair(node, 6), node.outputs[0])]
@@ -101,8 +101,8 @@ def _gemm(draft: Draft, node: Node) -> list[Node] | None:
     if bias is None or float(node.attributes.get("alpha", 1.0)) != 1.0:
         return None
     across = int(node.attributes.get("transB", 0))
-    a_node, a_name = dequantize(draft, *node.inputs[0:3])
-    b_node, b_name = dequantize(draft, *node.inputs[3:6], axis=0 if across else 1)
+    a_node, a_name = dequantize(draft, node, 0)
+    b_node, b_name = dequantize(draft, node, 3, axis=0 if across else 1)
     scale, zero = _pair(node, 7) if len(node.inputs) > 7 else ("", "")
     middle = draft.fresh(f"{node.outputs[0]}_float") if scale else node.outputs[0]
     gemm = Node("Gemm", (a_name, b_name, *bias), (middle,), dict(node.attributes), node.name)

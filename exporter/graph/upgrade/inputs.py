@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge.format.element_types import held_as
 from edge.format.graph import Node
 
 from ..rewriting import Rewriting
-from ..types import held_as
 from .registry import upgrades, without
 
 

@@ -34,6 +34,6 @@ def test_a_graph_computes_what_its_source_says(tmp_path):
     report = edge.export(source, tmp_path / "m.edge", quant="float32")
     session = edge.load(tmp_path / "m.edge")
     x = np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)
-    assert session.get_inputs()[0].shape == ("N", 3)
+    assert session.get_inputs()[0].shape == ["N", 3]
     assert report.bytes == (tmp_path / "m.edge").stat().st_size
     np.testing.assert_array_equal(session.run(None, {"x": x})[0], np.maximum(x + w + 1, 0))

@@ -1,5 +1,7 @@
 """Quantized graphs of other tools: the same weights in floats, and back on edge's grids."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -194,8 +196,21 @@ def test_a_zero_point_off_the_middle_keeps_its_codes_and_adds_what_they_lack():
     np.testing.assert_allclose(y, x @ weight.T, atol=1e-4)  # sums of 48 float32 of size 1
 
 
-def test_a_matrix_that_left_its_grid_is_quantized_anew_and_a_note_says_so():
+def test_a_table_off_the_middle_keeps_its_codes_and_adds_one_number():
+    codes = np.random.default_rng(8).integers(0, 256, (20, 48), np.uint8)
+    scales, zeros = np.array([0.01], np.float32), np.array([93], np.int16)
+    weight = dequantized(codes, scales, zeros, 0)
+    model = linear_model(weight, Grid(8, 0, scales, zeros))
+    lookup = replace(model.graph.nodes[0], op="edge.Embedding")
+    changed = keep_grids(replace(model, graph=replace(model.graph, nodes=(lookup,))))
+    np.testing.assert_array_equal(changed.matrices["fc"].kept.codes, codes)
+    assert [n.op for n in changed.graph.nodes] == ["edge.Embedding", "Add"]
+    shift = changed.graph.constants["y.shift"]
+    np.testing.assert_allclose(changed.matrices["fc"].weight + shift, weight, atol=1e-6)
+
+
+def test_a_matrix_that_left_its_grid_is_treated_as_floats_and_a_note_says_so():
     weight = np.random.default_rng(7).normal(size=(20, 48)).astype(np.float32)
     changed = keep_grids(linear_model(weight, signed_grid(np.ones(20, np.float32), np.zeros(20))))
     assert changed.matrices["fc"].kept is None
-    assert "quantized anew: fc" in changed.notes[0]
+    assert "as if they were floats: fc" in changed.notes[0]

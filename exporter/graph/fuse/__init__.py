@@ -1,0 +1,29 @@
+"""Patterns of operators recognised and written as what edge runs; each pass keeps every value."""
+
+from collections.abc import Callable
+
+from ..model import GraphModel
+from .activations import recognise_activations
+from .attention import recognise_attention
+from .batch_norms import fold_into_convolutions
+from .channels_last import channels_last
+from .cleanup import clean
+from .cuts import cut_first
+from .embeddings import make_embeddings
+from .linear import make_linear
+from .norms import recognise_norms
+
+PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
+    clean,
+    recognise_activations,
+    recognise_norms,
+    fold_into_convolutions,
+    channels_last,
+    recognise_norms,  # one over channels is over the last axis now
+    make_linear,
+    cut_first,
+    clean,
+    recognise_attention,
+    make_embeddings,
+    clean,
+)

@@ -1,0 +1,124 @@
+"""Which method stores each matrix of a graph: a recipe, and what kernels and sizes make of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import filter as matching
+
+from edge.errors import RecipeError
+from edge.format.formats import QuantizedTensor, WeightFormat
+
+from ..quantize import Method
+from ..recipe import Recipe
+from ..registry import find
+from .layers import EMBEDDING, Layer, layers
+from .model import GraphModel, Matrix
+
+FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
+SMALL = 1024  # weights of a matrix that is not worth rounding
+TRANSFORMS = ("equalize", "bias_correct")  # that graphs have
+FLOAT = Method(WeightFormat("float32"))
+ROWS = WeightFormat("int8")  # a scale a row: what convolutions with a window run as
+
+
+@dataclass(frozen=True)
+class Plan:
+    """methods  by matrix; notes  where the recipe is not followed to the letter."""
+
+    recipe: Recipe
+    methods: Mapping[str, Method]
+    notes: tuple[str, ...] = ()
+
+    def keeps(self, name: str, matrix: Matrix) -> QuantizedTensor | None:
+        """The matrix on its source's grid, if it is to be stored so."""
+        kept, method = matrix.kept, self.methods[name]
+        if kept is None or self.recipe.rule(name) is not None:
+            return None
+        same = kept.format.kind == method.format.kind
+        return kept if same or kept.format.kind in self.recipe.keeps else None
+
+
+def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
+    """Raises RecipeError for what a graph cannot have."""
+    _check(recipe, force)
+    for glob, _ in recipe.rules:
+        if not matching(model.matrices, glob):
+            known = (
+                f"one is called {next(iter(model.matrices))!r}"
+                if model.matrices
+                else "none is there"
+            )
+            raise RecipeError(f"rule for {glob!r:.80} fits no matrix; {known}")
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers(model.graph):
+        readers.setdefault(layer.name, []).append(layer)
+    methods, windows = {}, []
+    for name, matrix in model.matrices.items():
+        wanted = _wanted(recipe, name, matrix, readers.get(name, []))
+        methods[name] = _runnable(wanted, readers.get(name, []))
+        if methods[name] != wanted:
+            windows.append(name)
+    return Plan(recipe, methods, _notes(recipe, windows))
+
+
+def _check(recipe: Recipe, force: bool) -> None:
+    name = str(recipe)
+    if recipe.budget is not None:
+        raise RecipeError(
+            f"recipe {name!r}: mixed is for language models; a graph takes rules "
+            "(int4,*.dense=int8) or int8 --max-drop 0.02"
+        )
+    if recipe.kv is not None:
+        raise RecipeError(f"recipe {name!r}: a graph has no KV cache; leave kv out")
+    for transform in recipe.transforms:
+        if transform not in TRANSFORMS:
+            raise RecipeError(
+                f"recipe {name!r}: {transform!r} is for language models; graphs have "
+                f"{' and '.join(TRANSFORMS)}"
+            )
+    for method in (recipe.body, *(m for _, m in recipe.rules)):
+        if method.addends:
+            raise RecipeError(
+                f"recipe {name!r}: {method.addends[0]!r} is for language models; a graph has nothing "
+                "beside its matrices"
+            )
+    if recipe.inexact is not None and not force:
+        raise RecipeError(
+            f"recipe {name!r}: rounding a graph to {recipe.body.format} would ruin it; choose int8 "
+            "or int4 (or --force it)"
+        )
+
+
+def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> Method:
+    rule = recipe.rule(name)
+    if rule is not None:
+        return rule
+    body = recipe.inexact or recipe.body
+    if body.format.is_float or recipe.keeps and matrix.kept is not None:
+        return body
+    if matrix.weight.size < SMALL or any(_is_first(layer) for layer in readers):
+        return FLOAT
+    if any(layer.op == EMBEDDING for layer in readers):  # looked up, not multiplied
+        return Method(ROWS, "absmax")
+    return body
+
+
+def _is_first(layer: Layer) -> bool:
+    return int(layer.node.attributes.get("channels", FEW_CHANNELS + 1)) <= FEW_CHANNELS
+
+
+def _runnable(method: Method, readers: list[Layer]) -> Method:
+    """Convolutions with a window run with a scale a row, or in floats."""
+    if method.format.is_float or not any(layer.has_window for layer in readers):
+        return method
+    if method.format == ROWS:
+        return method
+    data = find(method.rounding).needs_data
+    rounding = method.rounding if data else "rtn"
+    return Method(ROWS, "absmax", rounding, activation=method.activation, range=method.range)
+
+
+def _notes(recipe: Recipe, windows: list[str]) -> tuple[str, ...]:
+    if not windows:
+        return ()
+    form = recipe.body.format
+    return (f"{len(windows)} convolutions with a window are {ROWS}, which they run as, not {form}",)
