@@ -30,7 +30,7 @@ def grouped(
     parts = tuple(edit.model.fresh(f"{like}.group") for _ in blocks)
     nodes.append(Node("Split", (x, sizes), parts, {"axis": axis}, node.name))
     biases = [None] * len(blocks) if bias is None else np.split(bias, len(blocks))
-    results = []
+    results: list[str] = []
     for part, block, added in zip(parts, blocks, biases, strict=True):
         op, matrix, attributes = _layer(windows, block)
         attributes["weight"] = add_matrix(edit, node, name, matrix, added)
