@@ -136,11 +136,11 @@ class EdgeBackend(Backend):
         else:
             infos = (_type(*info) for info in outputs_info)
             made = dict(zip(node.output, infos, strict=True))
-        values = [
+        sides = [
             [helper.make_value_info(name, kind) for name, kind in side.items()]
             for side in (given, made)
         ]
-        graph = helper.make_graph([node], "node", *values)
+        graph = helper.make_graph([node], "node", sides[0], sides[1])
         return cls.run_model(helper.make_model(graph, opset_imports=imports), arrays, device)
 
     @classmethod
