@@ -434,3 +434,17 @@ def test_float32_recipes_narrow_only_what_loses_nothing():
     graph = quantized(model, "float32").model.graph
     np.testing.assert_array_equal(graph.constants["dw.codes"], codes)
     np.testing.assert_allclose(widened(graph).constants["dw"], exact, rtol=1e-6)
+
+
+def test_other_large_constants_are_halves_in_the_file_where_that_is_close():
+    table = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+    model = stack(width=64)
+    for values, dtype in ((table, np.float16), (1e9 * table, np.float32)):
+        constants = {"table": values}
+        nodes = (*model.graph.nodes, Node("Slice", ("table", "from", "to"), ("part",)))
+        held = replace(model, graph=replace(model.graph, nodes=nodes, constants=constants))
+        graph = quantized(held, "int8").model.graph
+        assert {a.dtype.type for a in graph.constants.values()} == {dtype}
+        np.testing.assert_allclose(
+            widened(graph).constants["table"], values, rtol=2**-11, atol=1e-7
+        )
