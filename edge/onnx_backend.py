@@ -22,10 +22,10 @@ from edge.graph_session import GraphSession, load
 SEQUENCES, OPTIONALS = "sequence(", "optional("
 
 
-def _held(value: Any) -> Any:
+def as_held(value: Any) -> Any:
     """As edge holds it: an array of a type that NumPy has, a list of such, or None."""
     if isinstance(value, list | tuple):
-        return [_held(element) for element in value]
+        return [as_held(element) for element in value]
     if value is None:
         return None
     array = numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value)
@@ -72,12 +72,12 @@ class EdgeRep(BackendRep):
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
-            return {name: _held(value) for name, value in inputs.items()}
+            return {name: as_held(value) for name, value in inputs.items()}
         listed = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         names = [value.name for value in self.session.get_inputs()]
         if len(listed) > len(names):
             raise InputError(f"{len(listed)} inputs, the model takes {len(names)}")
-        return dict(zip(names, map(_held, listed), strict=False))
+        return dict(zip(names, map(as_held, listed), strict=False))
 
 
 class EdgeBackend(Backend):

@@ -6,10 +6,11 @@ from edge.format.graph import CONSTANTS, GRAPH
 from edge.format.graph_json import decode
 from edge.format.reader import EdgeFile
 
-from .graph import interpreter
-from .graph.matrices import FileMatrices
+from .graph.runner import Engine
 from .graph.widened import widened
-from .model import usable_cores
+from .libraries.choice import library
+from .libraries.library import Library
+from .model import check_counts, usable_cores
 
 
 class GraphModel:
@@ -17,20 +18,24 @@ class GraphModel:
 
     threads   defaults to the cores this process may use
 
-    Raises FormatError, UnsupportedModel.
+    Raises FormatError, UnsupportedModel, DoesNotFit; EdgeError for a number below 1.
     """
 
-    def __init__(self, file: EdgeFile, *, threads: int | None = None):
+    def __init__(
+        self, file: EdgeFile, *, threads: int | None = None, kernels: Library | None = None
+    ):
+        check_counts(threads=threads)
         self.file = file
         self.threads = threads or usable_cores()
         stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
         self.graph = widened(stored)
-        self._matrices = FileMatrices(file)
+        self._engine = Engine(file, kernels or library(), self.threads)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:
         """Every output, in the graph's order; inputs have been checked."""
         self.file.check_size()
-        return interpreter.run(self.graph, inputs, self._matrices)
+        return self._engine.runner(self.graph).run(inputs)
 
     def close(self) -> None:
-        """Nothing is held but the mapped file, which goes with the last that reads it."""
+        """End the threads; `run` must not be called again."""
+        self._engine.close()

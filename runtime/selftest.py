@@ -29,6 +29,7 @@ from .lowering.buffers import BY_TOKEN, FLOAT
 from .lowering.weights import Matrix
 from .plan import float_bits
 from .selftest_addends import ADDENDS
+from .selftest_graph import GRAPHS
 from .single_ops import COLUMNS, EPSILON, ROWS, TOKENS, Bench, address
 
 ROUNDING = 2e-5  # of the sum of absolute terms: 320 float32 additions
@@ -50,7 +51,7 @@ class Check:
 
 def selftest(kernels: Library, names: list[str] | None = None) -> list[Check]:
     """Kernels by name, all if none are given; well under a second once they are compiled."""
-    names = [*catalogue.KERNELS, *catalogue.FUNCTIONS] if names is None else names
+    names = [name for name in catalogue.NAMES if kernels.has(name)] if names is None else names
     kernels.load(["step", "work", *names])  # at once: progress counts all of them
     bench = Bench(kernels)
     try:
@@ -318,6 +319,11 @@ def _addend(bench: Bench, name: str) -> Check:
     return _check(name, found, expected, ROUNDING * (magnitude + 1))
 
 
+def _of_graph(bench: Bench, name: str) -> Check:
+    found, expected, magnitude = GRAPHS[name.partition("-")[0]](bench, name)
+    return _check(name, found, expected, ROUNDING * (magnitude + 1))
+
+
 def _softcap(bench: Bench, name: str) -> Check:
     x, cap = bench.normal(TOKENS, COLUMNS), 2.0
     expected = cap * np.tanh(x.astype(np.float64) / cap)
@@ -353,6 +359,7 @@ _CHECKS: dict[str, Callable[[Bench, str], Check]] = {  # by the first word of a 
     "sparse": _addend,
     "positions": _positions,
     "bidirectional": _bidirectional,
+    **dict.fromkeys(GRAPHS, _of_graph),
     "read": _read,
     "step": _walk,
     "work": _walk,

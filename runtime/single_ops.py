@@ -21,12 +21,12 @@ class Bench:
         self.kernels = kernels
         self.team = Team(kernels, 2, SCRATCH_BYTES)
         self.random = np.random.default_rng(0)
-        self._arena = Arena()
+        self.arena = Arena()
         self.registers = self.zeros(8, dtype="<i8")
         self.registers[1] = TOKENS
 
     def zeros(self, *shape: int, dtype: str = "<f4") -> np.ndarray:
-        return self._arena.array(shape, dtype)
+        return self.arena.array(shape, dtype)
 
     def normal(self, *shape: int) -> np.ndarray:
         array = self.zeros(*shape)

@@ -36,7 +36,7 @@ def main(path: str, prefill: int, decode: int, prompt: list[int]) -> None:
         while len(answer.tokens) < before + decode:
             next(answer)
         region(2)
-        kernels = [*catalogue.KERNELS, *catalogue.FUNCTIONS]
+        kernels = list(catalogue.NAMES)
         document = {
             "text": answer.text,
             "tokens": len(answer.tokens) - before,

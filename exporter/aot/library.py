@@ -27,7 +27,7 @@ def build(target: Target, folder: Path, progress: Progress = silent) -> Path:
     """
     machine = target.triple.partition("-")[0]
     linker.find(machine)  # before minutes of compiling
-    names = [*catalogue.KERNELS, *catalogue.FUNCTIONS]
+    names = list(catalogue.NAMES)
     objects = _objects(target, names, progress)
     manifest = Manifest(target.name, cache.source_digest(), tuple(names))
     folder.mkdir(parents=True, exist_ok=True)

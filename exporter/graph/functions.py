@@ -1,6 +1,6 @@
 """Functions of a model, and operators that ONNX defines by others: what they are made of instead."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 from onnx import (
@@ -94,19 +94,34 @@ def _body(
         given = {a.name for a in node.attribute}
         defaults = ((k, a.default_value) for k, a in schema.attributes.items() if k not in given)
         node.attribute.extend(value for _, value in defaults if value.name)
-        content = schema.get_function_with_opset_version(opset)
+        versions, content = schema.function_opset_versions, schema.get_function_with_opset_version
+        found = [content(v) for v in _fitting(versions, opset)]
     elif schema.has_context_dependent_function:
         inputs = [types.get(name, TypeProto()).SerializeToString() for name in node.input]
-        content = schema.get_context_dependent_function_with_opset_version(
-            opset, node.SerializeToString(), inputs
-        )
+        versions = schema.context_dependent_function_opset_versions
+        content = schema.get_context_dependent_function_with_opset_version
+        said = node.SerializeToString()
+        found = [content(v, said, inputs) for v in _fitting(versions, opset)]
     else:
         return None
-    return FunctionProto.FromString(content) if content else None
+    bodies = [FunctionProto.FromString(body) for body in found if body]
+    return bodies[0] if bodies and _is_of_opset(bodies[0], opset) else None
+
+
+def _fitting(versions: Sequence[int], opset: int) -> list[int]:
+    """The version of a body that a model of this opset means."""
+    return sorted(v for v in versions if v <= opset)[-1:]
+
+
+def _is_of_opset(body: FunctionProto, opset: int) -> bool:
+    """Whether its operators, of an opset before, are still written the same."""
+    version = next((o.version for o in body.opset_import if o.domain in OWN), opset)
+    changes = (before for node in body.node for before, _ in UPGRADES.get(node.op_type, ()))
+    return not any(version < before <= opset for before in changes)
 
 
 def _types(model: ModelProto) -> dict[str, TypeProto]:
-    inferred = shape_inference.infer_shapes(model, data_prop=True)
+    inferred = shape_inference.infer_shapes(model)
     return {info.name: info.type for graph in _graphs(inferred.graph) for info in _infos(graph)}
 
 

@@ -166,7 +166,7 @@ def _check(model: ModelProto, where: str) -> None:
 
 
 def _infer(model: ModelProto) -> None:
-    shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
 
 
 def _check_operators(model: ModelProto, where: str) -> None:

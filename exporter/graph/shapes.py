@@ -1,4 +1,8 @@
-"""Types and shapes of a graph's values, as far as ONNX's own inference knows them."""
+"""Types and shapes of a graph's values, as far as ONNX's own inference knows them.
+
+Without its propagation of data: that takes memory for every element of a large vector.
+simplify/known_shapes.py does what graphs need of it.
+"""
 
 from collections.abc import Iterator
 
@@ -18,7 +22,7 @@ def inferred(graph: Graph, opset: int | None = None) -> dict[str, Value]:
     """
     proto = outline(graph, opset or supported_opset())
     try:
-        proto = shape_inference.infer_shapes(proto, data_prop=True)
+        proto = shape_inference.infer_shapes(proto)
     except (onnx.shape_inference.InferenceError, RuntimeError):
         pass  # what is declared is known nevertheless
     return {value.name: value for value in _values(proto.graph)}

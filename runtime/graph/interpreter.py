@@ -11,12 +11,8 @@ from edge.format.graph import Graph, Node
 from ..host_ops import OPS, HostOp
 from .matrices import Matrices
 
-MISTAKES = (
-    ArithmeticError,
-    LookupError,
-    TypeError,
-    ValueError,
-)  # of operators given what they cannot
+# What operators raise that are given what they cannot do with.
+MISTAKES = (ArithmeticError, LookupError, TypeError, ValueError)
 Values = Mapping[str, Any]
 
 
@@ -54,9 +50,13 @@ def run(graph: Graph, values: Values, matrices: Matrices | None = None) -> tuple
 
 
 def call(
-    node: Node, inputs: list[Any], around: Values, matrices: Matrices | None = None
+    node: Node,
+    inputs: list[Any],
+    around: Values,
+    matrices: Matrices | None = None,
+    scope: Scope | None = None,
 ) -> tuple[Any, ...]:
-    """What a node makes of its inputs.
+    """What a node makes of its inputs; `scope` runs the graphs inside of it.
 
     Raises UnsupportedModel for an operator that edge lacks, InputError if it cannot do with these,
     DoesNotFit if what it makes needs more memory than there is.
@@ -66,7 +66,7 @@ def call(
     if host.counts_outputs:
         more["outputs"] = len(node.outputs)
     if host.takes_scope:
-        more["scope"] = Scope(around, matrices)
+        more["scope"] = scope or Scope(around, matrices)
     if host.takes_matrices:
         more["matrices"] = matrices
     try:
@@ -79,6 +79,8 @@ def call(
     except MISTAKES as error:
         raise InputError(f"{node} of {_shown(inputs)}: {error}") from error
     results = results if isinstance(results, tuple) else (results,)
+    if len(results) < len(node.outputs):
+        raise UnsupportedModel(f"{node}: {len(node.outputs)} outputs, edge has {len(results)}")
     return tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)
 
 

@@ -31,6 +31,13 @@ class FileMatrices:
             self._decoded[name] = self._matrix(f"{name}.weight"), self._bias(name)
         return self._decoded[name]
 
+    def shape(self, name: str) -> tuple[int, int]:
+        """Rows and columns of NAME.weight."""
+        shape = self._file.info(f"{name}.weight").shape
+        if len(shape) != 2:
+            raise FormatError(f"{self._file.path}: {name!r} has no matrix")
+        return shape[0], shape[1]
+
     def _matrix(self, name: str) -> np.ndarray:
         info = self._file.info(name)
         if len(info.shape) != 2:

@@ -11,8 +11,6 @@ import numpy as np
 from .attention import shares
 from .registry import op
 
-LANES = 16  # to a multiple of which a convolution's matrix pads the channels of each tap
-
 
 @op("edge.Linear", takes_matrices=True)
 def linear(x: np.ndarray, *, weight: str, matrices: Any) -> np.ndarray:
@@ -44,11 +42,11 @@ def conv(
     """y [N, H', W', rows] of x [N, H, W, channels].
 
     pads     zeros above, left, below, right
-    weight   [rows, kernel height x kernel width x channels padded to 16], the channel fastest
+    weight   [rows, kernel height x kernel width x channels], the channel fastest; of codes, the
+             channels of each tap are padded to 16
     """
     matrix, bias = matrices.dense(weight)
-    width = -(-channels // LANES) * LANES
-    by_tap = matrix.reshape(len(matrix), *kernel, width)[..., :channels]
+    by_tap = matrix.reshape(len(matrix), *kernel, -1)[..., :channels]
     y: Any = 0
     for (i, j), seen in taps(x.astype(np.float32, copy=False), kernel, strides, pads, dilations):
         y = y + seen @ by_tap[:, i, j].T

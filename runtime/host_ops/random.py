@@ -9,8 +9,8 @@ from .types import held
 
 
 def _generator(seed: float | None) -> np.random.RandomState:
-    """NumPy's older generator: its stream is frozen (NEP 19)."""
-    return np.random.RandomState(None if seed is None else int(seed))
+    """NumPy's older generator, whose stream is frozen (NEP 19), from the bits of the seed."""
+    return np.random.RandomState(None if seed is None else int(np.float32(seed).view(np.uint32)))
 
 
 @op("RandomNormal")

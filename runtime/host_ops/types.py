@@ -137,6 +137,7 @@ def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> n
 @op("BitCast")
 def bit_cast(x: np.ndarray, to: str) -> np.ndarray:
     """The same bits read as another type."""
-    if to in SMALL_FLOATS or to in SMALL_INTEGERS or to == EXPONENT:
-        raise UnsupportedModel(f"BitCast to {to}: edge holds this type in a wider one")
-    return x.view(held(to))
+    dtype = held(to)
+    if dtype.name != to or dtype.itemsize != x.dtype.itemsize:
+        raise UnsupportedModel(f"BitCast of {x.dtype} to {to}: not of one size as edge holds them")
+    return x.view(dtype)

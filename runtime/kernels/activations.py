@@ -133,13 +133,13 @@ def tanh(x):
 
 
 @inline
-def _silu(gate):
+def silu(gate):
     one = simd.splat(simd.float32(1))
     return gate / (one + simd.exp(simd.splat(simd.float32(0)) - gate))
 
 
 @inline
-def _gelu(gate):
+def tanh_gelu(gate):
     """The tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x**3)))."""
     cubic = gate * gate * gate * simd.splat(simd.float32(0.044715))
     inner = simd.splat(simd.float32(0.7978845608028654)) * (gate + cubic)
@@ -173,7 +173,7 @@ def _alone(act):
 
 
 @inline
-def _exactgelu(x):
+def exact_gelu(x):
     """x P(Z < x) = max(x, 0) - |x| P(Z > |x|): nothing cancels.  Error below 1e-6."""
     size = simd.minimum(simd.absolute(x), simd.splat(simd.float32(LIMIT)))
     return simd.maximum(x, simd.splat(simd.float32(0))) - size * simd.normal_tail(size)
@@ -311,12 +311,12 @@ def _encode_row(group):
 
 _SOURCES = {
     "plain": _nothing,
-    "silu": _gated(_silu),
-    "gelu": _gated(_gelu),
+    "silu": _gated(silu),
+    "gelu": _gated(tanh_gelu),
     "relu2": _gated(_relu2),
     "times": _gated(_itself),
-    "exactgelu": _alone(_exactgelu),
-    "tanhgelu": _alone(_gelu),
+    "exactgelu": _alone(exact_gelu),
+    "tanhgelu": _alone(tanh_gelu),
     "relu": _alone(_relu),
 }
 _NORMS = {"": None, "norm": _normalize, "layernorm": _center}

@@ -101,7 +101,10 @@ def _softcap(scores, first, last, cap):
 
 @inline
 def softmax(scores, first, last, begin, end):
-    """Softmax over positions begin..end-1; the rest of blocks first..last-1 becomes 0."""
+    """Softmax over positions begin..end-1; the rest of blocks first..last-1 becomes 0.
+
+    Where all scores are masked, with -inf, all weights are 0.
+    """
     for position in range(16 * first, begin):
         simd.store_f32(scores + 4 * position, simd.float32(-1e30))
     for position in range(end, 16 * last):
@@ -109,13 +112,14 @@ def softmax(scores, first, last, begin, end):
     largest = simd.load_floats(scores + 64 * first)
     for at in range(64 * first + 64, 64 * last, 64):
         largest = simd.maximum(largest, simd.load_floats(scores + at))
-    top = simd.splat(simd.max_lanes(largest))
+    top = simd.splat(max(simd.max_lanes(largest), simd.float32(-3.4028234663852886e38)))
     total = simd.splat(simd.float32(0))
     for at in range(64 * first, 64 * last, 64):
         weight = simd.exp(simd.load_floats(scores + at) - top)
         simd.store_floats(scores + at, weight)
         total = total + weight
-    inverse = simd.splat(simd.float32(1) / simd.sum_lanes(total))
+    weights = simd.sum_lanes(total)
+    inverse = simd.splat(simd.float32(1) / weights if weights > 0 else simd.float32(0))
     for at in range(64 * first, 64 * last, 64):
         simd.store_floats(scores + at, simd.load_floats(scores + at) * inverse)
 

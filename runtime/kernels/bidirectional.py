@@ -24,7 +24,9 @@ def attention(args, chunk, scratch):
     first = simd.load_i64(arg(args, STARTS) + 8 * text)
     end = simd.load_i64(arg(args, STARTS) + 8 * text + 8)
     at = 4 * arg(args, HEAD_DIM) * head
-    scores = scratch + _keep_keys(args, first, end, at, scratch)
+    stride = arg(args, STRIDE)
+    key = arg(args, K) + first * stride + at
+    scores = scratch + turn_keys(key, stride, arg(args, HEAD_DIM), end - first, scratch)
     token = first
     if not simd.few_registers():
         while token + 8 <= end:
@@ -39,15 +41,14 @@ def attention(args, chunk, scratch):
 
 
 @inline
-def _keep_keys(args, first, end, at, out):
+def turn_keys(key, stride, dim, count, out):
     """Keys of a head as blocks [dim][16 positions]; how many bytes they take."""
-    dim, stride = arg(args, HEAD_DIM), arg(args, STRIDE)
-    for token in range(first, end):
-        key = arg(args, K) + token * stride + at
-        column = out + (token - first) // 16 * 64 * dim + (token - first) % 16 * 4
+    for position in range(count):
+        column = out + position // 16 * 64 * dim + position % 16 * 4
         for i in range(dim):
             simd.store_f32(column + 64 * i, simd.load_f32(key + 4 * i))
-    return (end - first + 15) // 16 * 64 * dim
+        key += stride
+    return (count + 15) // 16 * 64 * dim
 
 
 def _rows(rows):

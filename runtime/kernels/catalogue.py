@@ -33,6 +33,9 @@ PRODUCTS = {  # by weight format
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),
 }
+CONVOLVED = ("int8", "float32", "float16")
+WINDOWS = ("depthwise", "max", "average")
+SQUARES = (3, 5)  # sides of kernels that have code of their own
 
 
 def _embedding(name: str) -> tuple[Any, ...]:
@@ -49,6 +52,9 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
         for source, norm in NORMS
         for sink in SINKS
     },
+    **{f"convolution-{kind}": ("convolution", "kernel", kind) for kind in CONVOLVED},
+    **{f"window-{kind}": ("windows", "kernel", kind) for kind in WINDOWS},
+    **{f"window-depthwise-{n}": ("windows", "kernel", "depthwise", n) for n in SQUARES},
     "times-float": ("activations", "kernel", "times", "", "float"),  # x * up
     **{f"rope-{kind}": ("rope", "kernel", kind) for kind in KV_KINDS},
     **{
@@ -64,10 +70,21 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
     "softcap": ("activations", "softcap"),
+    "elementwise": ("elementwise", "elementwise"),
+    "move": ("moves", "move"),
+    "masked-attention": ("scores", "attention"),
+    "softmax": ("scores", "softmax"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
     "read": ("bandwidth", "read"),
 }
+NAMES = (*KERNELS, *FUNCTIONS)
+OF_GRAPHS = frozenset(  # where there is no compiler, graphs run in NumPy without kernels
+    name
+    for name in NAMES
+    if name.partition("-")[0]
+    in ("convolution", "window", "elementwise", "move", "masked", "softmax")
+)
 
 
 def symbol(name: str) -> str:

@@ -15,8 +15,9 @@ EVERYBODY = 2**31 - 1
 
 # An op's row, int64 positions; the kernel's own arguments follow.
 KERNEL, CLAIM, DONE, CHUNKS, TOKENS_PER_CHUNK, COUNTS_OUTPUTS, BARRIER, NEXT, NEXT_END = range(9)
-ARGUMENTS, OP_WORDS = 10, 40
+ARGUMENTS, OP_WORDS = 10, 48
 
 # Tokens of a chunk, and what attention needs of scratch behind its scores.
 ACTIVATION_TOKENS, ROPE_TOKENS, ATTENTION_TOKENS, EMBEDDING_TOKENS = 4, 4, 8, 4
 SPARE_BYTES = 1024
+MOST_TERMS = 6  # of where a move's runs come from and go to

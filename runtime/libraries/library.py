@@ -28,6 +28,10 @@ class Library:
         self.target = target
         self._addresses: dict[str, int] = {}
 
+    def has(self, name: str) -> bool:
+        """Whether this way to have kernels has the one of this name."""
+        return True
+
     def address(self, name: str) -> int:
         """The C function `void kernel(int64 *args, int64 chunk, int64 scratch)` of this name."""
         if name not in self._addresses:

@@ -57,6 +57,9 @@ class NumpyLibrary(Library):
         self._entries: dict[str, Function] = {"step": self._step, "work": _work}
         self._callbacks: list[object] = []  # C functions live as long as these objects
 
+    def has(self, name: str) -> bool:
+        return name not in catalogue.OF_GRAPHS
+
     def function(self, name: str) -> Function:
         """Without C in between, which would swallow an interrupt and every other exception."""
         return self._entries.get(name) or super().function(name)

@@ -51,7 +51,7 @@ class Prebuilt(Library):
             self._library = ctypes.CDLL(str(path))
         except OSError as error:
             raise LibraryError(f"{path}: cannot be loaded: {error}") from None
-        self.load([*catalogue.KERNELS, *catalogue.FUNCTIONS])
+        self.load(list(catalogue.NAMES))
 
     def _load(self, names: list[str]) -> dict[str, int]:
         return {name: self._address(name) for name in names}
@@ -82,6 +82,6 @@ def _check(found: Manifest, where: str) -> None:
             f"{where}: made from kernels {found.sources}, this version has "
             f"{cache.source_digest()}; run edge compile, or install edge again"
         )
-    missing = {*catalogue.KERNELS, *catalogue.FUNCTIONS} - {*found.kernels}
+    missing = set(catalogue.NAMES) - {*found.kernels}
     if missing:
         raise LibraryError(f"{where}: kernel {min(missing)!r} is missing from its table")

@@ -75,7 +75,7 @@ class Weights:
     """
 
     def __init__(self, file: EdgeFile, arena: Arena):
-        self._file, self._arena = file, arena
+        self._file, self.arena = file, arena
         self._taken: dict[bytes, Taken] = {}
 
     def vector(self, name: str, size: int) -> int:
@@ -139,7 +139,7 @@ class Weights:
         return Matrix(name, weight_format(info.format), rows, columns, self._file.address(name))
 
     def _placed(self, indices: np.ndarray) -> int:
-        copy = self._arena.array(indices.shape, "<i4")
+        copy = self.arena.array(indices.shape, "<i4")
         copy[:] = indices
         return int(copy.ctypes.data)
 

@@ -8,6 +8,7 @@ from edge.format.graph import Node
 
 from .editing import Editing
 
+LARGEST = float(np.finfo(np.float32).max)
 OPS = ("Mul", "Div", "Add", "Sub")
 
 
@@ -43,9 +44,14 @@ def affine(edit: Editing, node: Node | None, rank: int, axis: int) -> Affine | N
     return Affine(x, 1 / values, zero) if x == a and np.all(values) else None
 
 
+def finite(*arrays: np.ndarray) -> bool:
+    """In float32; weights that are not would only be found far from where they come from."""
+    return all(bool((abs(array) <= LARGEST).all()) for array in arrays)
+
+
 def along(array: np.ndarray | None, rank: int, axis: int) -> np.ndarray | None:
     """float64 [n] of a constant that varies along one axis only, [1] of a single number."""
-    if array is None or array.ndim > rank or array.dtype.kind != "f":
+    if array is None or array.ndim > rank or array.dtype.kind != "f" or not finite(array):
         return None
     lengths = (1,) * (rank - array.ndim) + array.shape
     if array.size != lengths[axis]:

@@ -5,7 +5,7 @@ import numpy as np
 from edge.format.graph import Node
 
 from ..model import GraphModel
-from .affine import affine
+from .affine import affine, finite
 from .editing import Editing, rewrite
 
 
@@ -31,7 +31,10 @@ def _split(edit: Editing, node: Node) -> None:
     rank = edit.rank(x) or _rank_of_conv(edit, x)
     if gain is None or bias is None or mean is None or variance is None or not rank:
         return
-    factor = gain / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    with np.errstate(all="ignore"):  # a broken variance
+        factor = gain / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    if not finite(factor, bias - mean * factor):
+        return
     form, dtype = (-1, *(1,) * (rank - 2)), edit.constants[node.inputs[1]].dtype
     scale = edit.add_constant(f"{name}.scale", factor.reshape(form).astype(dtype))
     shift = edit.add_constant(f"{name}.shift", (bias - mean * factor).reshape(form).astype(dtype))
@@ -58,7 +61,9 @@ def _weights(edit: Editing, node: Node, kept: set[str]) -> tuple[np.ndarray, np.
     w = w.astype(np.float64)
     w = w.swapaxes(0, 1) if node.op == "ConvTranspose" else w
     bias = edit.constant(node.inputs[2]) if has_bias else np.zeros(len(w))
-    return None if bias is None else (w, bias.astype(np.float64))
+    if bias is None or not finite(w, bias):
+        return None
+    return w, bias.astype(np.float64)
 
 
 def _write(edit: Editing, old: Node, conv: Node, x: str, w: np.ndarray, bias: np.ndarray) -> None:
@@ -83,7 +88,9 @@ def _fold_behind(edit: Editing, kept: set[str]) -> None:
                 w, bias = weights
                 scale = np.broadcast_to(found.scale, bias.shape)
                 w = w * scale.reshape(-1, *(1,) * (w.ndim - 1))
-                _write(edit, node, conv, conv.inputs[0], w, bias * scale + found.shift)
+                bias = bias * scale + found.shift
+                if finite(w, bias):
+                    _write(edit, node, conv, conv.inputs[0], w, bias)
                 break
 
 
@@ -102,7 +109,8 @@ def _fold_before(edit: Editing, kept: set[str]) -> None:
             if scale is None or shift is None:
                 continue
             bias = bias + (w * shift).reshape(len(w), -1).sum(axis=1)
-            _write(edit, node, node, found.x, w * scale, bias)
+            if finite(w * scale, bias):
+                _write(edit, node, node, found.x, w * scale, bias)
 
 
 def _without_padding(conv: Node) -> bool:

@@ -62,7 +62,7 @@ def without_axes(perm: tuple[int, ...], gone: Iterable[int]) -> tuple[int, ...]:
 def _axes(edit: Editing, node: Node) -> list[int] | None:
     """Which the node cuts, counted from the front."""
     rank = edit.rank(node.inputs[0])
-    if rank is None or (node.op == "Gather" and edit.rank(node.inputs[1]) != 0):
+    if not rank or (node.op == "Gather" and edit.rank(node.inputs[1]) != 0):
         return None
     if node.op in ("Split", "Gather"):
         return [node.attributes.get("axis", 0) % rank]

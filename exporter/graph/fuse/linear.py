@@ -7,7 +7,7 @@ import numpy as np
 from edge.format.graph import Node
 
 from ..model import GraphModel
-from .affine import Affine, affine
+from .affine import Affine, affine, finite
 from .editing import Editing, rewrite
 from .matrices import add_matrix
 
@@ -126,8 +126,8 @@ def _behind(edit: Editing, node: Node, linear: Node, kept: set[str]) -> None:
         return
     bias = 0 if matrix.bias is None else matrix.bias
     weight = matrix.weight * np.broadcast_to(found.scale, rows)[:, None]
-    _set(edit, linear, weight, np.broadcast_to(bias * found.scale + found.shift, rows))
-    edit.replace(node, replace(linear, outputs=node.outputs))
+    if _set(edit, linear, weight, np.broadcast_to(bias * found.scale + found.shift, rows)):
+        edit.replace(node, replace(linear, outputs=node.outputs))
 
 
 def _before(edit: Editing, linear: Node, kept: set[str]) -> None:
@@ -143,8 +143,8 @@ def _before(edit: Editing, linear: Node, kept: set[str]) -> None:
     if shift.any():
         moved = matrix.weight.astype(np.float64) @ shift
         bias = moved if bias is None else bias + moved
-    _set(edit, linear, matrix.weight * found.scale, bias)
-    edit.replace(linear, replace(linear, inputs=(found.x,)))
+    if _set(edit, linear, matrix.weight * found.scale, bias):
+        edit.replace(linear, replace(linear, inputs=(found.x,)))
 
 
 def _takes(edit: Editing, linear: Node, found: Affine, kept: set[str]) -> bool:
@@ -154,9 +154,12 @@ def _takes(edit: Editing, linear: Node, found: Affine, kept: set[str]) -> bool:
     return edit.model.uses[name] == 1 and not (changes and edit.model.matrices[name].source in kept)
 
 
-def _set(edit: Editing, linear: Node, weight: np.ndarray, bias: np.ndarray | None) -> None:
+def _set(edit: Editing, linear: Node, weight: np.ndarray, bias: np.ndarray | None) -> bool:
+    """Give a layer float32 weights, if they are numbers that float32 has."""
     name = linear.attributes["weight"]
+    if not finite(weight) or (bias is not None and not finite(bias)):
+        return False
+    weight = weight.astype(np.float32)
     bias = None if bias is None else bias.astype(np.float32)
-    edit.model.matrices[name] = replace(
-        edit.model.matrices[name], weight=weight.astype(np.float32), bias=bias
-    )
+    edit.model.matrices[name] = replace(edit.model.matrices[name], weight=weight, bias=bias)
+    return True

@@ -207,8 +207,8 @@ def unsqueeze(s: Shapes, node: Node) -> Shaped:
 def concat(s: Shapes, node: Node) -> Shaped:
     shapes = [s.of(name) for name in node.inputs]
     known = [shape for shape in shapes if shape is not None]
-    if len(known) < len(shapes):
-        return [s.ranked(node.outputs[0], len(known[0])) if known else None]
+    if len(known) < len(shapes) or not all(known):
+        return [s.ranked(node.outputs[0], len(known[0])) if any(known) else None]
     axis = node.attributes["axis"] % len(known[0])
     length: Dim = 0
     for shape in known:
@@ -224,7 +224,7 @@ def concat(s: Shapes, node: Node) -> Shaped:
 @rule("Split")
 def split(s: Shapes, node: Node) -> Shaped:
     x = s.of(node.inputs[0])
-    if x is None:
+    if not x:
         return [None] * len(node.outputs)
     axis = node.attributes.get("axis", 0) % len(x)
     sizes: Sequence[Dim] | None = None
@@ -283,7 +283,7 @@ def pad(s: Shapes, node: Node) -> Shaped:
 @rule("Gather")
 def gather(s: Shapes, node: Node) -> Shaped:
     x, indices = s.of(node.inputs[0]), s.of(node.inputs[1])
-    if x is None or indices is None:
+    if not x or indices is None:
         return [None]
     axis = node.attributes.get("axis", 0) % len(x)
     return [(*x[:axis], *indices, *x[axis + 1 :])]

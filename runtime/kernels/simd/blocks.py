@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 
 from . import emit
-from .emit import F32, Floats, block_op
+from .emit import F32, I64, Floats, block_op
 
 
 def _floats_block(tokens):
@@ -76,3 +76,47 @@ def add_products(isa, builder, values, args):
     """acc[t] + block[t] * factor."""
     pairs = zip(emit.unpack(builder, values[0]), emit.unpack(builder, values[1]), strict=True)
     return emit.pack(builder, [emit.fused(isa, builder, b, values[2], a) for a, b in pairs])
+
+
+@block_op(lambda acc, x, w: acc(acc, x, w))
+def add_rows_times(isa, builder, values, args):
+    """acc[t] + the 16 floats at `x` + 64 t times those at `w` + 64 t."""
+    acc = emit.unpack(builder, values[0])
+    for t, value in enumerate(acc):
+        x, w = (
+            emit.load(builder, builder.add(at, ir.Constant(I64, 64 * t)), Floats.ir, 4)
+            for at in values[1:]
+        )
+        acc[t] = emit.fused(isa, builder, x, w, value)
+    return emit.pack(builder, acc)
+
+
+@block_op(lambda acc, row, stride: acc(acc, row, stride))
+def max_rows(isa, builder, values, args):
+    """The larger of acc[t] and the 16 floats at `row` + t * stride."""
+    acc = emit.unpack(builder, values[0])
+    for t, value in enumerate(acc):
+        row = emit.load(builder, emit.offset(builder, values[1], values[2], t), Floats.ir, 4)
+        acc[t] = _larger(builder, value, row)
+    return emit.pack(builder, acc)
+
+
+@block_op(lambda acc, low, high: acc(acc, low, high))
+def clamp_rows(isa, builder, values, args):
+    """acc[t] between low and high."""
+    acc = [_larger(builder, v, values[1]) for v in emit.unpack(builder, values[0])]
+    return emit.pack(builder, [_smaller(builder, v, values[2]) for v in acc])
+
+
+@block_op(lambda tokens, value: _floats_block(tokens)(tokens, value))
+def splat_rows(isa, builder, values, args):
+    """The same vector for each token."""
+    return emit.pack(builder, [values[1]] * args[0].literal_value)
+
+
+def _larger(builder, a, b):
+    return emit.call_intrinsic(builder, "llvm.maxnum.v16f32", Floats.ir, a, b)
+
+
+def _smaller(builder, a, b):
+    return emit.call_intrinsic(builder, "llvm.minnum.v16f32", Floats.ir, a, b)

@@ -263,8 +263,8 @@ add_int3_halves = _halves(_INT3)
 add_int3_halves.__doc__ = """The same for codes of two planes, 2 bits and 1."""
 
 
-def _row_run(layout):
-    """Intrinsic: see dot64_int8."""
+def _row_run(layout, chunks=4):
+    """Intrinsic: see dot64_int8; `chunks` of 16 columns."""
 
     def typing(sums, w, x, x_stride, tokens):
         return sums(sums, w, x, x_stride, tokens)
@@ -276,7 +276,7 @@ def _row_run(layout):
         block = _Block(isa, builder, layout, values[1], values[2], values[3], tokens)
         if isa not in _ARM:
             own = [sums[t : t + chains] for t in range(0, len(sums), chains)]
-            for chunk in range(4):
+            for chunk in range(chunks):
                 own = block.dot(own, block.codes([0], chunk), range(tokens), chunk)
             return emit.pack(builder, [total for totals in own for total in totals])
         results = [block.pieces(vector) for vector in sums[::chains]]  # one chain is enough
@@ -285,7 +285,7 @@ def _row_run(layout):
                 block.enter([[results[t][piece] for piece in part] for t in tokens])
                 for tokens in block.groups
             ]
-            for chunk in range(4):
+            for chunk in range(chunks):
                 codes = block.codes(part, chunk)
                 for i, tokens in enumerate(block.groups):
                     own[i] = block.dot(own[i], codes, tokens, chunk)
@@ -305,5 +305,7 @@ dot64_int8.__doc__ = """sums + codes . x over 64 columns, for codes 0..255 that 
 sums  Ints x (tokens * chains): a token's sums are the total of its chains
 w, x  addresses of the codes, and of the first token's int8; `x_stride` bytes to the next
 """
+dot16_int8 = _row_run(_BYTES, 1)
+dot16_int8.__doc__ = """The same over 16 columns."""
 dot64_crumbs = _row_run(_CRUMBS)
 dot64_crumbs.__doc__ = """The same for 2-bit codes 0..3."""

@@ -53,6 +53,11 @@ def store_i32(builder, address, value):
 
 
 @op(types.void(ADDRESS, types.int64))
+def store_i64(builder, address, value):
+    emit.store(builder, address, value, 8)
+
+
+@op(types.void(ADDRESS, types.int64))
 def store_u8(builder, address, value):
     emit.store(builder, address, builder.trunc(value, I8), 1)
 
@@ -151,6 +156,12 @@ def maximum(builder, a, b):
 @op(Floats(Floats, Floats))
 def minimum(builder, a, b):
     return emit.call_intrinsic(builder, "llvm.minnum.v16f32", Floats.ir, a, b)
+
+
+@op(Floats(Floats))
+def roots(builder, a):
+    """The square root of each."""
+    return emit.call_intrinsic(builder, "llvm.sqrt.v16f32", Floats.ir, a)
 
 
 @op(Floats(Floats))

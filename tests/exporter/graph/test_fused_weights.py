@@ -93,6 +93,19 @@ def test_weights_that_convolutions_share_are_left_to_be_shared():
     assert ops(after).count("Mul") == 2 and w in after.graph.constants
 
 
+def test_what_float32_cannot_hold_is_not_folded():
+    for values in ([1, 1, -2.0], [1e38, 0, 1e-12], [np.nan, 0, 1]):
+        b = Building(x=("N", 6, 4, 4))
+        gain, mean, variance = (np.full(6, value, np.float32) for value in values)
+        y = b("Conv", "x", random(6, 6, 1, 1))
+        before = b.model(b("BatchNormalization", y, gain, gain * 0, mean, variance, epsilon=0.0))
+        assert ops(fold_into_convolutions(before)) == ["Conv", "BatchNormalization"]
+    for factor in (np.inf, np.nan, 1e30):
+        b = Building(x=(2, 8))
+        before = b.model(b("Mul", b("MatMul", "x", 1e10 * random(8, 8)), np.float64(factor)))
+        assert ops(make_linear(before)) == ["edge.Linear", "Mul"]
+
+
 # --- products -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,172 @@
+"""What only moves elements, or gives memory another shape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge.format.graph import Node
+
+from ..lowering import Lowering, handles
+from ..storage import Place
+from ..units.move import Move
+
+
+@handles("Transpose")
+def transpose(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    if not self.is_float(x):
+        return False
+    rank = len(self.shape(x))
+    axes = node.attributes.get("perm", tuple(reversed(range(rank))))
+    if sorted(axes) != list(range(rank)):
+        raise self.broken(node, f"an order of {rank} axes", axes)
+    source, shape = self.at(x), self.shape(node.outputs[0])
+    steps = tuple(source.steps()[axis] for axis in axes)
+    return _moves(self, node, [(source, shape, 0, steps, 0)])
+
+
+@handles("Concat")
+def concat(self: Lowering, node: Node) -> bool:
+    names = [name for name in node.inputs if self.fact(name) and 0 not in self.shape(name)]
+    if not self.is_float(*names) or not names:
+        return False
+    rank = len(self.shape(names[0]))
+    axis = node.attributes["axis"] % rank
+    to = Place(self.at(names[0]).buffer, self.shape(node.outputs[0])).steps()
+    moves, at = [], 0
+    for name in names:
+        source = self.at(name)
+        moves.append((source, source.shape, 0, source.steps(), at * to[axis]))
+        at += source.shape[axis]
+    return _moves(self, node, moves)
+
+
+@handles("Slice")
+def slice_(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    given = [self.constant(name) if name else None for name in node.inputs[1:]]
+    if not self.is_float(x) or len(given) < 2 or given[0] is None or given[1] is None:
+        return False
+    shape = self.shape(x)
+    starts, ends = (g.tolist() for g in given[:2] if g is not None)
+    axes = given[2].tolist() if len(given) > 2 and given[2] is not None else range(len(starts))
+    every = given[3].tolist() if len(given) > 3 and given[3] is not None else [1] * len(starts)
+    source = self.at(x)
+    steps, offset = list(source.steps()), 0
+    for axis, start, end, step in zip(axes, starts, ends, every, strict=True):
+        if step < 1:
+            return False
+        first, _, _ = slice(start, end, step).indices(shape[axis])
+        offset += first * source.steps()[axis]
+        steps[axis] *= step
+    return _moves(self, node, [(source, self.shape(node.outputs[0]), offset, tuple(steps), 0)])
+
+
+@handles("Split")
+def split(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    if not self.is_float(x):
+        return False
+    source = self.at(x)
+    axis, offset = node.attributes.get("axis", 0) % len(source.shape), 0
+    moves = []
+    for i in range(len(node.outputs)):
+        shape = self.shape(node.outputs[i])
+        move = Move(source, source, shape, offset, source.steps(), 0, ())
+        moves.append((i, move))
+        offset += shape[axis] * source.steps()[axis]
+    for i, move in moves:
+        move.out = self.new(node, i)
+        move.to_steps = move.out.steps()
+        if not move.fits:
+            return False
+    for _, move in moves:
+        self.add(move)
+    return True
+
+
+_Step = tuple[Place, tuple[int, ...], int, tuple[int, ...], int]
+
+
+def _moves(self: Lowering, node: Node, steps: list[_Step]) -> bool:
+    """(source, shape, offset, steps of the source, offset in the output)"""
+    shape = self.shape(node.outputs[0])
+    out = Place(self.new(node).buffer, shape)
+    found = [
+        Move(x, out, part, offset, strides, to, out.steps(), i == len(steps) - 1 or len(part) < 1)
+        for i, (x, part, offset, strides, to) in enumerate(steps)
+    ]
+    if len(found) > 1 and found[0].shape[-1] == out.size:  # pieces of rows it is not
+        for move in found:
+            move.clears = True
+    return _moved(self, node, found)
+
+
+@handles("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+def reshape(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    if x not in self.places and x not in self.lazy:
+        return False
+    other = self.at(x).reshaped(self.shape(node.outputs[0]))
+    if other is None:
+        return False
+    self.places[node.outputs[0]] = other
+    return True
+
+
+@handles("edge.DepthToSpace")
+def depth_to_space(self: Lowering, node: Node) -> bool:
+    x = node.inputs[0]
+    if not self.is_float(x) or len(self.shape(x)) != 4:
+        return False
+    height, width = node.attributes["block"]
+    channels = self.shape(node.outputs[0])[3]
+    return _blocks(self, node, (height, width), (4 * width * channels, 4 * channels))
+
+
+@handles("Resize")
+def resize(self: Lowering, node: Node) -> bool:
+    """By whole numbers, to the nearest pixel, of an image that is channels last."""
+    x, a = node.inputs[0], node.attributes
+    if not self.is_float(x) or a.get("mode", "nearest") != "nearest" or len(self.shape(x)) != 4:
+        return False
+    (n, h, w, channels), out_shape = self.shape(x), self.shape(node.outputs[0])
+    height, width = out_shape[1] // h, out_shape[2] // w
+    if out_shape != (n, h * height, w * width, channels) or not _repeats(a):
+        return False
+    return _blocks(self, node, (height, width), (0, 0))
+
+
+def _blocks(self: Lowering, node: Node, block: tuple[int, int], steps: tuple[int, int]) -> bool:
+    """Every pixel becomes a block, whose rows and columns are `steps` bytes apart in the pixel."""
+    source, out = self.at(node.inputs[0]), self.new(node)
+    (n, h, w, _), channels, (height, width) = source.shape, out.size, block
+    image, row, pixel, element = source.steps()
+    to = out.steps()
+    move = Move(
+        source, out, (n, h, height, w, width, channels), 0,
+        (image, row, steps[0], pixel, steps[1], element), 0,
+        (to[0], height * to[1], to[1], width * to[2], to[2], to[3]),
+    )  # fmt: skip
+    return _moved(self, node, [move])
+
+
+def _repeats(attributes: Mapping[str, Any]) -> bool:
+    """Whether pixel i comes from pixel i // scale, for scales that are whole numbers."""
+    mode = attributes.get("coordinate_transformation_mode", "half_pixel")
+    rounding = attributes.get("nearest_mode", "round_prefer_floor")
+    if attributes.get("axes") or attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        return False
+    halves = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+    return (mode == "asymmetric" and rounding == "floor") or (
+        mode in halves and rounding.startswith("round_prefer")
+    )
+
+
+def _moved(self: Lowering, node: Node, moves: list[Move]) -> bool:
+    """Add moves into the node's output, if the kernel can do them all."""
+    if not all(move.fits for move in moves):
+        del self.places[node.outputs[0]]
+        return False
+    for move in moves:
+        self.add(move)
+    return True

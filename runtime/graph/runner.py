@@ -1,0 +1,163 @@
+"""Runs a graph: binds stretches of it to the shapes it meets, and keeps what it has bound."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edge.format.graph import Graph, Node
+from edge.format.reader import EdgeFile
+
+from ..libraries.library import Library
+from ..lowering.weights import Weights
+from ..plan import Arena
+from ..team import Team
+from .facts import Fact, fact, outcome, size_values
+from .interpreter import Scope, call
+from .lowering import Stretch
+from .matrices import FileMatrices
+from .program import Program
+
+KEPT = 8  # programs of one place in a graph: as many shapes as are met in turn
+
+
+class Engine:
+    """What all graphs of a model share: kernels, threads, and the file's matrices."""
+
+    def __init__(self, file: EdgeFile, library: Library, threads: int):
+        self.file, self.library, self.threads = file, library, threads
+        self.matrices = FileMatrices(file)
+        self._runners: dict[int, Runner] = {}
+        self._team: Team | None = None
+        self._scratch = 0
+
+    @property
+    def has_kernels(self) -> bool:
+        """NumPy's library would only be a slower way to the operators in NumPy."""
+        return self.library.source != "numpy"
+
+    def runner(self, graph: Graph) -> "Runner":
+        if id(graph) not in self._runners:
+            self._runners[id(graph)] = Runner(graph, self)
+        return self._runners[id(graph)]
+
+    def team(self, scratch: int) -> Team:
+        """Threads with at least so much memory of their own each."""
+        if self._team is None or scratch > self._scratch:
+            if self._team is not None:
+                self._team.close()
+            self._scratch = max(scratch, 2**16)
+            self._team = Team(self.library, self.threads, self._scratch)
+            self._team.keep(self.file)
+        return self._team
+
+    def close(self) -> None:
+        if self._team is not None:
+            self._team.close()
+
+    def call(self, node: Node, inputs: list[Any], around: Mapping[str, Any]) -> tuple[Any, ...]:
+        """A node in NumPy."""
+        return call(node, inputs, around, self.matrices, _Scope(around, self))
+
+    def program(self, stretch: Stretch) -> Program:
+        weights = Weights(self.file, Arena())
+        program = Program(stretch, self.library, self.threads, weights, self.matrices)
+        self.team(program.scratch_bytes).keep(program)
+        return program
+
+
+class _Scope(Scope):
+    """Graphs inside of nodes, with kernels."""
+
+    def __init__(self, values: Mapping[str, Any], engine: Engine):
+        super().__init__(values, engine.matrices)
+        self._engine = engine
+
+    def run(self, graph: Graph, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [value.name for value in graph.inputs]
+        runner = self._engine.runner(graph)
+        return runner.run({**self._values, **dict(zip(names, inputs, strict=True))})
+
+
+class Runner:
+    """One graph, the model's own or one inside of a node."""
+
+    def __init__(self, graph: Graph, engine: Engine):
+        self.graph, self._engine = graph, engine
+        self._sizes = size_values(graph)
+        self._reads = _reads(graph)
+        self._programs: dict[int, OrderedDict[Any, tuple[Program, int] | None]] = {}
+
+    def run(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The outputs, for values by name that have the inputs and what it captures."""
+        known: dict[str, Any] = {**self.graph.constants, **values}
+        at, nodes = 0, self.graph.nodes
+        while at < len(nodes):
+            found = self._program(at, known) if self._engine.has_kernels else None
+            if found is None:
+                self._call(nodes[at], known)
+                at += 1
+                continue
+            program, at = found
+            team = self._engine.team(program.scratch_bytes)
+            known.update(program.run(known, team, self._engine.call))
+        return tuple(known[value.name] for value in self.graph.outputs)
+
+    def _call(self, node: Node, known: dict[str, Any]) -> None:
+        inputs = [known[name] if name else None for name in node.inputs]
+        results = self._engine.call(node, inputs, known)
+        known.update((n, r) for n, r in zip(node.outputs, results, strict=False) if n)
+
+    def _program(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
+        """What runs from node `at` on, and where it ends; None if the node has to run alone."""
+        key = tuple(self._key(name, known[name]) for name in self._reads[at] if name in known)
+        programs = self._programs.setdefault(at, OrderedDict())
+        if key not in programs:
+            programs[key] = self._bind(at, known)
+            while len(programs) > KEPT:
+                programs.popitem(last=False)
+        programs.move_to_end(key)
+        return programs[key]
+
+    def _key(self, name: str, value: Any) -> Any:
+        if name in self.graph.constants:
+            return None
+        if not isinstance(value, np.ndarray):
+            return type(value)
+        content = value.tobytes() if name in self._sizes and value.dtype != object else None
+        return value.shape, value.dtype, content
+
+    def _bind(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
+        constants = self.graph.constants
+        facts: dict[str, Fact | None] = {
+            name: fact(value, name in constants or name in self._sizes)
+            for name, value in known.items()
+        }
+        end = at
+        for node in self.graph.nodes[at:]:
+            found = outcome(node, facts, self._sizes, self._engine.matrices)
+            if found is None:
+                break
+            facts.update((n, f) for n, f in zip(node.outputs, found, strict=False) if n)
+            end += 1
+        if end == at:
+            return None
+        nodes = list(self.graph.nodes[at:end])
+        made = {name for node in nodes for name in node.outputs if name}
+        stretch = Stretch(nodes, facts, frozenset(made & self._reads_after(end)))
+        return self._engine.program(stretch), end
+
+    def _reads_after(self, end: int) -> set[str]:
+        return set(self._reads[end])
+
+
+def _reads(graph: Graph) -> list[tuple[str, ...]]:
+    """For each node: names that it or a later one reads, or the graph gives."""
+    names = dict.fromkeys(value.name for value in graph.outputs)
+    found = [tuple(names)]
+    for node in reversed(graph.nodes):
+        inner = (name for graph in node.graphs for name in graph.captured)
+        names |= dict.fromkeys(name for name in (*node.inputs, *inner) if name)
+        found.append(tuple(names))
+    return found[::-1]

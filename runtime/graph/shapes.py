@@ -1,0 +1,75 @@
+"""Shapes of what frequent or costly operators make, without running them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from edge.format.graph import Node
+
+Shape = tuple[int, ...]
+Found = tuple[Shape, np.dtype[Any]] | None
+
+
+def _linear(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    rows, _ = matrices.shape(node.attributes["weight"])
+    return (*inputs[0].shape[:-1], rows), inputs[0].dtype
+
+
+def _conv(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    rows, _ = matrices.shape(node.attributes["weight"])
+    return slid(node, inputs[0].shape, node.attributes["kernel"], rows), inputs[0].dtype
+
+
+def _depthwise(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    x, w = inputs[:2]
+    return slid(node, x.shape, w.shape[:2], x.shape[3]), x.dtype
+
+
+def slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
+    """[N, H', W', channels] of [N, H, W, C]."""
+    top, left, below, right = node.attributes["pads"]
+    borders = top + below, left + right
+    strides, dilations = node.attributes["strides"], node.attributes["dilations"]
+    height, width = (
+        (shape[1 + i] + borders[i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i in range(2)
+    )
+    return shape[0], height, width, channels
+
+
+def _attention(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    q, v = inputs[0], inputs[2]
+    width = v.shape[2] // node.attributes["kv_heads"] * node.attributes["heads"]
+    return (*q.shape[:2], width), q.dtype
+
+
+def _same(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    return inputs[0].shape, inputs[0].dtype
+
+
+def _broadcast(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    return np.broadcast_shapes(*(x.shape for x in inputs)), inputs[0].dtype
+
+
+def _transposed(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    shape = inputs[0].shape
+    axes = node.attributes.get("perm", tuple(reversed(range(len(shape)))))
+    return tuple(shape[axis] for axis in axes), inputs[0].dtype
+
+
+SHAPES: dict[str, Callable[[Node, list[Any], Any], Found]] = {
+    "edge.Linear": _linear,
+    "edge.Conv": _conv,
+    "edge.Depthwise": _depthwise,
+    "edge.Attention": _attention,
+    "Transpose": _transposed,
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"), _broadcast),
+    **dict.fromkeys(
+        (
+            *("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Neg", "Abs", "Reciprocal", "Clip", "Erf"),
+            *("HardSigmoid", "HardSwish", "Gelu", "Swish", "LeakyRelu", "Softmax", "Mish"),
+        ),
+        _same,
+    ),
+}

@@ -1,0 +1,65 @@
+"""Who makes the int8 codes that convolutions read: the unit before, or one of its own."""
+
+from collections.abc import Mapping
+
+from .lowering import touched
+from .storage import Buffer, Place
+from .units.chain import Chain
+from .units.convolution import Convolution
+from .units.host import Host
+from .units.norm import Norm
+from .units.unit import Codes, Unit
+from .units.window import Window
+
+Units = list[Unit | Host]
+MANY_ROWS = 512
+
+
+def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> Units:
+    """The same units, with codes for whoever reads them; `kept` are buffers read afterwards."""
+    made: dict[tuple[object, ...], Codes] = {}
+    makers: dict[Buffer, Unit] = {}
+    result: Units = []
+    for unit in units:
+        wanted = unit.wanted_codes() if isinstance(unit, Convolution) else None
+        if wanted is not None:
+            assert isinstance(unit, Convolution)
+            key = (unit.x.buffer, *wanted.key)
+            if key not in made:
+                made[key] = wanted
+                if not _takes(makers.get(unit.x.buffer), wanted):
+                    result.append(Chain(unit.x, None, wanted))
+            unit.codes = made[key]
+        result.append(unit)
+        if isinstance(unit, Unit):
+            makers[unit.out.buffer] = unit
+    _drop_floats(result, places, kept)
+    return result
+
+
+def _takes(maker: Unit | None, codes: Codes) -> bool:
+    """Whether the unit that makes the floats can make the codes, too."""
+    if not isinstance(maker, Chain | Window | Norm | Convolution) or maker.sink is not None:
+        return False
+    if isinstance(maker, Norm) and any(codes.borders):
+        return False
+    if isinstance(maker, Window) and maker.kind != "depthwise":
+        return False
+    if (
+        maker.out.width != codes.width
+        or maker.out.rows != codes.images * codes.height * codes.columns
+    ):
+        return False
+    maker.sink = codes
+    return True
+
+
+def _drop_floats(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> None:
+    """Chains whose floats nobody reads do not store them."""
+    readers: set[Buffer] = set(kept)
+    for unit in units:
+        own = unit.out.buffer if isinstance(unit, Unit) else None
+        readers.update(buffer for buffer in touched(unit, places) if buffer is not own)
+    for unit in units:
+        if isinstance(unit, Chain) and unit.root is not None and unit.sink is not None:
+            unit.stores = unit.out.buffer in readers

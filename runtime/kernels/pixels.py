@@ -1,0 +1,86 @@
+"""Where a graph's kernels put int8 codes of a pixel (or token): a sink, described by a table.
+
+The codes' table of pixels has borders of zeros, for convolutions that reach over the edge.  Whoever
+encodes a pixel beside a border writes the border too, so the memory may have been anything before.
+"""
+
+from . import simd
+from .compiler import inline
+
+(
+    CODES, PIXEL_BYTES, SCALES, STARTS,  # int8; float32 and int32 a pixel
+    WIDTH, FIXED,  # elements of a pixel, a multiple of 16; float32 bits: every scale, or 0
+    HEIGHT_IN, WIDTH_IN,  # pixels of an image
+    TOP, BOTTOM, LEFT, RIGHT,  # borders
+) = range(12)  # fmt: skip
+SINK_WORDS = 12
+
+
+@inline
+def of(sink, position):
+    return simd.load_i64(sink + 8 * position)
+
+
+@inline
+def encode_pixel(sink, pixel, x):
+    """Codes of the floats at `x`, the pixel of this number."""
+    width, height = of(sink, WIDTH_IN), of(sink, HEIGHT_IN)
+    left, top = of(sink, LEFT), of(sink, TOP)
+    right, bottom = of(sink, RIGHT), of(sink, BOTTOM)
+    if left + top + right + bottom == 0:
+        _encode(sink, pixel, x)
+        return
+    row, column = pixel // width, pixel % width
+    image, y = row // height, row % height
+    full = left + width + right
+    begin = (image * (top + height + bottom) + top + y) * full
+    if column == 0:
+        _clear(sink, begin, left)
+        if y == 0:
+            _clear(sink, begin - top * full, top * full)
+    if column == width - 1:
+        _clear(sink, begin + left + width, right)
+        if y == height - 1:
+            _clear(sink, begin + full, bottom * full)
+    _encode(sink, begin + left + column, x)
+
+
+@inline
+def _encode(sink, index, x):
+    width, fixed = of(sink, WIDTH), simd.load_f32(sink + 8 * FIXED)
+    codes = of(sink, CODES) + index * of(sink, PIXEL_BYTES)
+    scale, inverse = fixed, simd.float32(0)
+    if fixed > simd.float32(0):
+        inverse = simd.float32(1) / fixed
+    else:
+        largest = simd.splat(simd.float32(0))
+        for at in range(0, 4 * width, 64):
+            largest = simd.maximum(largest, simd.absolute(simd.load_floats(x + at)))
+        size = simd.max_lanes(largest)
+        scale = size * simd.float32(1 / 127)
+        if size > simd.float32(0):
+            inverse = simd.float32(127) / size
+    top, factor = simd.splat(simd.float32(127)), simd.splat(inverse)
+    bottom = simd.splat(simd.float32(-127))
+    total = simd.round_to_int(simd.splat(simd.float32(0)))
+    for i in range(0, width, 16):
+        scaled = simd.minimum(simd.load_floats(x + 4 * i) * factor, top)
+        q = simd.round_to_int(simd.maximum(scaled, bottom))
+        simd.store_int8s(codes + i, q)
+        total = total + q
+    simd.store_f32(of(sink, SCALES) + 4 * index, scale)
+    start = simd.int32(-128 * simd.sum_int_lanes(total))
+    simd.store_i32(of(sink, STARTS) + 4 * index, start)
+
+
+@inline
+def _clear(sink, index, count):
+    """Zeros for `count` pixels."""
+    zero = simd.round_to_int(simd.splat(simd.float32(0)))
+    size = of(sink, PIXEL_BYTES)
+    codes = of(sink, CODES) + index * size
+    for at in range(0, count * size, 16):
+        simd.store_int8s(codes + at, zero)
+    for i in range(index, index + count):
+        simd.store_f32(of(sink, SCALES) + 4 * i, simd.float32(0))
+        simd.store_i32(of(sink, STARTS) + 4 * i, simd.int32(0))
