@@ -94,4 +94,5 @@ def _shift(node: Node, values: list[Values], wanted: _Means) -> np.ndarray | Non
     moved = wanted.held_out - found.held_out
     if not np.square(moved - shift).sum() < np.square(moved).sum():
         return None
-    return shift.astype(np.float32)
+    rounded: np.ndarray = shift.astype(np.float32)
+    return rounded
