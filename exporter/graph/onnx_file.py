@@ -162,7 +162,7 @@ def _check(model: ModelProto, where: str) -> None:
     _check_operators(model, where)
     for nodes in (walk(model.graph), *(function.node for function in model.functions)):
         for node in nodes:
-            _check_axes(node, where)
+            _check_attributes(node, where)
     for check in (checker.check_model, _infer):
         try:
             check(model)
@@ -172,9 +172,12 @@ def _check(model: ModelProto, where: str) -> None:
                 raise SourceError(f"{where}: {line:.300}") from None
 
 
-def _check_axes(node: NodeProto, where: str) -> None:
-    """That onnx's inference does not look for an axis outside of its memory."""
+def _check_attributes(node: NodeProto, where: str) -> None:
+    """That onnx's inference looks for no axis outside of its memory, and makes no 2**31 outputs."""
     for a in node.attribute:
+        if a.name == "num_outputs" and a.i != len(node.output):
+            outputs = len(node.output)
+            raise SourceError(f"{where}: {said(node)}: num_outputs {a.i}, expected {outputs}")
         values = [a.i] if a.type == a.INT else a.ints
         if a.name in AXES and not all(-MAX_RANK <= value <= MAX_RANK for value in values):
             found = f"{a.name} {values[0] if len(values) == 1 else list(values)!r:.40}"
