@@ -100,4 +100,6 @@ def _step(of: Place, t: int) -> Place:
 
 def _zeros(like: Place, context: Context) -> Place:
     batch, size = like.shape[1:]
-    return Place(Buffer(0, address=context.memory.arena.allocate(batch * like.stride)), (batch, size))
+    return Place(
+        Buffer(0, address=context.memory.arena.allocate(batch * like.stride)), (batch, size)
+    )
