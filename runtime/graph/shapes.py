@@ -55,7 +55,10 @@ def _same(node: Node, inputs: list[Any], matrices: Any) -> Found:
 
 
 def _broadcast(node: Node, inputs: list[Any], matrices: Any) -> Found:
-    return [(np.broadcast_shapes(*(x.shape for x in inputs)), inputs[0].dtype)]
+    try:
+        return [(np.broadcast_shapes(*(x.shape for x in inputs)), inputs[0].dtype)]
+    except ValueError:  # the operator itself says what does not fit
+        return None
 
 
 def _transposed(node: Node, inputs: list[Any], matrices: Any) -> Found:
