@@ -16,7 +16,7 @@ from tests.models.test_onnx_models import LINES, REC, line, read
 PICTURES = (
     "chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png", "camera.png", "motorcycle_left.png"
 )  # fmt: skip
-INPUTS, CALIBRATED_ON = 240, 30
+INPUTS, CALIBRATED_ON = 240, 60
 
 
 def photographs(test_data, count, seed):

@@ -12,6 +12,7 @@ from .cuts import cut_first
 from .embeddings import make_embeddings
 from .linear import make_linear
 from .norms import recognise_norms
+from .recurrent import make_recurrent
 
 PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     clean,
@@ -20,6 +21,7 @@ PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     fold_into_convolutions,
     channels_last,
     recognise_norms,  # one over channels is over the last axis now
+    make_recurrent,
     make_linear,
     cut_first,
     clean,
