@@ -13,6 +13,7 @@ from .embeddings import make_embeddings
 from .heads import keep_tokens_first
 from .linear import make_linear
 from .norms import recognise_norms
+from .recurrent import make_recurrent
 
 PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     clean,
@@ -21,6 +22,7 @@ PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     fold_into_convolutions,
     channels_last,
     recognise_norms,  # one over channels is over the last axis now
+    make_recurrent,
     make_linear,
     cut_first,
     clean,

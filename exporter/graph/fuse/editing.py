@@ -13,7 +13,7 @@ from ..model import GraphModel, Matrix
 from ..symbolic import Shapes
 from ..symbolic.dimensions import Shape
 
-WITH_MATRIX = ("edge.Linear", "edge.Conv", "edge.Embedding")
+WITH_MATRIX = ("edge.Linear", "edge.Conv", "edge.Embedding", "edge.LSTM", "edge.GRU")
 
 
 @dataclass
