@@ -1,6 +1,8 @@
 """Images: sampled at any place, cut out, and boxes around what is on them."""
 
-from math import ceil
+from collections.abc import Sequence
+from itertools import product
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,7 @@ def _pixels(x: np.ndarray, places: list[np.ndarray], padding: str, corners: bool
 def grid_sample(
     x: np.ndarray,
     grid: np.ndarray,
+    *,
     mode: str = "linear",
     padding_mode: str = "zeros",
     align_corners: int = 0,
@@ -79,7 +82,7 @@ def grid_sample(
 
 
 @op("AffineGrid", shaped_by=(1,))
-def affine_grid(theta: np.ndarray, size: np.ndarray, align_corners: int = 0) -> np.ndarray:
+def affine_grid(theta: np.ndarray, size: np.ndarray, *, align_corners: int = 0) -> np.ndarray:
     """theta [N, axes, axes + 1] applied to a grid of places from -1 to 1: [N, *places, axes]."""
     axes = []
     for count in (int(n) for n in size[2:]):
@@ -148,6 +151,30 @@ def roi_align(
     return y
 
 
+@op("MaxRoiPool")
+def max_roi_pool(
+    x: np.ndarray, rois: np.ndarray, *, pooled_shape: Sequence[int], spatial_scale: float = 1.0
+) -> np.ndarray:
+    """[regions, C, *pooled]: arXiv:1504.08083; a region is batch, left, top, right, bottom."""
+    y = np.zeros((len(rois), x.shape[1], *pooled_shape), x.dtype)
+    for i, (batch, *corners) in enumerate(rois):
+        left, top, right, bottom = (int(np.floor(c * spatial_scale + 0.5)) for c in corners)
+        rows = _bins(top, bottom, pooled_shape[0], x.shape[2])
+        columns = _bins(left, right, pooled_shape[1], x.shape[3])
+        for (a, row), (b, column) in product(enumerate(rows), enumerate(columns)):
+            seen = x[int(batch), :, row, column]
+            if seen.size:
+                y[i, :, a, b] = seen.max(axis=(1, 2))
+    return y
+
+
+def _bins(first: int, last: int, count: int, size: int) -> list[slice]:
+    """A region's pixels from `first` to `last` in so many pieces, which may share their borders."""
+    width = max(last - first + 1, 1) / count
+    edges = [(floor(i * width), ceil((i + 1) * width)) for i in range(count)]
+    return [slice(*np.clip([first + a, first + b], 0, size).tolist()) for a, b in edges]
+
+
 def _corners(boxes: np.ndarray, center: int) -> np.ndarray:
     """[..., 4] as the lowest y and x, then the highest."""
     if center:
@@ -184,6 +211,7 @@ def non_max_suppression(
     max_output_boxes_per_class: np.ndarray | None = None,
     iou_threshold: np.ndarray | None = None,
     score_threshold: np.ndarray | None = None,
+    *,
     center_point_box: int = 0,
 ) -> np.ndarray:
     """int64 [kept, 3]: batch, class, box."""

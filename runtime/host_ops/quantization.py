@@ -54,7 +54,7 @@ def quantize_linear(
     scale = _spread(scale, x.shape, axis, block_size).astype(divided)
     y = x.astype(divided) / scale
     if name in SMALL_FLOATS:
-        return cast(y, name, saturate)
+        return cast(y, to=name, saturate=saturate)
     offset = 0 if zero is None else _spread(zero, x.shape, axis, block_size).astype(np.float64)
     return (np.rint(y) + offset).clip(*limits(name)).astype(held(name))
 
@@ -75,7 +75,7 @@ def dequantize_linear(
         whole = whole - _spread(zero, x.shape, axis, block_size).astype(whole.dtype)
     dtype = held(output_dtype) if output_dtype else scale.dtype
     y = whole.astype(dtype) * _spread(scale, x.shape, axis, block_size).astype(dtype)
-    return cast(y, output_dtype) if output_dtype in SMALL_FLOATS else y
+    return cast(y, to=output_dtype) if output_dtype in SMALL_FLOATS else y
 
 
 @op("DynamicQuantizeLinear")
@@ -95,8 +95,8 @@ def _centered(x: np.ndarray, zero: np.ndarray | None) -> np.ndarray:
 
 
 def _by_row(values: np.ndarray) -> np.ndarray:
-    """One a row of the left matrix."""
-    return values[..., None] if values.ndim else values
+    """One, or one a row of the left matrix; of several matrices there are columns of them."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _requantized(y: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.ndarray:
@@ -111,8 +111,7 @@ def matmul_integer(
     a_zero: np.ndarray | None = None,
     b_zero: np.ndarray | None = None,
 ) -> np.ndarray:
-    left = _centered(a, None if a_zero is None or a_zero.size == 1 else _by_row(a_zero))
-    left = left if a_zero is None or a_zero.size > 1 else left - a_zero.reshape(())
+    left = _centered(a, None if a_zero is None else _by_row(a_zero))
     return (left @ _centered(b, b_zero)).astype(np.int32)
 
 

@@ -5,6 +5,7 @@ followed element by element.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,12 +64,13 @@ class Shapes:
     elements: dict[str, tuple[Dim, ...]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, value: Value) -> None:
-        """An input of the graph."""
+    def enter(self, value: Value, inside: bool = False) -> None:
+        """An input of the graph; of one inside a node names of sizes are that graph's own."""
         self.dtypes[value.name] = value.dtype
         if value.shape is not None:
             self.shapes[value.name] = tuple(
-                declared(d, value.name, axis) for axis, d in enumerate(value.shape)
+                declared(None if inside and isinstance(d, str) else d, value.name, axis)
+                for axis, d in enumerate(value.shape)
             )
 
     def of(self, name: str) -> Shape | None:
@@ -98,7 +100,13 @@ class Shapes:
         return tuple(int(d) for d in found)
 
     def infer(self, node: Node) -> None:
-        """Take note of what a node makes."""
+        """Take note of what a node makes; of one that cannot work with such inputs nothing is known,
+        and it fails when it runs.
+        """
+        with suppress(IndexError, KeyError, ValueError, TypeError):
+            self._infer(node)
+
+    def _infer(self, node: Node) -> None:
         outputs = list(RULES[node.op](self, node)) if node.op in RULES else []
         for name, shape in zip(node.outputs, outputs, strict=False):
             if shape is not None and name:

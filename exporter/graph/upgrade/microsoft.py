@@ -111,12 +111,11 @@ def fused_conv(node: Node, at: Rewriting) -> list[Node]:
     parts = Parts(node, at)
     y = parts.add("Conv", *node.inputs[:3], **without(node, "activation", "activation_params"))
     y = parts.add("Add", y, parts.input(3)) if parts.input(3) else y
-    name, numbers = (node.attributes.get(k) for k in ("activation", "activation_params"))
+    name = node.attributes.get("activation", "")
+    numbers = node.attributes.get("activation_params", ())
     if name == "Clip":
-        low, high = (parts.number(n, node.inputs[0]) for n in numbers)
-        return parts.ending("Clip", y, low, high)
-    given = dict(zip(ACTIVATIONS.get(name or "", ()), numbers or (), strict=False))
-    return _activated(parts, y, name or "", given)
+        return parts.ending("Clip", y, *(parts.number(n, node.inputs[0]) for n in numbers))
+    return _activated(parts, y, name, dict(zip(ACTIVATIONS.get(name, ()), numbers, strict=False)))
 
 
 def _activated(parts: Parts, y: str, name: str, attributes: dict[str, Any]) -> list[Node]:
