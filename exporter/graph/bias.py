@@ -8,7 +8,7 @@ from edge.format.graph import Node
 
 from .activity import HELD_OUT
 from .forward import Values, begin, last_readers, run, step
-from .layers import EMBEDDING, layers
+from .layers import PRODUCTS, layers
 from .model import GraphModel
 from .quantization import Quantized
 from .samples import Samples
@@ -61,7 +61,7 @@ def _float_means(model: GraphModel, samples: Samples) -> dict[str, _Means]:
         node.outputs[0]
         for node in model.graph.nodes
         if "weight" in node.attributes
-        and node.op != EMBEDDING
+        and node.op in PRODUCTS
         and readers.count(str(node.attributes["weight"])) == 1
     }
     found: dict[str, list[np.ndarray]] = {}

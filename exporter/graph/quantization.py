@@ -16,7 +16,7 @@ from ..shifts import SHIFTS
 from ..weights import LARGEST_WEIGHT
 from .activity import Activity, Reads
 from .centring import centred, middles
-from .layers import EMBEDDING, Layer, layers
+from .layers import PRODUCTS, Layer, layers
 from .model import GraphModel, Matrix
 from .narrow import narrow
 from .plan import Plan
@@ -83,7 +83,7 @@ class Quantized:
 
     def read(self, node: Node, x: np.ndarray) -> np.ndarray:
         """What a layer reads in place of x."""
-        return x if node.op == EMBEDDING else self.stored[str(node.attributes["weight"])].read(x)
+        return self.stored[str(node.attributes["weight"])].read(x) if node.op in PRODUCTS else x
 
 
 def check_finite(model: GraphModel) -> None:
@@ -231,7 +231,7 @@ def _shifts(model: GraphModel, plan: Plan, activity: Activity) -> dict[str, floa
 
 
 def _is_fixed(layer: Layer) -> bool:
-    return layer.is_padded or layer.op == EMBEDDING
+    return layer.is_padded or layer.op not in PRODUCTS
 
 
 def _shifted(model: GraphModel, shifts: Mapping[str, float]) -> GraphModel:
