@@ -13,7 +13,6 @@ from .interpreter import call
 from .matrices import Matrices
 from .shapes import SHAPES
 
-
 SIZES = ("Shape", "Size")  # look at shapes alone
 
 
