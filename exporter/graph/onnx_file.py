@@ -159,9 +159,11 @@ def _name(entry: object) -> str:
 
 def _check(model: ModelProto, where: str) -> None:
     """By onnx's own checker, and its inference of types and shapes."""
-    _check_operators(model, where)
+    version, functions = _opset(model, where), {(f.domain, f.name) for f in model.functions}
     for nodes in (walk(model.graph), *(function.node for function in model.functions)):
         for node in nodes:
+            if node.domain in OWN and (node.domain, node.op_type) not in functions:
+                _check_operator(node, version, where)
             _check_attributes(node, where)
     for check in (checker.check_model, _infer):
         try:
@@ -190,13 +192,7 @@ def _infer(model: ModelProto) -> None:
     shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
 
 
-def _check_operators(model: ModelProto, where: str) -> None:
-    version = _opset(model, where)
-    functions = {(f.domain, f.name) for f in model.functions}
-    for node in model.graph.node:
-        known = node.domain not in OWN or (node.domain, node.op_type) in functions
-        if not known and not defs.has(node.op_type, version, ""):
-            what = f"operator {node.op_type!r:.80} (node {node.name!r:.80})"
-            raise UnsupportedModel(
-                f"{where}: {what}: ONNX has none of this name in opset {version}"
-            )
+def _check_operator(node: NodeProto, opset: int, where: str) -> None:
+    if not defs.has(node.op_type, opset, ""):
+        what = f"operator {node.op_type!r:.80} (node {node.name!r:.80})"
+        raise UnsupportedModel(f"{where}: {what}: ONNX has none of this name in opset {opset}")

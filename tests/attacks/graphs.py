@@ -283,6 +283,18 @@ def unknown_operator(folder: Path) -> Path:
     return saved(folder, with_nodes([helper.make_node("Frobnicate", ["x"], ["y"])]))
 
 
+@attack("operator 'Frobnicate'")
+def unknown_operator_in_a_branch(folder: Path) -> Path:
+    inner = helper.make_tensor_value_info("z", FLOATS, None)
+    node = helper.make_node("Frobnicate", ["x"], ["z"])
+    branch = helper.make_graph([node], "branch", [], [inner])
+    nodes = [
+        helper.make_node("Cast", ["x"], ["c"], to=TensorProto.BOOL),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    return saved(folder, with_nodes(nodes))
+
+
 @attack("com.acme.Secret")
 def operator_of_another_domain(folder: Path) -> Path:
     model = with_nodes([helper.make_node("Secret", ["x"], ["y"], "its name", domain="com.acme")])

@@ -10,6 +10,7 @@ from .channels_last import channels_last
 from .cleanup import clean
 from .cuts import cut_first
 from .embeddings import make_embeddings
+from .heads import keep_tokens_first
 from .linear import make_linear
 from .norms import recognise_norms
 from .recurrent import make_recurrent
@@ -26,6 +27,7 @@ PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     cut_first,
     clean,
     recognise_attention,
+    keep_tokens_first,
     make_embeddings,
     clean,
 )
