@@ -48,7 +48,7 @@ class Program:
         self.scratch_bytes = max(
             (unit.scratch_bytes() for unit in units if isinstance(unit, Unit)), default=0
         )
-        self._steps = _steps(units, Context(threads, self.memory, weights), library)
+        self.steps = _steps(units, Context(threads, self.memory, weights), library)
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +59,7 @@ class Program:
         known = {**self._constants, **values}
         for name in self._given:
             write(self._places[name], np.asarray(known[name], np.float32))
-        for step in self._steps:
+        for step in self.steps:
             if isinstance(step, Plan):
                 team.run(step, 1, 1)
             elif isinstance(step, Lookup):
