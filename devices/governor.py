@@ -35,6 +35,7 @@ SETTLES_S = 1.5  # after a change, before watts are of the new setting
 IDLE_S = 2.0  # without a step
 SMOOTH_S = 10.0
 STUCK_S, STUCK_K = 20.0, 1.0  # a reading that stands still while the model moves on
+FULL_CLOCK = 0.98  # of the clock that was asked for: less is taken away by the firmware
 BODY_STUCK_K = 3.0  # a phone's body does stand still, once its threads keep it there
 REFUSED_K = 2.0  # above the limit, with nothing left to slow down
 UNDER_VOLTAGE = (
@@ -213,7 +214,17 @@ class Governor:
         if self._law is not None and self._law.minds_heat:
             celsius = self._celsius(sample, watts)
             self._forecast.update(sample.t, watts, celsius)
+            if celsius is None and busy:
+                self._learn_from_clock(sample)
         self._smooth.take(sample.t, self._decode_tokens, self._decode_s)
+
+    def _learn_from_clock(self, sample: Sample) -> None:
+        """Without a temperature: a firmware that throttles has one."""
+        limits, share = self.profile.limits, clock_share(sample)
+        known = [limit for limit in (limits.soft_c, limits.throttle_c) if limit is not None]
+        starved = "under-voltage" in (throttle_reasons(sample) or [])
+        if known and share is not None and share < FULL_CLOCK and not starved:
+            self._forecast.at_least(min(known))
 
     def _situation(self, sample: Sample) -> Situation:
         blind = 0.0 if self._blind_since is None else sample.t - self._blind_since
@@ -357,7 +368,7 @@ class _Smooth:
 
 
 class _Plausible:
-    """Lets a temperature through unless it stands still while the model moves on."""
+    """Lets a temperature through unless it stands still while the model moves on; then until it moves."""
 
     def __init__(self, profile: Profile):
         self._model = TwoNode(governed_nodes(profile) or USUAL, 0.0)
@@ -365,6 +376,7 @@ class _Plausible:
         self._t: float | None = None
         self._reading: float | None = None
         self._since, self._model_then = 0.0, 0.0  # of the last reading that was another
+        self._stuck = False
 
     def check(
         self, t: float, celsius: float | None, watts: float, fitted: TwoNode | None
@@ -377,5 +389,7 @@ class _Plausible:
         if celsius != self._reading:
             self._model = fitted or self._model
             self._reading, self._since, self._model_then = celsius, t, self._model.celsius
+            self._stuck = False
         moved = abs(self._model.celsius - self._model_then)
-        return None if t - self._since > STUCK_S and moved > self._most_k else celsius
+        self._stuck = self._stuck or (t - self._since > STUCK_S and moved > self._most_k)
+        return None if self._stuck else celsius

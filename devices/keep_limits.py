@@ -9,7 +9,7 @@ DOWN_S = 30.0  # so far ahead the limit must not be crossed
 UP_S = 90.0  # and before going faster so far
 PATIENCE_S = 30.0  # without a change before going faster
 MARGIN_K, UP_MARGIN_K = 0.3, 1.0
-BLIND_S, BLIND_K = 5.0, 4.0  # without a sensor: the model alone, and farther from the limit
+BLIND_S, BLIND_K = 5.0, 1.0  # without a sensor: the model alone, and farther from the limit
 WATTS_SHARE, UP_WATTS_SHARE = 0.98, 0.96
 LESS, MORE = 0.85, 1.1  # of the power, where no model is trusted
 
@@ -26,13 +26,13 @@ class KeepLimits:
         if self._targets.max_temp_c is not None and not now.forecast.trusted:
             return self._by_slope(now, self._targets.max_temp_c)
         slowest = len(now.steps) - 1
-        margin = BLIND_K if now.blind_s > BLIND_S else MARGIN_K
-        slower = self._first(now, DOWN_S, margin, WATTS_SHARE)
+        extra = BLIND_K if now.blind_s > BLIND_S else 0.0
+        slower = self._first(now, DOWN_S, MARGIN_K + extra, WATTS_SHARE)
         if slower > now.index or (slower == slowest and now.index < slowest):
             return Wish(slower, self._why(now))
-        if now.unchanged_s < PATIENCE_S or now.blind_s > BLIND_S:
+        if now.unchanged_s < PATIENCE_S:
             return None
-        faster = self._first(now, UP_S, UP_MARGIN_K, UP_WATTS_SHARE)
+        faster = self._first(now, UP_S, UP_MARGIN_K + extra, UP_WATTS_SHARE)
         return Wish(faster, "there is room below the limit") if faster < now.index else None
 
     def _first(self, now: Situation, seconds: float, margin: float, share: float) -> int:
@@ -52,7 +52,7 @@ class KeepLimits:
 
     def _why(self, now: Situation) -> str:
         limit, celsius = self._targets.max_temp_c, now.ahead(now.index, DOWN_S)
-        if limit is not None and celsius is not None and celsius > limit - BLIND_K:
+        if limit is not None and celsius is not None and celsius > limit - UP_MARGIN_K - BLIND_K:
             return f"{celsius:.0f} °C in {DOWN_S:.0f} s, limit {limit:.0f}"
         return f"{now.power.watts(now.step):.1f} W, limit {self._targets.max_watts:.1f}"
 

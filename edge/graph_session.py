@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from edge.devices.placement import Placement
+from edge.devices.policy import Targets
+from edge.devices.root import Root
 from edge.errors import EdgeError
 from edge.format.graph import Dimension, Value
 from edge.graph_inputs import checked
 from edge.opening import open_as
 from edge.runtime.graph_model import GraphModel
+from edge.runtime.libraries.choice import library
+from edge.watch import Note, Watch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+Progress = Callable[[int, int], None]  # kernels compiled, of how many
 _TYPES = {"float32": "float", "float64": "double"}  # ONNX Runtime's names, where they differ
 
 
@@ -48,19 +55,35 @@ def load(
     path: str | Path,
     *,
     threads: int | None = None,
-    note: Callable[[str], None] = lambda text: None,
-    compiling: Callable[[int, int], None] | None = None,
+    targets: Targets | None = None,
+    note: Note = lambda text: None,
+    compiling: Progress | None = None,
     **others: Any,
 ) -> GraphSession:
     """Open a graph; settings as in `edge.load`.
 
-    Raises FormatError, UnsupportedModel, DoesNotFit, OSError; EdgeError for a setting of another
-    kind of model.
+    Raises FormatError, UnsupportedModel, DoesNotFit, DeviceError, OSError; EdgeError for a setting
+    of another kind of model.
     """
     given = [name for name, value in others.items() if value is not None]
     if given:
         raise EdgeError(f"{path}: a graph has no setting {given[0]!r}; leave it away")
-    return GraphSession(GraphModel(open_as(path, "graph"), threads=threads))
+    placement, limits = Placement.find(Root(), threads), targets or Targets()
+    count = placement.count if placement else None
+    with placement or nullcontext():
+        session = load_unwatched(path, threads=threads or count, compiling=compiling)
+    if placement is not None or limits != Targets():
+        session.watch = Watch(session.model, limits, note, placement=placement)
+    return session
+
+
+def load_unwatched(
+    path: str | Path, *, threads: int | None = None, compiling: Progress | None = None
+) -> GraphSession:
+    """Without a governor: whoever measures wants it so."""
+    file, kernels = open_as(path, "graph"), library()
+    model = GraphModel(file, threads=threads, kernels=kernels)
+    return GraphSession(model, lambda: kernels.telling(compiling))
 
 
 class GraphSession:
@@ -72,8 +95,14 @@ class GraphSession:
     Not for two threads at once.
     """
 
-    def __init__(self, model: GraphModel):
-        self.model = model
+    def __init__(
+        self,
+        model: GraphModel,
+        telling: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ):
+        """`telling` is a context for what compiles kernels: the first run with inputs of a shape."""
+        self.model, self._telling = model, telling
+        self.watch: Watch | None = None  # where there are limits, or cores of two kinds
 
     def get_inputs(self) -> list[Argument]:
         return [_argument(value) for value in self.model.graph.inputs]
@@ -102,11 +131,26 @@ class GraphSession:
             if name not in known:
                 listed = ", ".join(map(repr, known))
                 raise EdgeError(f"no output {name!r:.80}; the graph has {listed}")
-        results = self.model.run(checked(self.model.graph.inputs, input_feed))
+        feeds = checked(self.model.graph.inputs, input_feed)
+        results = self._watched(feeds)
         by_name = dict(zip(known, results, strict=True))
         return [by_name[name] for name in wanted]
 
+    def _watched(self, feeds: dict[str, Any]) -> tuple[Any, ...]:
+        if self.watch is None:  # which would take longer than many a graph
+            with self._telling():
+                return self.model.run(feeds)
+        self.watch.admit()
+        self.watch.start()
+        try:
+            with self._telling():
+                return self.model.run(feeds)
+        finally:
+            self.watch.stop()
+
     def close(self) -> None:
+        if self.watch is not None:
+            self.watch.close()
         self.model.close()
 
     def __enter__(self) -> Self:

@@ -42,7 +42,7 @@ def load(path: str | Path, **settings: Any) -> Any:
 def opened(path: str | Path) -> EdgeFile:
     """The file, whatever kind of model it is.  Raises FormatError."""
     path = Path(path)
-    if path.is_dir() or path.suffix in (".gguf", ".safetensors", ".onnx"):
+    if path.is_dir() or path.suffix.lower() in (".gguf", ".safetensors", ".onnx"):
         raise FormatError(
             f"{path}: a source model, not an .edge file; "
             f"pack it first: edge export {path} -o {path.stem}.edge"

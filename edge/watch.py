@@ -23,6 +23,7 @@ from edge.runtime.libraries.cache import folder as cache_folder
 
 if TYPE_CHECKING:
     from edge.runtime.encoder import Encoder
+    from edge.runtime.graph_model import GraphModel
     from edge.runtime.model import Model
 
 Note = Callable[[str], None]
@@ -37,7 +38,7 @@ class Watch:
 
     def __init__(
         self,
-        model: Model | Encoder,
+        model: Model | Encoder | GraphModel,
         targets: Targets | None = None,
         note: Note = lambda text: None,
         root: Root | None = None,
@@ -150,7 +151,11 @@ class WatchedAnswer(Answer):
 
 
 def _governor(
-    model: Model | Encoder, device: Device, targets: Targets, cap: ClockCap | None, note: Note
+    model: Model | Encoder | GraphModel,
+    device: Device,
+    targets: Targets,
+    cap: ClockCap | None,
+    note: Note,
 ) -> Governor:
     """With what is remembered of this model on this device."""
     knees, name = Knees(cache_folder() / KNEES), model.file.path.stem

@@ -68,7 +68,7 @@ def export(
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).
     """
-    if isinstance(source, str | Path) and Path(source).suffix == ".onnx":
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".onnx":
         if lora is not None or speeds is not None:
             raise RecipeError(f"{source}: adapters and mixed formats are of language models")
         if isinstance(calib, Statistics):

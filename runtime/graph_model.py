@@ -13,6 +13,7 @@ from .graph.widened import widened
 from .libraries.choice import library
 from .libraries.library import Library
 from .model import check_counts, usable_cores
+from .pace import Pace, paced
 
 
 class GraphModel:
@@ -31,12 +32,16 @@ class GraphModel:
         self.threads = threads or usable_cores()
         stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
         self.graph = widened(stored)
+        self.pace: Pace | None = None
         self._engine = Engine(file, kernels or library(), self.threads)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:
         """Every output, in the graph's order; inputs have been checked."""
         self.file.check_size()
-        return self._engine.runner(self.graph).run(inputs)
+        results: list[tuple[Any, ...]] = []
+        runner = self._engine.runner(self.graph)
+        paced(self.pace, self._engine, 1, lambda: results.append(runner.run(inputs)))
+        return results[0]
 
     @property
     def arena_bytes(self) -> int:

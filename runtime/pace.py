@@ -4,7 +4,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from .team import Team
+
+class Threads(Protocol):
+    """A team, or what has one."""
+
+    def resize(self, threads: int) -> None:
+        """Use this many from the next step on."""
+        ...
 
 
 class Pace(Protocol):
@@ -19,7 +25,7 @@ class Pace(Protocol):
         ...
 
 
-def paced(pace: Pace | None, team: Team, tokens: int, step: Callable[[], None]) -> None:
+def paced(pace: Pace | None, team: Threads, tokens: int, step: Callable[[], None]) -> None:
     """Run a step of so many tokens as `pace` wants it."""
     if pace is None:
         step()

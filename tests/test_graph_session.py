@@ -5,11 +5,13 @@ import pytest
 import small_graph
 
 import edge
+from edge.devices.policy import Targets
 from edge.errors import EdgeError, UnsupportedModel
 from edge.format.graph import Graph, Node, Value
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 MASK = np.array([1, 1])
+ECO = Targets(eco=True)
 
 
 @pytest.fixture
@@ -77,6 +79,36 @@ def test_a_setting_of_another_kind_of_model_is_refused(tmp_path):
     path = small_graph.write(tmp_path / "small.edge")
     with pytest.raises(EdgeError, match="a graph has no setting 'context'"):
         edge.load(path, context=256)
+
+
+class Pace:
+    """Notes down what it is told, and wants one thread."""
+
+    def __init__(self):
+        self.steps = []
+
+    def before_step(self):
+        return 1, 0.0
+
+    def after_step(self, tokens, seconds, cpu_s):
+        self.steps.append((tokens, seconds))
+
+
+def test_each_run_is_a_step_at_the_pace_of_a_governor(session):
+    session.model.pace = Pace()
+    for _ in range(2):
+        session.run(None, {"x": X, "mask": MASK})
+    (first, seconds), (second, _) = session.model.pace.steps
+    assert first == second == 1 and seconds > 0
+
+
+def test_limits_put_a_governor_beside_the_graph_and_none_put_none(tmp_path):
+    path = small_graph.write(tmp_path / "small.edge")
+    with edge.load(path, threads=2) as free, edge.load(path, threads=2, targets=ECO) as limited:
+        for session in (free, limited):
+            assert session.run(["../count"], {"x": X, "mask": MASK}) == [2]
+        assert free.watch is None and limited.model.pace is not None
+        assert limited.watch.governor.activity.tokens == 1
 
 
 def test_an_operator_that_the_runtime_lacks_is_named(tmp_path):

@@ -43,7 +43,9 @@ def command(args: argparse.Namespace, threads: list[int]) -> int:
     if args.sustained or args.compare is not None:
         raise UsageError("--sustained and --compare are of language models; see edge bench --help")
     with ExitStack() as opened, Progress("measuring") as progress:
-        sessions = [opened.enter_context(opening.open_graph(args.model, n)) for n in threads]
+        sessions = [
+            opened.enter_context(opening.open_unwatched_graph(args.model, n)) for n in threads
+        ]
         rows = [Row(session, count) for session, count in zip(sessions, threads, strict=True)]
         feeds = _feeds(args, sessions[0])
         _measure(rows, feeds, args.repetitions, progress)

@@ -51,10 +51,10 @@ def command(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> list[Row]:
     """A row for every text."""
-    from edge.format.reader import EdgeFile
+    from edge.opening import open_as
     from edge.runtime.perplexity import slice_tokens
 
-    files = [EdgeFile(path) for path in (args.model, args.against) if path]
+    files = [open_as(path, "decoder") for path in (args.model, args.against) if path]
     texts = domains.read(args.text, args.calibrated_on, files[0].document.get("calibration"))
     tokens = [_tokens(files, domain.text) for domain in texts]
     settings = {

@@ -96,14 +96,29 @@ def open_encoder(path: str, threads: int | None = None, **settings: Any) -> Iter
 
 
 @contextmanager
-def open_graph(path: str, threads: int | None = None) -> Iterator[GraphSession]:
+def open_graph(args: argparse.Namespace) -> Iterator[GraphSession]:
     from edge.graph_session import load
 
-    with _on_big_cores(threads) as count:
-        with Compiling() as compiling:
-            session = load(path, threads=count, compiling=compiling)
-        with session:
-            yield session
+    targets = limits.targets(args)
+    with (
+        Compiling() as compiling,
+        load(
+            args.model, threads=args.threads, targets=targets, note=note, compiling=compiling
+        ) as session,
+    ):
+        yield session
+
+
+@contextmanager
+def open_unwatched_graph(path: str, threads: int) -> Iterator[GraphSession]:
+    from edge.graph_session import load_unwatched
+
+    with (
+        _on_big_cores(threads) as count,
+        Compiling() as compiling,
+        load_unwatched(path, threads=count, compiling=compiling) as session,
+    ):
+        yield session
 
 
 @contextmanager

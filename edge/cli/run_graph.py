@@ -24,7 +24,7 @@ def command(args: argparse.Namespace) -> int:
         )
     feeds = arrays.given(args.inputs)
     started = time.perf_counter()
-    with opening.open_graph(args.model, args.threads) as session:
+    with opening.open_graph(args) as session:
         loaded = time.perf_counter()
         names = [value.name for value in session.get_outputs()]
         results = dict(zip(names, session.run(None, feeds), strict=True))

@@ -3,9 +3,11 @@
 Types that NumPy lacks are held as the next wider one that it has, with values of their own grid.
 """
 
+from typing import Any
+
 import numpy as np
 
-_WIDER = {
+WIDER: dict[str, np.dtype[Any]] = {
     **dict.fromkeys(("bfloat16", "float4e2m1", "float8e8m0"), np.dtype("float32")),
     **dict.fromkeys(("float8e4m3fn", "float8e4m3fnuz"), np.dtype("float32")),
     **dict.fromkeys(("float8e5m2", "float8e5m2fnuz"), np.dtype("float32")),
@@ -16,6 +18,6 @@ _WIDER = {
 }
 
 
-def held_as(name: str) -> np.dtype[np.generic]:
+def held_as(name: str) -> np.dtype[Any]:
     """The NumPy type of an array of this element type.  Raises TypeError for a type there is not."""
-    return _WIDER.get(name) or np.dtype(name)
+    return WIDER.get(name) or np.dtype(name)

@@ -12,6 +12,7 @@ constants are a JSON list.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from edge.errors import FormatError
 
+from .element_types import WIDER
 from .formats import ALIGNMENT
 from .graph import Attribute, Graph, Node, Value
 from .header import parse
@@ -27,7 +29,12 @@ DTYPES = (
     *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
     *("float16", "float32", "float64", "complex64", "complex128"),
 )  # of constants; and "string"
-MAX_RANK = 64
+MAX_RANK = 32  # of NumPy 1
+MAX_DEPTH = 100  # of graphs inside of nodes
+_TYPE = f"(?:{'|'.join((*DTYPES, *WIDER))})"
+VALUE = re.compile(  # types of values; "" inside of nodes, where nobody knows
+    rf"|{_TYPE}|(?:sequence|optional|optional\(sequence)\({_TYPE}\)+|(?:sequence\()?map\({_TYPE},{_TYPE}\)+"
+)
 MAX_NODES = 2**20
 MAX_NAME = 1000
 
@@ -127,7 +134,7 @@ class _Decoder:
         self._check(1 <= len(self.listed) <= MAX_NODES, "graphs: expected at least one")
         entries = self._typed(document.get("constants"), dict, "constants")
         self.constants = {name: self._constant(name, entry) for name, entry in entries.items()}
-        self.nodes = 0
+        self.nodes = self.depth = 0
         self.used: set[int] = set()
 
     def model(self) -> Graph:
@@ -155,6 +162,8 @@ class _Decoder:
     def _graph(self, index: int, around: Mapping[str, Any], metadata: dict[str, str]) -> Graph:
         self._check(index not in self.used, f"graph {index} occurs in two nodes")
         self.used.add(index)
+        self.depth += 1
+        self._check(self.depth <= MAX_DEPTH, f"graphs inside of graphs, {MAX_DEPTH} deep")
         what = f"graph {index}"
         document = self._typed(self.listed[index], dict, what)
         inputs, outputs = (
@@ -162,6 +171,7 @@ class _Decoder:
             for key in ("inputs", "outputs")
         )
         known = {**around, **{v.name: None for v in inputs}}
+        self._check(len({v.name for v in inputs}) == len(inputs), f"{what}: two inputs of a name")
         if index == 0:
             known |= dict.fromkeys(self.constants)
         nodes = tuple(
@@ -170,6 +180,7 @@ class _Decoder:
         )
         for value in outputs:
             self._check(value.name in known, f"output {value.name!r:.80}: no node makes it")
+        self.depth -= 1
         return Graph(inputs, outputs, nodes, {} if index else self.constants, metadata)
 
     def _node(self, node: Any, graph: int, known: dict[str, Any]) -> Node:
@@ -203,7 +214,7 @@ class _Decoder:
         kind, content = next(iter(value.items()))
         if kind == "float" and content in ("inf", "-inf", "nan"):
             return float(content)
-        if kind == "constant" and content in self.constants:
+        if kind == "constant" and type(content) is str and content in self.constants:
             return self.constants[content]
         known_graph = kind == "graph" and type(content) is int
         inside = known_graph and graph < content < len(self.listed)
@@ -213,10 +224,14 @@ class _Decoder:
     def _value(self, value: Any, what: str) -> Value:
         value = self._typed(value, dict, what)
         name, dtype = (self._typed(value.get(key), str, what) for key in ("name", "dtype"))
+        self._check(len(name) <= MAX_NAME, f"{what}: {name!r:.60}")
+        self._check(VALUE.fullmatch(dtype) is not None, f"dtype of {name!r:.60}: {dtype!r:.40}")
         shape = value.get("shape")
         if shape is None:
             return Value(name, dtype)
-        for size in self._typed(shape, list, f"shape of {name!r:.60}"):
+        sizes = self._typed(shape, list, f"shape of {name!r:.60}")
+        self._check(len(sizes) <= MAX_RANK, f"shape of {name!r:.60}: {len(sizes)} sizes")
+        for size in sizes:
             fits = type(size) is int and 0 <= size < 2**48
             fits = fits or size is None or type(size) is str
             self._check(fits, f"shape of {name!r:.60}: {size!r:.40}")
@@ -228,6 +243,7 @@ class _Decoder:
         dtype, shape, start = (entry.get(key) for key in ("dtype", "shape", "start"))
         sizes = [*self._typed(shape, list, f"{what}: shape"), self._typed(start, int, what)]
         fit = len(sizes) <= MAX_RANK and all(type(n) is int and 0 <= n < 2**48 for n in sizes)
+        fit = fit and math.prod(size for size in shape if size) < 2**48
         self._check(fit, f"{what}: {sizes!r:.60}")
         self._check(start % ALIGNMENT == 0, f"{what}: at byte {start}")
         if dtype == "string":
@@ -235,7 +251,8 @@ class _Decoder:
         self._check(dtype in DTYPES, f"{what}: dtype {dtype!r:.40}")
         nbytes = math.prod(shape) * np.dtype(dtype).itemsize
         view = self._bytes(what, start, nbytes)
-        return view.view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        array: np.ndarray = view.view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
+        return array
 
     def _bytes(self, what: str, start: int, nbytes: int) -> np.ndarray:
         there = len(self.blob)

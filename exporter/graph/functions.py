@@ -1,6 +1,7 @@
 """Functions of a model, and operators that ONNX defines by others: what they are made of instead."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import (
@@ -87,7 +88,7 @@ def _stays(op: str, opset: int) -> bool:
 
 
 def _body(
-    node: NodeProto, schema: defs.OpSchema, opset: int, types: Mapping[str, TypeProto]
+    node: NodeProto, schema: Any, opset: int, types: Mapping[str, TypeProto]
 ) -> FunctionProto | None:
     """What ONNX says the operator is, if it says so for this node."""
     if schema.has_function:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edge.errors import FormatError
+from edge.errors import FormatError, UnsupportedModel
 from edge.format.formats import ALIGNMENT, QuantizedTensor
 from edge.format.graph import CONSTANTS, GRAPH, Graph
-from edge.format.graph_json import encode
+from edge.format.graph_json import decode, encode
 from edge.format.reader import EdgeFile
 from edge.format.spec import TensorInfo
 from edge.format.writer import EdgeWriter, header_bytes
@@ -44,8 +44,11 @@ def write(
     document: Mapping[str, Any],
     progress: Progress = lambda done, total: None,
 ) -> tuple[TensorInfo, ...]:
-    """All is known before: the header takes what it needs and no more."""
-    parts = [*_graph(quantized.model.graph), *_matrices(quantized)]
+    """All is known before: the header takes what it needs and no more.
+
+    Raises UnsupportedModel for a graph that could not be read again.
+    """
+    parts = [*_graph(quantized.model.graph, output.name), *_matrices(quantized)]
     room = header_bytes([part.info for part in parts], document)
     with EdgeWriter(output, len(parts), room=room) as writer:
         for done, part in enumerate(parts):
@@ -65,9 +68,13 @@ def check_file(output: Path) -> None:
         )
 
 
-def _graph(graph: Graph) -> list[_Part]:
+def _graph(graph: Graph, where: str) -> list[_Part]:
     text, constants = encode(graph)
     contents = {GRAPH: text, CONSTANTS: constants or bytes(ALIGNMENT)}  # no tensor is empty
+    try:
+        decode(text, np.frombuffer(contents[CONSTANTS], np.uint8), where)
+    except FormatError as error:
+        raise UnsupportedModel(f"a graph beyond what a file can hold: {error}") from None
     return [_Part(_info(name, "bytes", (len(raw),)), raw) for name, raw in contents.items()]
 
 

@@ -11,7 +11,7 @@ ATTRIBUTES = {  # of nodes that are types; graphs have them by name
 }
 MAX_SIZE = 2**48  # of a dimension
 _RENAMED = {"float": "float32", "double": "float64"}
-NAMES = {
+NAMES: dict[int, str] = {
     number: _RENAMED.get(name.lower(), name.lower())
     for name, number in TensorProto.DataType.items()
     if number

@@ -98,6 +98,10 @@ def open_source(path: str | Path) -> Source:
         from .llama2c import Llama2cSource
 
         return Llama2cSource(path)
+    if path.suffix.lower() == ".onnx":
+        raise SourceError(
+            f"{path}: a graph, not a language model; edge export reads it, and no more"
+        )
     raise SourceError(
         f"{path}: not a model edge can read; expected a .gguf file, a folder with config.json and "
         "*.safetensors, or ollama:NAME"

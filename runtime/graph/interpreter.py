@@ -12,7 +12,7 @@ from ..host_ops import OPS, HostOp
 from .matrices import Matrices
 
 # What operators raise that are given what they cannot do with.
-MISTAKES = (ArithmeticError, LookupError, TypeError, ValueError)
+MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 Values = Mapping[str, Any]
 
 
@@ -72,7 +72,9 @@ def call(
     try:
         with np.errstate(all="ignore"):  # infinities and NaN are results like others
             results = host.function(*inputs, **node.attributes, **more)
-    except EdgeError:
+    except UnsupportedModel as error:
+        raise UnsupportedModel(f"{node}: {error}") from None
+    except EdgeError:  # of a node in a graph inside
         raise
     except MemoryError as error:
         raise DoesNotFit(f"{node} of {_shown(inputs)}: {error}") from error

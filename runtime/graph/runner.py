@@ -31,6 +31,7 @@ class Engine:
         self._runners: dict[int, Runner] = {}
         self._team: Team | None = None
         self._scratch = 0
+        self._active = threads
 
     @property
     def has_kernels(self) -> bool:
@@ -50,12 +51,19 @@ class Engine:
             self._scratch = max(scratch, 2**16)
             self._team = Team(self.library, self.threads, self._scratch)
             self._team.keep(self.file)
+            self._team.resize(self._active)
         return self._team
 
     def programs(self) -> Iterator[Program]:
         """All that has been bound, and is kept."""
         for runner in self._runners.values():
             yield from runner.programs()
+
+    def resize(self, threads: int) -> None:
+        """Use this many of the threads from the next step on."""
+        self._active = threads
+        if self._team is not None:
+            self._team.resize(threads)
 
     def close(self) -> None:
         if self._team is not None:

@@ -14,7 +14,7 @@ def relu(x: np.ndarray) -> np.ndarray:
 
 
 @op("LeakyRelu")
-def leaky_relu(x: np.ndarray, alpha: float = 0.01) -> np.ndarray:
+def leaky_relu(x: np.ndarray, *, alpha: float = 0.01) -> np.ndarray:
     return np.where(x < 0, x * alpha, x)
 
 
@@ -24,27 +24,28 @@ def prelu(x: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 @op("ThresholdedRelu")
-def thresholded_relu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def thresholded_relu(x: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
     return np.where(x > alpha, x, x.dtype.type(0))
 
 
 @op("Elu")
-def elu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def elu(x: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
     return np.where(x < 0, alpha * np.expm1(x), x)
 
 
 @op("Celu")
-def celu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def celu(x: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
     return np.where(x < 0, alpha * np.expm1(x / alpha), x)
 
 
 @op("Selu")
 def selu(
     x: np.ndarray,
+    *,
     alpha: float = 1.67326319217681884765625,
     gamma: float = 1.05070102214813232421875,
 ) -> np.ndarray:
-    return gamma * elu(x, alpha)
+    return gamma * elu(x, alpha=alpha)
 
 
 @op("Sigmoid")
@@ -53,17 +54,17 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 @op("HardSigmoid")
-def hard_sigmoid(x: np.ndarray, alpha: float = 0.2, beta: float = 0.5) -> np.ndarray:
+def hard_sigmoid(x: np.ndarray, *, alpha: float = 0.2, beta: float = 0.5) -> np.ndarray:
     return np.clip(x * alpha + beta, x.dtype.type(0), x.dtype.type(1))
 
 
 @op("HardSwish")
 def hard_swish(x: np.ndarray) -> np.ndarray:
-    return x * hard_sigmoid(x, 1 / 6, 0.5)
+    return x * hard_sigmoid(x, alpha=1 / 6, beta=0.5)
 
 
 @op("Swish")
-def swish(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+def swish(x: np.ndarray, *, alpha: float = 1.0) -> np.ndarray:
     return x * sigmoid(x * alpha)
 
 
@@ -83,7 +84,7 @@ def mish(x: np.ndarray) -> np.ndarray:
 
 
 @op("Gelu")
-def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
+def gelu(x: np.ndarray, *, approximate: str = "none") -> np.ndarray:
     """x times the normal distribution up to x; `approximate` "tanh": nearly."""
     if approximate == "tanh":
         return x * (0.5 * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))))
@@ -91,7 +92,7 @@ def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
 
 
 @op("Shrink")
-def shrink(x: np.ndarray, bias: float = 0.0, lambd: float = 0.5) -> np.ndarray:
+def shrink(x: np.ndarray, *, bias: float = 0.0, lambd: float = 0.5) -> np.ndarray:
     moved = np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, x.dtype.type(0)))
     return moved.astype(x.dtype)
 
@@ -102,19 +103,19 @@ def _below_largest(x: np.ndarray, axis: int) -> np.ndarray:
 
 
 @op("Softmax")
-def softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+def softmax(x: np.ndarray, *, axis: int = -1) -> np.ndarray:
     powers = np.exp(_below_largest(x, axis))
     return powers / powers.sum(axis=axis, keepdims=True)
 
 
 @op("LogSoftmax")
-def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+def log_softmax(x: np.ndarray, *, axis: int = -1) -> np.ndarray:
     below = _below_largest(x, axis)
     return below - np.log(np.exp(below).sum(axis=axis, keepdims=True))
 
 
 @op("Hardmax")
-def hardmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+def hardmax(x: np.ndarray, *, axis: int = -1) -> np.ndarray:
     """1 at the first largest element, 0 elsewhere."""
     hot = np.zeros_like(x)
     first = np.expand_dims(x.argmax(axis=axis), axis)

@@ -123,6 +123,7 @@ def causal_conv_with_state(
     w: np.ndarray,
     bias: np.ndarray | None = None,
     past: np.ndarray | None = None,
+    *,
     activation: str = "none",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Each channel alone, over the past; gives what the next call takes for `past` as well."""

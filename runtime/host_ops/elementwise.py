@@ -60,7 +60,7 @@ def divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @op("Mod")
-def mod(a: np.ndarray, b: np.ndarray, fmod: int = 0) -> np.ndarray:
+def mod(a: np.ndarray, b: np.ndarray, *, fmod: int = 0) -> np.ndarray:
     """What is left over has the divisor's sign, or with `fmod` that of the number divided."""
     return np.fmod(a, b) if fmod else np.mod(a, b)
 
@@ -94,7 +94,7 @@ def mean(*arrays: np.ndarray) -> np.ndarray:
 
 
 @op("BitShift")
-def bit_shift(x: np.ndarray, bits: np.ndarray, direction: str) -> np.ndarray:
+def bit_shift(x: np.ndarray, bits: np.ndarray, *, direction: str) -> np.ndarray:
     return np.left_shift(x, bits) if direction == "LEFT" else np.right_shift(x, bits)
 
 

@@ -55,6 +55,7 @@ def _pixels(x: np.ndarray, places: list[np.ndarray], padding: str, corners: bool
 def grid_sample(
     x: np.ndarray,
     grid: np.ndarray,
+    *,
     mode: str = "linear",
     padding_mode: str = "zeros",
     align_corners: int = 0,
@@ -79,7 +80,7 @@ def grid_sample(
 
 
 @op("AffineGrid", shaped_by=(1,))
-def affine_grid(theta: np.ndarray, size: np.ndarray, align_corners: int = 0) -> np.ndarray:
+def affine_grid(theta: np.ndarray, size: np.ndarray, *, align_corners: int = 0) -> np.ndarray:
     """theta [N, axes, axes + 1] applied to a grid of places from -1 to 1: [N, *places, axes]."""
     axes = []
     for count in (int(n) for n in size[2:]):
@@ -184,6 +185,7 @@ def non_max_suppression(
     max_output_boxes_per_class: np.ndarray | None = None,
     iou_threshold: np.ndarray | None = None,
     score_threshold: np.ndarray | None = None,
+    *,
     center_point_box: int = 0,
 ) -> np.ndarray:
     """int64 [kept, 3]: batch, class, box."""

@@ -9,7 +9,7 @@ COMBINE = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minim
 
 
 @op("Gather")
-def gather(x: np.ndarray, indices: np.ndarray, axis: int = 0) -> np.ndarray:
+def gather(x: np.ndarray, indices: np.ndarray, *, axis: int = 0) -> np.ndarray:
     return np.take(x, indices, axis)
 
 
@@ -21,7 +21,7 @@ def _along(indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
 
 
 @op("GatherElements")
-def gather_elements(x: np.ndarray, indices: np.ndarray, axis: int = 0) -> np.ndarray:
+def gather_elements(x: np.ndarray, indices: np.ndarray, *, axis: int = 0) -> np.ndarray:
     return x[_along(indices, axis)]
 
 
@@ -32,7 +32,7 @@ def _batched(indices: np.ndarray, batch_dims: int) -> tuple[np.ndarray, ...]:
 
 
 @op("GatherND")
-def gather_nd(x: np.ndarray, indices: np.ndarray, batch_dims: int = 0) -> np.ndarray:
+def gather_nd(x: np.ndarray, indices: np.ndarray, *, batch_dims: int = 0) -> np.ndarray:
     return x[_batched(indices, batch_dims)]
 
 
@@ -52,6 +52,7 @@ def scatter_elements(
     x: np.ndarray,
     indices: np.ndarray,
     updates: np.ndarray,
+    *,
     axis: int = 0,
     reduction: str = "none",
 ) -> np.ndarray:
@@ -60,7 +61,7 @@ def scatter_elements(
 
 @op("ScatterND")
 def scatter_nd(
-    x: np.ndarray, indices: np.ndarray, updates: np.ndarray, reduction: str = "none"
+    x: np.ndarray, indices: np.ndarray, updates: np.ndarray, *, reduction: str = "none"
 ) -> np.ndarray:
     return _put(x, _batched(indices, 0), updates, reduction)
 
@@ -70,6 +71,7 @@ def tensor_scatter(
     cache: np.ndarray,
     update: np.ndarray,
     starts: np.ndarray | None = None,
+    *,
     axis: int = -2,
     mode: str = "linear",
 ) -> np.ndarray:
@@ -84,7 +86,7 @@ def tensor_scatter(
 
 @op("OneHot", shaped_by=(1,))
 def one_hot(
-    indices: np.ndarray, depth: np.ndarray, values: np.ndarray, axis: int = -1
+    indices: np.ndarray, depth: np.ndarray, values: np.ndarray, *, axis: int = -1
 ) -> np.ndarray:
     """`values`: for all places but one, and for that one; a negative index counts from the end."""
     count = int(depth.item())
@@ -97,7 +99,7 @@ def one_hot(
 
 @op("TopK", shaped_by=(1,))
 def top_k(
-    x: np.ndarray, k: np.ndarray, axis: int = -1, largest: int = 1, sorted: int = 1
+    x: np.ndarray, k: np.ndarray, *, axis: int = -1, largest: int = 1, sorted: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """In order, and the lower index first among equals (which `sorted` 0 does not ask for)."""
     if largest:
@@ -115,12 +117,12 @@ def non_zero(x: np.ndarray) -> np.ndarray:
 
 
 @op("Compress", shaped_by=None)
-def compress(x: np.ndarray, condition: np.ndarray, axis: int | None = None) -> np.ndarray:
+def compress(x: np.ndarray, condition: np.ndarray, *, axis: int | None = None) -> np.ndarray:
     return np.compress(condition, x, axis)
 
 
 @op("Unique", shaped_by=None)
-def unique(x: np.ndarray, axis: int | None = None, sorted: int = 1) -> tuple[np.ndarray, ...]:
+def unique(x: np.ndarray, *, axis: int | None = None, sorted: int = 1) -> tuple[np.ndarray, ...]:
     """Elements or slices, where each is first, which one each input is, and how often."""
     values, first, inverse, counts = np.unique(
         x, return_index=True, return_inverse=True, return_counts=True, axis=axis

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .convolution import by_channel
+from .reductions import mean
 from .registry import op
 
 
@@ -19,8 +20,8 @@ def batch_normalization(
     x: np.ndarray,
     scale: np.ndarray,
     bias: np.ndarray,
-    mean: np.ndarray,
-    variance: np.ndarray,
+    running_mean: np.ndarray,
+    running_variance: np.ndarray,
     *,
     epsilon: float = 1e-5,
     momentum: float = 0.9,
@@ -28,15 +29,16 @@ def batch_normalization(
     outputs: int = 1,
 ) -> tuple[np.ndarray, ...]:
     """In training by the batch's own statistics, and with the running ones after it."""
-    used_mean, used_variance = mean, variance
+    center, variance = running_mean, running_variance
     if training_mode:
         axes = tuple(axis for axis in range(x.ndim) if axis != 1)
-        used_mean, used_variance = x.mean(axis=axes), x.var(axis=axes)
-    factor = scale / np.sqrt(used_variance + epsilon)
-    y = (x - by_channel(used_mean, x.ndim)) * by_channel(factor, x.ndim) + by_channel(bias, x.ndim)
+        center = mean(x, axes, keepdims=False)
+        variance = mean((x - by_channel(center, x.ndim)) ** 2, axes, keepdims=False)
+    factor = scale / np.sqrt(variance + epsilon)
+    y = (x - by_channel(center, x.ndim)) * by_channel(factor, x.ndim) + by_channel(bias, x.ndim)
     if outputs == 1:
         return (y.astype(x.dtype),)
-    pairs = ((mean, used_mean), (variance, used_variance))
+    pairs = ((running_mean, center), (running_variance, variance))
     running = [(old * momentum + new * (1 - momentum)).astype(old.dtype) for old, new in pairs]
     return y.astype(x.dtype), *running
 
@@ -45,15 +47,15 @@ def _standardized(
     x: np.ndarray, axes: tuple[int, ...], epsilon: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """x by its own mean and variance along axes; its mean; one by its standard deviation."""
-    mean = x.mean(axis=axes, keepdims=True)
-    off = x - mean
-    inverse = 1 / np.sqrt((off * off).mean(axis=axes, keepdims=True) + epsilon)
-    return off * inverse, mean, inverse
+    center = mean(x, axes, keepdims=True)
+    off = x - center
+    inverse = 1 / np.sqrt(mean(off * off, axes, keepdims=True) + epsilon)
+    return off * inverse, center, inverse
 
 
 @op("InstanceNormalization")
 def instance_normalization(
-    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float = 1e-5
+    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *, epsilon: float = 1e-5
 ) -> np.ndarray:
     """Each channel of each image by itself."""
     y, _, _ = _standardized(_wide(x), tuple(range(2, x.ndim)), epsilon)
@@ -87,9 +89,9 @@ def layer_normalization(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Over all axes from `axis` on; gives the mean and one by the standard deviation as well."""
     axes = tuple(range(axis % x.ndim, x.ndim))
-    y, mean, inverse = _standardized(_wide(x), axes, epsilon)
+    y, center, inverse = _standardized(_wide(x), axes, epsilon)
     y = y.astype(x.dtype) * scale
-    return y if bias is None else y + bias, mean, inverse
+    return y if bias is None else y + bias, center, inverse
 
 
 @op("RMSNormalization")
@@ -102,18 +104,19 @@ def rms_normalization(
     stash_type: Any = 1,
 ) -> np.ndarray:
     wide = _wide(x)
-    squares = (wide * wide).mean(axis=tuple(range(axis % x.ndim, x.ndim)), keepdims=True)
+    squares = mean(wide * wide, tuple(range(axis % x.ndim, x.ndim)), keepdims=True)
     return (wide / np.sqrt(squares + epsilon)).astype(x.dtype) * scale
 
 
 @op("MeanVarianceNormalization")
-def mean_variance_normalization(x: np.ndarray, axes: Sequence[int] = (0, 2, 3)) -> np.ndarray:
-    mean, deviation = (f(x, axis=tuple(axes), keepdims=True) for f in (np.mean, np.std))
-    return (x - mean) / (deviation + 1e-9)
+def mean_variance_normalization(x: np.ndarray, *, axes: Sequence[int] = (0, 2, 3)) -> np.ndarray:
+    off = x - mean(x, tuple(axes), keepdims=True)
+    deviation = np.sqrt(mean(off * off, tuple(axes), keepdims=True))
+    return off / (deviation + 1e-9)
 
 
 @op("LpNormalization")
-def lp_normalization(x: np.ndarray, axis: int = -1, p: int = 2) -> np.ndarray:
+def lp_normalization(x: np.ndarray, *, axis: int = -1, p: int = 2) -> np.ndarray:
     """0 where the norm is 0."""
     norm = (np.abs(x) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
     return x / np.where(norm == 0, x.dtype.type(1), norm)

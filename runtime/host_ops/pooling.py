@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .reductions import extreme
+from .reductions import extreme, mean
 from .registry import op
 from .windows import Windows, windows
 
@@ -110,7 +110,7 @@ def _axes(x: np.ndarray) -> tuple[int, ...]:
 
 @op("GlobalAveragePool")
 def global_average_pool(x: np.ndarray) -> np.ndarray:
-    return x.mean(axis=_axes(x), keepdims=True)
+    return mean(x, _axes(x), keepdims=True)
 
 
 @op("GlobalMaxPool")
@@ -119,7 +119,7 @@ def global_max_pool(x: np.ndarray) -> np.ndarray:
 
 
 @op("GlobalLpPool")
-def global_lp_pool(x: np.ndarray, p: int = 2) -> np.ndarray:
+def global_lp_pool(x: np.ndarray, *, p: int = 2) -> np.ndarray:
     return (np.abs(x) ** p).sum(axis=_axes(x), keepdims=True) ** (1 / p)
 
 

@@ -54,7 +54,7 @@ def quantize_linear(
     scale = _spread(scale, x.shape, axis, block_size).astype(divided)
     y = x.astype(divided) / scale
     if name in SMALL_FLOATS:
-        return cast(y, name, saturate)
+        return cast(y, to=name, saturate=saturate)
     offset = 0 if zero is None else _spread(zero, x.shape, axis, block_size).astype(np.float64)
     return (np.rint(y) + offset).clip(*limits(name)).astype(held(name))
 
@@ -75,7 +75,7 @@ def dequantize_linear(
         whole = whole - _spread(zero, x.shape, axis, block_size).astype(whole.dtype)
     dtype = held(output_dtype) if output_dtype else scale.dtype
     y = whole.astype(dtype) * _spread(scale, x.shape, axis, block_size).astype(dtype)
-    return cast(y, output_dtype) if output_dtype in SMALL_FLOATS else y
+    return cast(y, to=output_dtype) if output_dtype in SMALL_FLOATS else y
 
 
 @op("DynamicQuantizeLinear")

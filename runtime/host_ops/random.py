@@ -28,6 +28,7 @@ def random_normal(
 @op("RandomNormalLike")
 def random_normal_like(
     x: np.ndarray,
+    *,
     dtype: str | None = None,
     mean: float = 0.0,
     scale: float = 1.0,
@@ -51,6 +52,7 @@ def random_uniform(
 @op("RandomUniformLike")
 def random_uniform_like(
     x: np.ndarray,
+    *,
     dtype: str | None = None,
     low: float = 0.0,
     high: float = 1.0,
@@ -60,7 +62,7 @@ def random_uniform_like(
 
 
 @op("Bernoulli")
-def bernoulli(x: np.ndarray, dtype: str | None = None, seed: float | None = None) -> np.ndarray:
+def bernoulli(x: np.ndarray, *, dtype: str | None = None, seed: float | None = None) -> np.ndarray:
     """1 with the probability that x says."""
     drawn = _generator(seed).uniform(size=x.shape) < x
     return drawn.astype(held(dtype) if dtype else x.dtype)
@@ -68,7 +70,7 @@ def bernoulli(x: np.ndarray, dtype: str | None = None, seed: float | None = None
 
 @op("Multinomial")
 def multinomial(
-    x: np.ndarray, sample_size: int = 1, dtype: str = "int32", seed: float | None = None
+    x: np.ndarray, *, sample_size: int = 1, dtype: str = "int32", seed: float | None = None
 ) -> np.ndarray:
     """[batch, sample_size] classes; x has logarithms of what they are in proportion to."""
     shares = np.exp(x.astype(np.float64) - x.max(axis=1, keepdims=True))
@@ -82,6 +84,7 @@ def dropout(
     x: np.ndarray,
     ratio: np.ndarray | None = None,
     training_mode: np.ndarray | None = None,
+    *,
     seed: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """x as it is, but in training; and which elements were kept."""

@@ -66,11 +66,11 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> A
     if name in WITH_ALPHA:
         function, alpha = WITH_ALPHA[name]
         alpha = next(alphas, alpha)
-        return lambda x: function(x, alpha)
+        return lambda x: function(x, alpha=alpha)
     if name in WITH_BOTH:
         both, alpha, beta = WITH_BOTH[name]
         alpha, beta = next(alphas, alpha), next(betas, beta)
-        return lambda x: both(x, alpha, beta)
+        return lambda x: both(x, alpha=alpha, beta=beta)
     if name not in PLAIN:
         raise ValueError(f"activation {name!r}, which no recurrent layer has")
     return PLAIN[name]

@@ -22,7 +22,8 @@ def _sum(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
     return np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
 
 
-def _mean(x: np.ndarray, axes: Axes, keepdims: bool) -> np.ndarray:
+def mean(x: np.ndarray, axes: Axes, keepdims: bool) -> Any:
+    """0 of nothing, about which NumPy would warn."""
     sums = _sum(x, axes, keepdims)
     return sums / max(1, x.size // max(1, sums.size))
 
@@ -64,7 +65,7 @@ REDUCTIONS: dict[str, Reduction] = {
     "ReduceLogSum": lambda x, axes, keep: np.log(_sum(x, axes, keep)),
     "ReduceLogSumExp": _log_sum_exp,
     "ReduceMax": _max,
-    "ReduceMean": _mean,
+    "ReduceMean": mean,
     "ReduceMin": _min,
     "ReduceProd": _prod,
     "ReduceSum": _sum,
@@ -100,14 +101,14 @@ def _place(x: np.ndarray, axis: int, keepdims: int, last: int, largest: bool) ->
 
 @op("ArgMax")
 def arg_max(
-    x: np.ndarray, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+    x: np.ndarray, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
 ) -> np.ndarray:
     return _place(x, axis, keepdims, select_last_index, largest=True)
 
 
 @op("ArgMin")
 def arg_min(
-    x: np.ndarray, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+    x: np.ndarray, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
 ) -> np.ndarray:
     return _place(x, axis, keepdims, select_last_index, largest=False)
 
@@ -125,10 +126,12 @@ def _running(
 
 
 @op("CumSum")
-def cum_sum(x: np.ndarray, axis: np.ndarray, exclusive: int = 0, reverse: int = 0) -> np.ndarray:
+def cum_sum(x: np.ndarray, axis: np.ndarray, *, exclusive: int = 0, reverse: int = 0) -> np.ndarray:
     return _running(np.add, x, int(axis.item()), 0, exclusive, reverse)
 
 
 @op("CumProd")
-def cum_prod(x: np.ndarray, axis: np.ndarray, exclusive: int = 0, reverse: int = 0) -> np.ndarray:
+def cum_prod(
+    x: np.ndarray, axis: np.ndarray, *, exclusive: int = 0, reverse: int = 0
+) -> np.ndarray:
     return _running(np.multiply, x, int(axis.item()), 1, exclusive, reverse)

@@ -18,7 +18,7 @@ def sequence_construct(*arrays: np.ndarray) -> Sequence:
 
 
 @op("SequenceEmpty", shaped_by=None)
-def sequence_empty(dtype: str | None = None) -> Sequence:
+def sequence_empty(*, dtype: str | None = None) -> Sequence:
     return []
 
 
@@ -49,7 +49,7 @@ def sequence_erase(sequence: Sequence, position: np.ndarray | None = None) -> Se
 
 @op("SplitToSequence", shaped_by=None)
 def split_to_sequence(
-    x: np.ndarray, split: np.ndarray | None = None, axis: int = 0, keepdims: int = 1
+    x: np.ndarray, split: np.ndarray | None = None, *, axis: int = 0, keepdims: int = 1
 ) -> Sequence:
     """In pieces of one size or of these; of one each, without the axis unless `keepdims`."""
     size = x.shape[axis]
@@ -62,7 +62,7 @@ def split_to_sequence(
 
 
 @op("ConcatFromSequence", shaped_by=None)
-def concat_from_sequence(sequence: Sequence, axis: int, new_axis: int = 0) -> np.ndarray:
+def concat_from_sequence(sequence: Sequence, *, axis: int, new_axis: int = 0) -> np.ndarray:
     return np.stack(sequence, axis) if new_axis else np.concatenate(sequence, axis)
 
 
@@ -77,7 +77,7 @@ def sequence_map(sequence: Sequence, *more: Any, body: Graph, scope: Any) -> tup
 
 
 @op("Optional", shaped_by=None)
-def optional(value: Any = None, type: str | None = None) -> Any:
+def optional(value: Any = None, *, type: str | None = None) -> Any:
     return value
 
 

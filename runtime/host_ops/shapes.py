@@ -14,7 +14,7 @@ def ints(array: np.ndarray) -> tuple[int, ...]:
 
 
 @op("Reshape", shaped_by=(1,))
-def reshape(x: np.ndarray, shape: np.ndarray, allowzero: int = 0) -> np.ndarray:
+def reshape(x: np.ndarray, shape: np.ndarray, *, allowzero: int = 0) -> np.ndarray:
     """0 in `shape` keeps the input's size, unless `allowzero`; -1 is what is left over."""
     sizes = list(ints(shape))
     if not allowzero:
@@ -25,12 +25,12 @@ def reshape(x: np.ndarray, shape: np.ndarray, allowzero: int = 0) -> np.ndarray:
 
 
 @op("Transpose")
-def transpose(x: np.ndarray, perm: Sequence[int] | None = None) -> np.ndarray:
+def transpose(x: np.ndarray, *, perm: Sequence[int] | None = None) -> np.ndarray:
     return x.transpose(perm)
 
 
 @op("Flatten")
-def flatten(x: np.ndarray, axis: int = 1) -> np.ndarray:
+def flatten(x: np.ndarray, *, axis: int = 1) -> np.ndarray:
     rows = math.prod(x.shape[: axis if axis >= 0 else x.ndim + axis])
     return x.reshape(rows, x.size // rows if rows else math.prod(x.shape[axis:]))
 
@@ -83,7 +83,7 @@ def split(
 
 
 @op("Shape")
-def shape_of(x: np.ndarray, start: int = 0, end: int | None = None) -> np.ndarray:
+def shape_of(x: np.ndarray, *, start: int = 0, end: int | None = None) -> np.ndarray:
     return np.array(x.shape[start:end], np.int64)
 
 
@@ -115,6 +115,7 @@ def pad(
     pads: np.ndarray,
     value: np.ndarray | None = None,
     axes: np.ndarray | None = None,
+    *,
     mode: str = "constant",
 ) -> np.ndarray:
     """`pads`: before each axis, then after each; a negative one cuts off."""
@@ -133,7 +134,7 @@ def pad(
 
 
 @op("DepthToSpace")
-def depth_to_space(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarray:
+def depth_to_space(x: np.ndarray, *, blocksize: int, mode: str = "DCR") -> np.ndarray:
     """[N, C b b, H, W] -> [N, C, H b, W b]; the channels are depth, column, row or CRD."""
     n, c, h, w = x.shape
     b, depth = blocksize, c // blocksize**2
@@ -145,7 +146,7 @@ def depth_to_space(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarr
 
 
 @op("SpaceToDepth")
-def space_to_depth(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarray:
+def space_to_depth(x: np.ndarray, *, blocksize: int, mode: str = "DCR") -> np.ndarray:
     """[N, C, H, W] -> [N, b b C, H/b, W/b], the way back."""
     n, c, h, w = x.shape
     b = blocksize
@@ -155,19 +156,19 @@ def space_to_depth(x: np.ndarray, blocksize: int, mode: str = "DCR") -> np.ndarr
 
 
 @op("Trilu")
-def trilu(x: np.ndarray, k: np.ndarray | None = None, upper: int = 1) -> np.ndarray:
+def trilu(x: np.ndarray, k: np.ndarray | None = None, *, upper: int = 1) -> np.ndarray:
     diagonal = 0 if k is None else int(k.item())
     return np.triu(x, diagonal) if upper else np.tril(x, diagonal)
 
 
 @op("EyeLike")
-def eye_like(x: np.ndarray, dtype: str | None = None, k: int = 0) -> np.ndarray:
+def eye_like(x: np.ndarray, *, dtype: str | None = None, k: int = 0) -> np.ndarray:
     rows, columns = x.shape
     return np.eye(rows, columns, k=k, dtype=held(dtype) if dtype else x.dtype)
 
 
 @op("ConstantOfShape", shaped_by=(0,))
-def constant_of_shape(shape: np.ndarray, value: np.ndarray | None = None) -> np.ndarray:
+def constant_of_shape(shape: np.ndarray, *, value: np.ndarray | None = None) -> np.ndarray:
     fill = np.zeros(1, np.float32) if value is None else value
     return np.full(ints(shape), fill.item(), fill.dtype)
 
@@ -181,7 +182,7 @@ def range_(start: np.ndarray, limit: np.ndarray, delta: np.ndarray) -> np.ndarra
 
 @op("CenterCropPad", shaped_by=(1,))
 def center_crop_pad(
-    x: np.ndarray, shape: np.ndarray, axes: Sequence[int] | None = None
+    x: np.ndarray, shape: np.ndarray, *, axes: Sequence[int] | None = None
 ) -> np.ndarray:
     """Cut or filled with zeros evenly at both ends."""
     for axis, size in zip(range(x.ndim) if axes is None else axes, ints(shape), strict=True):
@@ -198,7 +199,7 @@ def center_crop_pad(
 
 @op("ReverseSequence")
 def reverse_sequence(
-    x: np.ndarray, lengths: np.ndarray, batch_axis: int = 1, time_axis: int = 0
+    x: np.ndarray, lengths: np.ndarray, *, batch_axis: int = 1, time_axis: int = 0
 ) -> np.ndarray:
     """The first `lengths[i]` steps of each sequence turned round, the rest as it is."""
     steps = np.moveaxis(x, (batch_axis, time_axis), (0, 1))

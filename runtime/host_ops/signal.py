@@ -42,6 +42,7 @@ def stft(
     frame_step: np.ndarray,
     window: np.ndarray | None = None,
     frame_length: np.ndarray | None = None,
+    *,
     onesided: int = 1,
 ) -> np.ndarray:
     """[batch, frames, frequencies, 2] of [batch, samples, 1 or 2]."""
@@ -63,14 +64,14 @@ def _angles(size: np.ndarray, periodic: int) -> np.ndarray:
 
 @op("HannWindow", shaped_by=(0,))
 def hann_window(
-    size: np.ndarray, output_datatype: str = "float32", periodic: int = 1
+    size: np.ndarray, *, output_datatype: str = "float32", periodic: int = 1
 ) -> np.ndarray:
     return (0.5 - 0.5 * np.cos(_angles(size, periodic))).astype(held(output_datatype))
 
 
 @op("HammingWindow", shaped_by=(0,))
 def hamming_window(
-    size: np.ndarray, output_datatype: str = "float32", periodic: int = 1
+    size: np.ndarray, *, output_datatype: str = "float32", periodic: int = 1
 ) -> np.ndarray:
     wave = np.cos(_angles(size, periodic))
     return (25 / 46 - 21 / 46 * wave).astype(held(output_datatype))
@@ -78,7 +79,7 @@ def hamming_window(
 
 @op("BlackmanWindow", shaped_by=(0,))
 def blackman_window(
-    size: np.ndarray, output_datatype: str = "float32", periodic: int = 1
+    size: np.ndarray, *, output_datatype: str = "float32", periodic: int = 1
 ) -> np.ndarray:
     angles = _angles(size, periodic)
     window = 0.42 - 0.5 * np.cos(angles) + 0.08 * np.cos(2 * angles)
@@ -96,6 +97,7 @@ def mel_weight_matrix(
     sample_rate: np.ndarray,
     lower: np.ndarray,
     upper: np.ndarray,
+    *,
     output_datatype: str = "float32",
 ) -> np.ndarray:
     """[dft_length / 2 + 1, bins]: a triangle for each bin, from the middle of one to the next."""

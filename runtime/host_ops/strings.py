@@ -31,7 +31,7 @@ def string_concat(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @op("StringSplit", shaped_by=None)
 def string_split(
-    x: np.ndarray, delimiter: str = "", maxsplit: int = -1
+    x: np.ndarray, *, delimiter: str = "", maxsplit: int = -1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parts along a new axis, filled up with ""; and how many each text has."""
     parts = [text.split(delimiter or None, maxsplit) for text in x.ravel()]
@@ -42,7 +42,7 @@ def string_split(
 
 
 @op("RegexFullMatch", shaped_by=None)
-def regex_full_match(x: np.ndarray, pattern: str) -> np.ndarray:
+def regex_full_match(x: np.ndarray, *, pattern: str) -> np.ndarray:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
@@ -53,6 +53,7 @@ def regex_full_match(x: np.ndarray, pattern: str) -> np.ndarray:
 @op("StringNormalizer", shaped_by=None)
 def string_normalizer(
     x: np.ndarray,
+    *,
     case_change_action: str = "NONE",
     is_case_sensitive: int = 0,
     locale: str = "",

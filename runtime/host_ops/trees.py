@@ -26,7 +26,7 @@ def array_feature_extractor(x: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 @op("ai.onnx.ml.Binarizer")
-def binarizer(x: np.ndarray, threshold: float = 0.0) -> np.ndarray:
+def binarizer(x: np.ndarray, *, threshold: float = 0.0) -> np.ndarray:
     return (x > threshold).astype(x.dtype)
 
 
@@ -43,6 +43,7 @@ def _listed(attributes: dict[str, Any], part: str) -> tuple[Sequence[Any], np.dt
 @op("ai.onnx.ml.LabelEncoder", shaped_by=None)
 def label_encoder(
     x: np.ndarray,
+    *,
     default_float: float = -0.0,
     default_int64: int = -1,
     default_string: str = "_Unused",

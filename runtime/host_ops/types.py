@@ -116,7 +116,7 @@ def _whole(text: str) -> int:
 
 
 @op("Cast")
-def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> np.ndarray:
+def cast(x: np.ndarray, *, to: str, saturate: int = 1, round_mode: str = "up") -> np.ndarray:
     """Elements as another type, named by `to`; `saturate` and `round_mode` are for small floats."""
     dtype = held(to)
     if dtype == object:
@@ -135,7 +135,7 @@ def cast(x: np.ndarray, to: str, saturate: int = 1, round_mode: str = "up") -> n
 
 
 @op("BitCast")
-def bit_cast(x: np.ndarray, to: str) -> np.ndarray:
+def bit_cast(x: np.ndarray, *, to: str) -> np.ndarray:
     """The same bits read as another type."""
     dtype = held(to)
     if dtype.name != to or dtype.itemsize != x.dtype.itemsize:

@@ -65,6 +65,8 @@ def windows(
     """By ONNX's attributes, over axes of these sizes; `pads` are all begins, then all ends."""
     axes = len(kernel)
     strides, dilations = (tuple(given or (1,) * axes) for given in (strides, dilations))
+    if min((*kernel, *strides, *dilations), default=1) < 1:
+        raise ValueError(f"kernel {kernel}, strides {strides}, dilations {dilations}: from 1 on")
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         around = [
             _same(n, s, span(k, d), auto_pad)

@@ -136,3 +136,14 @@ def test_export_of_a_graph_is_a_document_too(cli_json, tmp_path):
     assert document["output"] == str(tmp_path / "m.edge")
     assert document["bytes"] == (tmp_path / "m.edge").stat().st_size
     assert [tensor["name"] for tensor in document["tensors"]] == ["graph.json", "graph.constants"]
+
+
+@pytest.mark.parametrize("verb", [["export", "--explain"], ["advise"]])
+def test_what_is_of_language_models_alone_says_so_of_a_graph(fails, tmp_path, verb):
+    (tmp_path / "m.onnx").write_bytes(b"any")
+    assert "a graph, not a language model" in fails(*verb, tmp_path / "m.onnx")
+
+
+def test_limits_hold_for_a_graph(cli, graph, inputs):
+    code, out, _ = cli("run", graph, *inputs, "--eco", "-t", "1")
+    assert code == 0 and "scores" in out

@@ -79,6 +79,43 @@ def test_without_a_reading_the_most_anxious_model_speaks():
     assert forecast.ahead(6.5, 60.0) > before
 
 
+def test_what_a_stuck_sensor_said_is_forgotten_once_that_is_known():
+    """As if the readings had ended when they stopped to change."""
+    (true, stuck), (_, silent) = learned(0), learned(0)
+    last = true.celsius
+    for forecast in (stuck, silent):
+        forecast.update(600.0, 1.0, last)
+    for second in range(601, 625):  # cooling fast
+        stuck.update(float(second), 1.0, last)
+        silent.update(float(second), 1.0, None)
+    assert abs(stuck.ahead(1.0, 0.0) - silent.ahead(1.0, 0.0)) > 1
+    for second in range(625, 635):
+        for forecast in (stuck, silent):
+            forecast.update(float(second), 1.0, None)
+    assert stuck.ahead(1.0, 0.0) == pytest.approx(silent.ahead(1.0, 0.0))
+
+
+def test_a_firmware_that_throttles_raises_what_is_known_without_a_sensor():
+    _, forecast = learned(0)
+    for second in range(600, 700):
+        forecast.update(float(second), 4.0, None)
+    cold = forecast.ahead(4.0, 0.0)
+    forecast.at_least(cold + 10)
+    assert forecast.ahead(4.0, 0.0) >= cold + 10
+    forecast.at_least(cold)  # tells nothing
+    assert forecast.ahead(4.0, 0.0) >= cold + 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_reading_the_forecast_is_above_the_truth_but_not_far(seed):
+    """Two standard deviations; 10 minutes of readings leave 3 K of them half an hour ahead."""
+    true, forecast = learned(seed)
+    for second in range(600, 2400):
+        true.advance(5.0, 1.0)
+        forecast.update(float(second), 5.0, None)
+    assert -0.5 < forecast.ahead(5.0, 0.0) - true.celsius < 6
+
+
 def test_before_the_first_reading_there_is_no_forecast():
     forecast = Forecast()
     forecast.update(0.0, 5.0, None)

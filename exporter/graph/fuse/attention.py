@@ -36,7 +36,9 @@ def _change(edit: Editing) -> None:
 
 def _spelled(edit: Editing, node: Node) -> None:
     """softmax(scores) V."""
-    weights, v = node.inputs
+    (weights, v), guards = node.inputs, _guards(edit, node.inputs[0])
+    if guards:
+        weights = guards[0].inputs[2]
     softmax, rank = edit.maker(weights, "Softmax"), edit.rank(weights)
     if softmax is None or rank not in (3, 4):
         return
@@ -45,7 +47,7 @@ def _spelled(edit: Editing, node: Node) -> None:
     found = scores_of(edit, softmax.inputs[0])
     if found is None:
         return
-    inside = [node, softmax, *found.nodes]
+    inside = [node, *guards, softmax, *found.nodes]
     if not all(edit.only(name, inside) for n in inside[1:] for name in n.outputs):
         return
     scale, q = unscaled(edit, found.q, found.scale)
@@ -55,6 +57,15 @@ def _spelled(edit: Editing, node: Node) -> None:
         _heads(edit, node, found, _keys(edit, k), v)
     else:
         _one_head(edit, node, found, v)
+
+
+def _guards(edit: Editing, weights: str) -> list[Node]:
+    """Nodes that write 0 for NaN, as a query has that sees no key: edge.Attention has 0 there."""
+    choice = edit.maker(weights, "Where")
+    test = edit.maker(choice.inputs[0], "IsNaN") if choice is not None else None
+    if choice is None or test is None or edit.scalar(choice.inputs[1]) != 0:
+        return []
+    return [choice, test] if test.inputs == choice.inputs[2:] else []
 
 
 # --- heads ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from .cleanup import UNARY, merge_transposes, tidy
 from .convolutions import conv, conv_transpose, depth_to_space, pool
 from .cuts import cut_before_transpose, without_axes
 from .editing import Editing, rewrite
+from .grouped import shuffle
 from .layout import (
     RANKS,
     before_transpose,
@@ -147,7 +148,9 @@ def _reduced(edit: Editing, node: Node, op: str, x: str, rank: int, gone: set[in
 
 
 def _reshape(edit: Editing, node: Node) -> None:
-    """One that leaves the batch and the channels alone."""
+    """One that leaves the batch and the channels alone, or the end of a shuffle of them."""
+    if shuffle(edit, node):
+        return
     before, after = edit.shape(node.inputs[0]), edit.shape(node.outputs[0])
     x = before_transpose(edit, node.inputs[0])
     if x is None or before is None or after is None or len(after) not in RANKS:

@@ -37,6 +37,8 @@ def tidy(edit: Editing) -> None:
                 _view(edit, node)
         elif node.op in UNARY:
             _sink_view(edit, node)
+        elif node.op == "Sum" and len(node.inputs) == 2:
+            edit.become(node, "Add", node.inputs)
         elif does_nothing(edit, node):
             edit.bypass(node, node.inputs[0])
         else:
@@ -50,6 +52,8 @@ def does_nothing(edit: Editing, node: Node) -> bool:
     x = node.inputs[0] if node.inputs else ""
     if node.op in ("Concat", "Sum", "Max", "Min", "Mean"):
         return len(node.inputs) == 1
+    if node.op == "Split":
+        return len(node.outputs) == 1
     if node.op == "Expand" or (node.op == "Slice" and _steps_by_one(edit, node)):
         return edit.shape(x) is not None and edit.shape(x) == edit.shape(node.outputs[0])
     if node.op == "Pad":

@@ -1,7 +1,6 @@
 """Convolutions and poolings as edge's own, with channels last."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,99 +8,40 @@ import numpy as np
 from edge.format.graph import Node
 
 from .editing import Editing
+from .grouped import grouped, repeated
 from .layout import last, put, to_first, without_transpose
 from .matrices import add_matrix
+from .windows import LANES, Windows, folded, padding, windows_of
 
-LANES = 16  # to a multiple of which channels of each tap are padded
 FLOATS = (np.float32, np.float16)
 
 
-@dataclass(frozen=True)
-class Windows:
-    """What a convolution sees of an image; a signal [N, L, C] is one of height 1.
-
-    w     [rows, channels of a group, kernel height, kernel width]
-    fold  elements of a signal that are channels of one
-    """
-
-    w: np.ndarray
-    strides: tuple[int, ...]
-    pads: tuple[int, ...]
-    dilations: tuple[int, ...]
-    signal: bool = False
-    fold: int = 1
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations}
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """float32 [rows, kernel height x kernel width x channels padded to 16]."""
-        rows, channels, *kernel = self.w.shape
-        padded = np.zeros((rows, *kernel, -(-channels // LANES) * LANES), np.float32)
-        padded[..., :channels] = self.w.transpose(0, 2, 3, 1)
-        return padded.reshape(rows, -1)
-
-
 def conv(edit: Editing, node: Node) -> None:
-    """edge.Linear, edge.Conv or edge.Depthwise; those of other groups stay."""
+    """edge.Linear, edge.Conv or edge.Depthwise, or several side by side."""
     _, name, bias = (*node.inputs, "")[:3]
     w, added = edit.constant(name), edit.constant(bias)
     if w is None or w.dtype not in FLOATS or w.ndim not in (3, 4) or 0 in w.shape:
         return
-    windows = _windows(edit, node, w)
+    windows = windows_of(edit, node, w)
     if windows is None or (bias and added is None):
         return
     groups = node.attributes.get("group", 1)
-    if groups == 1 and w[0, 0].size == 1 and not any(windows.pads) and set(windows.strides) == {1}:
+    if groups == 1 and windows.is_point:
         _linear(edit, node, w.reshape(w.shape[:2]), added)
     elif groups == 1:
-        windows = _folded(edit, node, windows)
+        windows = folded(edit, node, windows)
         weight = add_matrix(edit, node, name, windows.matrix, added)
         _, channels, *kernel = windows.w.shape
         own = {"weight": weight, "kernel": tuple(kernel), "channels": channels}
         _put(edit, node, windows, "edge.Conv", (), {**own, **windows.attributes})
-    elif groups == len(w) and w.shape[1] == 1:
+    elif w.shape[1] == 1:
         taps = np.ascontiguousarray(windows.w[:, 0].transpose(1, 2, 0), np.float32)
         inputs = [edit.add_constant(f"{name}.taps", taps)]
         if added is not None:
             inputs.append(edit.add_constant(f"{bias}.shift", added.astype(np.float32)))
         _put(edit, node, windows, "edge.Depthwise", inputs, windows.attributes)
-
-
-def _windows(edit: Editing, node: Node, w: np.ndarray) -> Windows | None:
-    """None where padding depends on sizes that are not known."""
-    pads, spatial = _pads(edit, node, w.shape[2:]), w.ndim - 2
-    if pads is None:
-        return None
-    strides = tuple(node.attributes.get("strides", (1,) * spatial))
-    dilations = tuple(node.attributes.get("dilations", (1,) * spatial))
-    if spatial == 2:
-        return Windows(w, strides, pads, dilations)
-    flat = (0, pads[0], 0, pads[1])
-    return Windows(w[:, :, None], (1, *strides), flat, (1, *dilations), signal=True)
-
-
-def _folded(edit: Editing, node: Node, windows: Windows) -> Windows:
-    """A signal of few channels seen in whole runs: those become its channels, with no padding."""
-    rows, channels, _, kernel = windows.w.shape
-    shape, fold = edit.shape(node.inputs[0]), LANES // channels
-    length = shape[2] if shape is not None else None
-    runs = (kernel, windows.strides[1], windows.pads[1], windows.pads[3])
-    if not windows.signal or fold < 2 or LANES % channels or windows.dilations != (1, 1):
-        return windows
-    if not isinstance(length, int) or any(size % fold for size in (length, *runs)):
-        return windows
-    by_run = windows.w.transpose(0, 3, 1, 2).reshape(rows, kernel // fold, LANES, 1)
-    return Windows(
-        by_run.transpose(0, 2, 3, 1),
-        (1, windows.strides[1] // fold),
-        tuple(pad // fold for pad in windows.pads),
-        (1, 1),
-        signal=True,
-        fold=fold,
-    )
+    else:
+        grouped(edit, node, windows, added, groups)
 
 
 def _linear(edit: Editing, node: Node, matrix: np.ndarray, bias: np.ndarray | None) -> None:
@@ -121,6 +61,10 @@ def _put(
 ) -> None:
     like = node.outputs[0]
     x, before = last(edit, node.inputs[0], 3 if windows.signal else 4)
+    times = len(windows.w) // node.attributes.get("group", 1)
+    if op == "edge.Depthwise" and times > 1:
+        before.append(repeated(edit, x, len(windows.w), times, axis=2 if windows.signal else 3))
+        x = before[-1].outputs[0]
     if not windows.signal:
         put(edit, node, before, op, (x, *constants), [to_first(4)], **attributes)
         return
@@ -132,31 +76,6 @@ def _put(
         image = edit.node("Unsqueeze", (x, axes), f"{x}.image")
     y = edit.node(op, (image.outputs[0], *constants), f"{like}.image", **attributes)
     put(edit, node, [*before, image, y], "Squeeze", (y.outputs[0], axes), [to_first(3)])
-
-
-def _pads(edit: Editing, node: Node, kernel: Sequence[int]) -> tuple[int, ...] | None:
-    """Of each axis before, then of each behind; None where they depend on sizes not known."""
-    rank, auto = len(kernel), node.attributes.get("auto_pad", "NOTSET")
-    if auto == "NOTSET":
-        return tuple(node.attributes.get("pads", (0,) * (2 * rank)))
-    if auto == "VALID":
-        return (0,) * (2 * rank)
-    strides = node.attributes.get("strides", (1,) * rank)
-    dilations = node.attributes.get("dilations", (1,) * rank)
-    shape = edit.shape(node.inputs[0])
-    before, behind = [], []
-    for i, stride in enumerate(strides):
-        reach, size = dilations[i] * (kernel[i] - 1) + 1, shape[i + 2] if shape else None
-        if stride == 1:
-            total = reach - 1
-        elif isinstance(size, int):
-            total = max(0, (-(-size // stride) - 1) * stride + reach - size)
-        else:
-            return None
-        half = total // 2
-        before.append(total - half if auto == "SAME_LOWER" else half)
-        behind.append(total - before[-1])
-    return (*before, *behind)
 
 
 def conv_transpose(edit: Editing, node: Node) -> None:
@@ -197,7 +116,7 @@ def pool(edit: Editing, node: Node) -> None:
     given = node.attributes
     if source is None or len(kernel) != 2 or len([n for n in node.outputs if n]) > 1:
         return
-    pads = _pads(edit, node, kernel)
+    pads = padding(edit, node, kernel)
     if pads is None or given.get("storage_order", 0):
         return
     own: dict[str, Any] = {

@@ -10,7 +10,7 @@ from ..model import GraphModel
 from ..symbolic.dimensions import Shape, as_reshape
 from .cleanup import merge_transposes, permutation
 from .editing import Editing, rewrite
-from .layout import put
+from .layout import put, to_last
 
 Interval = tuple[int, int]
 
@@ -34,11 +34,14 @@ def _change(edit: Editing) -> None:
 
 
 def cut_before_transpose(edit: Editing, node: Node) -> bool:
+    """Whether there was a Transpose to cut before."""
     maker = edit.maker(node.inputs[0], "Transpose")
     perm = permutation(edit, maker) if maker is not None else None
     axes = _axes(edit, node)
     if maker is None or perm is None or axes is None:
         return False
+    if len(perm) > 3 and perm == to_last(len(perm)):
+        return False  # once for all parts, before a convolution
     x, attributes, inputs = maker.inputs[0], dict(node.attributes), list(node.inputs[1:])
     moved, after = [perm[axis] for axis in axes], perm
     if node.op in ("Split", "Gather"):
@@ -78,16 +81,16 @@ def _axes(edit: Editing, node: Node) -> list[int] | None:
 # --- before a Reshape -----------------------------------------------------------------------------
 
 
-def _cut_before_reshape(edit: Editing, node: Node) -> bool:
+def _cut_before_reshape(edit: Editing, node: Node) -> None:
     """[..., L] as [..., A, rest], cut along A."""
     maker, axes = edit.maker(node.inputs[0], "Reshape"), _axes(edit, node)
     if maker is None or axes is None or len(axes) != 1 or node.op == "Squeeze":
-        return False
+        return
     x, whole, split = maker.inputs[0], edit.shape(maker.inputs[0]), edit.shape(node.inputs[0])
     each = None if not whole or split is None else _rest(whole, split, axes[0])
     parts = _intervals(edit, node, axes[0])
     if whole is None or each is None or parts is None:
-        return False
+        return
     forms = [edit.shape(name) for name in node.outputs]
     sizes = [(stop - start) * each for start, stop in parts]
     targets = [
@@ -95,7 +98,7 @@ def _cut_before_reshape(edit: Editing, node: Node) -> bool:
         for size, form in zip(sizes, forms, strict=True)
     ]
     if any(target is None for target in targets):
-        return False
+        return
     like, axis = node.outputs[0], len(whole) - 1
     names = [edit.model.fresh(f"{name}.cut") for name in node.outputs]
     if node.op == "Split":
@@ -111,7 +114,6 @@ def _cut_before_reshape(edit: Editing, node: Node) -> bool:
         for name, out, target in zip(names, node.outputs, targets, strict=True)
     ]
     edit.replace(node, cut, *views)
-    return True
 
 
 def _rest(whole: Shape, split: Shape, axis: int) -> int | None:
@@ -138,7 +140,9 @@ def _intervals(edit: Editing, node: Node, axis: int) -> list[Interval] | None:
         return list(zip([0, *stops[:-1]], stops, strict=True))
     if node.op == "Gather":
         index = edit.integers(node.inputs[1])
-        return [(index[0] % length, index[0] % length + 1)] if index else None
+        if not index or not -length <= index[0] < length:
+            return None
+        return [(index[0] % length, index[0] % length + 1)]
     starts, ends = (edit.integers(name) for name in node.inputs[1:3])
     steps = edit.integers(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] else (1,)
     if starts is None or ends is None or steps != (1,):

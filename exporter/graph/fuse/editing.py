@@ -57,15 +57,15 @@ class Editing:
     def __init__(self, graph: Graph, model: Model, around: Shapes | None = None):
         self.graph, self.model = graph, model
         self.shapes = Shapes(model.constants, model.matrices) if around is None else _inside(around)
-        self.inputs = {value.name for value in graph.inputs}
         self.outputs = {value.name for value in graph.outputs}
         self.channels_second: set[str] = set()  # values that layout.py has written a Transpose for
         self._makers: dict[str, Node] = {}
         self._readers: dict[str, dict[int, Node]] = {}
         self._now: dict[int, list[Node]] = {}  # what stands where a node stood, by its id
         self._kept_alive = list(graph.nodes)  # so that no id is used again
+        self._ordered = list(graph.nodes)
         for value in graph.inputs:
-            self.shapes.enter(value)
+            self.shapes.enter(value, inside=around is not None)
         for node in graph.nodes:
             self._enter(node)
 
@@ -76,13 +76,16 @@ class Editing:
                 yield node
 
     def nodes(self) -> list[Node]:
-        return [n for node in self.graph.nodes for n in self._standing(node)]
-
-    def _standing(self, node: Node) -> Iterator[Node]:
-        if id(node) not in self._now:
-            yield node
-        for new in self._now.get(id(node), ()):
-            yield from self._standing(new)
+        """In their order, those that have replaced others where these were."""
+        waiting, found = self._ordered[::-1], []
+        while waiting:
+            node = waiting.pop()
+            if id(node) in self._now:
+                waiting += reversed(self._now[id(node)])
+            else:
+                found.append(node)
+        self._ordered = found
+        return list(found)
 
     # --- to look ----------------------------------------------------------------------------------
 
@@ -150,15 +153,23 @@ class Editing:
     def replace(self, old: Node, *new: Node) -> None:
         """Put nodes where one was; the new ones make what of its outputs is still wanted."""
         self.model.changed = True
-        self._now[id(old)] = list(new)
-        self.model.uses.update(_used(new))
-        self.model.uses.subtract(_used([old]))
-        for name in old.outputs:
-            self._makers.pop(name, None)
+        self._remove(old, new)
         for node in new:
             self._kept_alive.append(node)
             self._enter(node)
-        self._leave(old)
+        dead = self._forget(old)
+        while dead:
+            node = dead.pop()
+            if id(node) not in self._now:
+                self._remove(node)
+                dead += self._forget(node)
+
+    def _remove(self, node: Node, new: Sequence[Node] = ()) -> None:
+        self._now[id(node)] = list(new)
+        self.model.uses.update(_used(new))
+        self.model.uses.subtract(_used([node]))
+        for name in node.outputs:
+            self._makers.pop(name, None)
 
     def become(self, old: Node, op: str, inputs: Sequence[str], **attributes: Any) -> None:
         """Replace a node by one that makes the same outputs."""
@@ -184,12 +195,15 @@ class Editing:
         for name in _read_by(node):
             self._readers.setdefault(name, {})[id(node)] = node
 
-    def _leave(self, node: Node) -> None:
+    def _forget(self, node: Node) -> list[Node]:
+        """A node reads nothing any more: the nodes that nobody reads now."""
+        dead = []
         for name in _read_by(node):
             self._readers.get(name, {}).pop(id(node), None)
             maker = self._makers.get(name)
             if maker is not None and not any(map(self.is_read, filter(None, maker.outputs))):
-                self.replace(maker)
+                dead.append(maker)
+        return dead
 
 
 def _inside(around: Shapes) -> Shapes:

@@ -18,8 +18,8 @@ def recognise_norms(model: GraphModel) -> GraphModel:
 def _change(edit: Editing) -> None:
     for node in edit:
         if node.op in ("Div", "Mul"):
-            _normalised(edit, node) or _with_gain(edit, node)
-        elif node.op == "Add":
+            _normalised(edit, node) or _regrouped(edit, node) or _with_gain(edit, node)
+        elif node.op == "Add" and not _centred_first(edit, node):
             _with_bias(edit, node)
 
 
@@ -69,6 +69,67 @@ def _quotients(edit: Editing, node: Node) -> list[tuple[str, str, list[Node]]]:
     return found
 
 
+def _regrouped(edit: Editing, node: Node) -> bool:
+    """x (gain / deviation) as (x / deviation) gain."""
+    if node.op != "Mul":
+        return False
+    for x, scale in (node.inputs, node.inputs[::-1]):
+        product = edit.maker(scale, "Mul")
+        if product is None or edit.reader(scale) is not node:
+            continue
+        for inverse, gain in (product.inputs, product.inputs[::-1]):
+            if vector(edit, gain, x) is None:
+                continue
+            quotient = edit.node("Mul", (x, inverse), f"{node.outputs[0]}.normal")
+            if any(_deviation(edit, found, x) for _, found, _ in _quotients(edit, quotient)):
+                again = Node("Mul", (*quotient.outputs, gain), node.outputs, {}, node.name)
+                edit.replace(node, quotient, again)
+                return True
+    return False
+
+
+def _centred_first(edit: Editing, node: Node) -> bool:
+    """x scale + (bias - mean(x) scale), as TensorFlow has it, as (x - mean(x)) scale + bias."""
+    for scaled, rest in (node.inputs, node.inputs[::-1]):
+        product, shift = edit.maker(scaled, "Mul"), edit.maker(rest, "Sub")
+        other = edit.maker(shift.inputs[1], "Mul") if shift is not None else None
+        if product is None or shift is None or other is None:
+            continue
+        between = [(scaled, [node]), (rest, [node]), (shift.inputs[1], [shift])]
+        if not all(edit.only(name, readers) for name, readers in between):
+            continue
+        for x, scale in (product.inputs, product.inputs[::-1]):
+            mean = _other(other, scale)
+            if mean is None or not _is_mean(edit, mean, x):
+                continue
+            if vector(edit, shift.inputs[0], x) is not None:
+                _write_centred(edit, node, x, mean, scale, shift.inputs[0])
+                return True
+    return False
+
+
+def _other(product: Node, factor: str) -> str | None:
+    a, b = product.inputs
+    return b if a == factor else a if b == factor else None
+
+
+def _is_mean(edit: Editing, name: str, x: str) -> bool:
+    mean = edit.maker(name, "ReduceMean")
+    return mean is not None and mean.inputs[0] == x and _over_last(edit, mean)
+
+
+def _write_centred(edit: Editing, node: Node, x: str, mean: str, scale: str, bias: str) -> None:
+    """By the difference that the variance is made of, if it is there."""
+    like, nodes = node.outputs[0], []
+    there = [n for n in edit.readers(mean) if n.op == "Sub" and n.inputs == (x, mean)]
+    if not there:
+        nodes.append(edit.node("Sub", (x, mean), f"{like}.centred"))
+    (centred,) = (there or nodes)[0].outputs
+    nodes.append(edit.node("Mul", (centred, scale), f"{like}.scaled"))
+    last = Node("Add", (nodes[-1].outputs[0], bias), node.outputs, {}, node.name)
+    edit.replace(node, *nodes, last)
+
+
 def _deviation(edit: Editing, name: str, x: str) -> tuple[float, list[Node]] | None:
     """The epsilon of sqrt(mean(x^2) + epsilon), and its nodes."""
     root = edit.maker(name, "Sqrt", "Pow")
@@ -99,10 +160,8 @@ def _centred(edit: Editing, name: str) -> tuple[str | None, list[Node]]:
     if difference is None:
         return None, []
     y, other = difference.inputs
-    mean = edit.maker(other, "ReduceMean")
-    if mean is None or mean.inputs[0] != y or not _over_last(edit, mean):
-        return None, []
-    return y, [difference, mean]
+    mean = edit.maker(other)
+    return (y, [difference, mean]) if mean is not None and _is_mean(edit, other, y) else (None, [])
 
 
 def _over_last(edit: Editing, mean: Node) -> bool:

@@ -57,7 +57,7 @@ def _is_small_enough(node: Node, arrays: Arrays) -> bool:
 
 
 def _broadcast(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
-    return math.prod(np.broadcast_shapes(*(a.shape for a in arrays if a is not None)))
+    return float(math.prod(np.broadcast_shapes(*(a.shape for a in arrays if a is not None))))
 
 
 def _all_together(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
@@ -70,7 +70,7 @@ def _first(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
 
 def _gathered(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
     data, indices = _array(arrays, 0), _array(arrays, 1)
-    return data.size / max(data.shape[attributes.get("axis", 0)], 1) * indices.size
+    return float(data.size / max(data.shape[attributes.get("axis", 0)], 1) * indices.size)
 
 
 def _shape_given(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
@@ -90,7 +90,7 @@ def _range(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
 
 def _product(arrays: Arrays, attributes: Mapping[str, Any]) -> float:
     a, b = _array(arrays, 0), _array(arrays, 1)
-    return a.size * b.size / max(a.shape[-1], 1)
+    return float(a.size * b.size / max(a.shape[-1], 1))
 
 
 def _array(arrays: Arrays, index: int) -> np.ndarray:

@@ -34,7 +34,7 @@ def _is_copy(node: Node, at: Rewriting) -> bool:
         training = node.inputs[2] if len(node.inputs) > 2 else ""
         return not training or (training in at.constants and not np.any(at.constants[training]))
     if node.op == "Cast":
-        return at.dtype(node.inputs[0]) == node.attributes["to"]
+        return bool(at.dtype(node.inputs[0]) == node.attributes["to"])
     return node.op == "Identity"
 
 

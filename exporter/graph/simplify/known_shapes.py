@@ -53,7 +53,7 @@ def _shape(node: Node, at: Rewriting) -> Partial | None:
     known = np.array([size is not None for size in sizes], bool)
     values = np.array([size or 0 for size in sizes], np.int64)
     if node.op == "Size":
-        return Partial(np.prod(values, dtype=np.int64), known.all())
+        return Partial(np.array(values.prod()), np.array(known.all()))
     at_axes = slice(node.attributes.get("start", 0), node.attributes.get("end"))
     return Partial(values[at_axes], known[at_axes])
 

@@ -16,6 +16,7 @@ Shape = tuple[Dim, ...]
 
 MAX_TEXT = 200
 
+_SHIFTED = re.compile(r"\((.+)([+-]\d+)\)")
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*")
 
 
@@ -34,19 +35,22 @@ def unknown(value: str, axis: int) -> str:
 
 
 def add(a: Dim, b: Dim) -> Dim:
+    """Numbers that are added to a name one after the other come to one number."""
     if isinstance(a, int) and isinstance(b, int):
         return a + b
-    if b == 0 or a == 0:
-        return a if b == 0 else b
-    return _short(f"({a}+{b})")
+    if isinstance(a, int):
+        a, b = b, a
+    if isinstance(a, int) or isinstance(b, str):
+        return _short(f"({a}+{b})")
+    found = _SHIFTED.fullmatch(a)
+    base, shift = (found[1], int(found[2])) if found else (a, 0)
+    return _short(f"({base}{shift + b:+d})") if shift + b else base
 
 
 def subtract(a: Dim, b: Dim) -> Dim:
-    if isinstance(a, int) and isinstance(b, int):
-        return a - b
-    if a == b:
-        return 0
-    return a if b == 0 else _short(f"({a}-{b})")
+    if isinstance(b, int):
+        return add(a, -b)
+    return 0 if a == b else _short(f"({a}-{b})")
 
 
 def multiply(a: Dim, b: Dim) -> Dim:

@@ -63,12 +63,13 @@ class Shapes:
     elements: dict[str, tuple[Dim, ...]] = field(default_factory=dict)
     dtypes: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, value: Value) -> None:
-        """An input of the graph."""
+    def enter(self, value: Value, inside: bool = False) -> None:
+        """An input of the graph; of one inside a node names of sizes are that graph's own."""
         self.dtypes[value.name] = value.dtype
         if value.shape is not None:
             self.shapes[value.name] = tuple(
-                declared(d, value.name, axis) for axis, d in enumerate(value.shape)
+                declared(None if inside and isinstance(d, str) else d, value.name, axis)
+                for axis, d in enumerate(value.shape)
             )
 
     def of(self, name: str) -> Shape | None:

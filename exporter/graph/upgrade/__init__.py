@@ -13,7 +13,10 @@ from ..model import GraphModel
 from ..rewriting import Rewriting
 from .registry import UPGRADES as UPGRADES
 
-_MODULES = ("axes", "images", "inputs", "normalization", "padding", "softmax")
+_MODULES = (
+    *("axes", "images", "inputs", "microsoft", "microsoft_attention", "normalization", "padding"),
+    *("softmax",),
+)
 
 for _module in _MODULES:
     import_module(f".{_module}", __package__)

@@ -53,6 +53,13 @@ def scaled_on_both_sides(b):
     return joined(b, b("MatMul", b("Softmax", b("MatMul", q, k)), split(b, "v")))
 
 
+def guarded(b):
+    k = b("Transpose", split(b, "k"), perm=(0, 1, 3, 2))
+    weights = b("Softmax", b("MatMul", b("Mul", split(b, "q"), D**-0.25), b("Mul", k, D**-0.25)))
+    weights = b("Where", b("IsNaN", weights), 0.0, weights)
+    return joined(b, b("MatMul", weights, split(b, "v")))
+
+
 def not_scaled(b):
     scores = b("MatMul", split(b, "q"), split(b, "k", perm=(0, 2, 3, 1)))
     return joined(b, b("MatMul", b("Softmax", scores), split(b, "v")))
@@ -62,7 +69,7 @@ def qkv(*inputs):
     return [random(*(inputs or FEED), seed=i) for i in range(3)]
 
 
-@pytest.mark.parametrize("spell", [bert, divided, scaled_on_both_sides, not_scaled])
+@pytest.mark.parametrize("spell", [bert, divided, scaled_on_both_sides, guarded, not_scaled])
 def test_attention_is_one_operator(spell):
     b = building()
     before = b.model(b("Relu", spell(b)))
@@ -101,6 +108,18 @@ def test_scores_that_a_condition_replaces_are_masked(excluded, where_true):
     after = fused(before)
     assert ops(after) == ["Where", "edge.Attention"]
     assert_same(before, after, *qkv())
+
+
+def test_a_query_that_sees_no_key_attends_to_nothing_as_a_guard_against_nan_has_it():
+    b = building(mask=("S", "S"))
+    scores = b("MatMul", split(b, "q"), split(b, "k", perm=(0, 2, 3, 1)))
+    weights = b("Softmax", b("Add", scores, "mask"))
+    weights = b("Where", b("IsNaN", weights), 0.0, weights)
+    before = b.model(joined(b, b("MatMul", weights, split(b, "v"))))
+    after = fused(before)
+    assert ops(after) == ["edge.Attention"]
+    mask = np.where(np.arange(S)[:, None] == 2, -np.inf, np.zeros((S, S))).astype(np.float32)
+    assert_same(before, after, *qkv(), mask)
 
 
 def test_a_score_that_is_replaced_by_one_that_still_counts_is_not_masked():
@@ -208,6 +227,15 @@ def test_a_mask_that_makes_scores_larger_is_not_taken():
     b = Building(q=(1, 1, WIDTH), k=(1, 1, WIDTH), v=(1, 1, WIDTH), mask=("M", 1, 1, 1))
     before = b.model(bert(b, mask="mask"))
     assert "edge.Attention" not in ops(fused(before))
+
+
+def test_weights_that_are_replaced_by_something_else_are_no_attention():
+    for other, test in ((1.0, "IsNaN"), (0.0, "IsInf")):
+        b = building()
+        weights = b("Softmax", b("MatMul", split(b, "q"), split(b, "k", perm=(0, 2, 3, 1))))
+        weights = b("Where", b(test, weights), other, weights)
+        before = b.model(b("MatMul", weights, split(b, "v")))
+        assert "edge.Attention" not in ops(fused(before))
 
 
 def test_batches_that_may_differ_are_left_to_be_broadcast():

@@ -5,6 +5,7 @@ import pytest
 
 from edge.exporter.graph.fuse.cleanup import clean
 from edge.exporter.graph.fuse.cuts import cut_first
+from edge.format.graph import Graph, Node, Value
 from tests.exporter.graph.building import Building, assert_same, ops, random
 
 NOTHING = {
@@ -158,3 +159,33 @@ def test_a_gather_of_several_stays_behind_a_transpose():
     b = Building(x=(4, 5, 6))
     before = b.model(b("Gather", b("Transpose", "x", perm=(2, 0, 1)), np.array([[1, 0]]), axis=1))
     assert ops(cut_first(before)) == ops(before)
+
+
+# --- large graphs ---------------------------------------------------------------------------------
+
+
+def test_a_long_chain_that_nobody_reads_any_more_goes_at_once():
+    b = Building(x=(2, 3))
+    x = "x"
+    for _ in range(3000):
+        x = b("Relu", x)
+    assert ops(clean(b.model(b("Shape", x)))) == ["Identity"]
+
+
+def test_a_node_may_be_replaced_any_number_of_times():
+    b = Building(x=(2, 3))
+    parts = [b("Mul", "x", 1.0) for _ in range(1010)]  # a chain as long as Python's stack
+    after = clean(b.model(b("Concat", *parts, axis=1)))
+    assert ops(after) == ["Concat"] and set(after.graph.nodes[0].inputs) == {"x"}
+
+
+def test_sizes_inside_of_a_body_have_names_of_their_own():
+    inner = Value("inner", "float32", ("N", 3))
+    body = Graph(
+        (Value("i", "int64", ()), Value("going", "bool", ()), inner),
+        (Value("going", "bool", ()), Value("same", "float32")),
+        (Node("Shape", ("x",), ("shape",)), Node("Expand", ("inner", "shape"), ("same",))),
+    )
+    b = Building(x=("N", 3), state=("M", 3))
+    y = b("Loop", np.array(2), np.array(True), "state", body=body)
+    assert "Expand" in ops(clean(b.model(y))), "the state may have one row, x more"

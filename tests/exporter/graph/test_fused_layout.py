@@ -105,13 +105,62 @@ def test_the_matrix_of_a_convolution_has_taps_of_sixteen_channels():
     assert np.array_equal(by_tap[..., :3], w.transpose(0, 2, 3, 1)) and not by_tap[..., 3:].any()
 
 
-def test_other_groups_and_weights_that_are_computed_stay_as_they_are():
+@pytest.mark.parametrize("kernel, strides", [((1, 1), (1, 1)), ((3, 3), (2, 1)), ((1, 1), (2, 2))])
+@pytest.mark.parametrize(
+    "channels, rows, groups, blocks",
+    [(48, 96, 3, 3), (32, 16, 4, 1), (64, 64, 16, 4), (6, 9, 3, 1)],
+)
+def test_groups_are_convolutions_side_by_side_of_sixteen_channels_or_more(
+    channels, rows, groups, blocks, kernel, strides
+):
+    b = Building(x=("N", channels, "H", "W"))
+    w = random(rows, channels // groups, *kernel)
+    y = b("Conv", "x", w, random(rows), group=groups, strides=strides)
+    before = b.model(y)
+    after = lowered(before)
+    own = "edge.Linear" if kernel == strides == (1, 1) else "edge.Conv"
+    between = ["Split", *[own] * blocks, "Concat"] if blocks > 1 else [own]
+    assert ops(after) == ["Transpose", *between, "Transpose"]
+    assert_same(before, after, random(2, channels, 5, 6))
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("biased", [False, True])
+def test_groups_of_signals_are_side_by_side_too(kernel, biased):
+    b = Building(x=("N", 32, "T"))
+    bias = [random(48)] if biased else []
+    y = b("Conv", "x", random(48, 16, kernel), *bias, group=2, pads=(kernel - 1, 0))
+    before = b.model(b("Relu", y))
+    after = lowered(before)
+    assert "Conv" not in ops(after) and ops(after).count("Split") == 1
+    assert_same(before, after, random(2, 32, 7))
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3,)])
+def test_a_depthwise_convolution_makes_several_channels_of_each(shape):
+    b = Building(x=("N", C, "T", 5)[: 2 + len(shape)])
+    before = b.model(b("Conv", "x", random(3 * C, 1, *shape), random(3 * C), group=C))
+    after = lowered(before)
+    assert "Gather" in ops(after) and "edge.Depthwise" in ops(after)
+    assert_same(before, after, random(*(2, C, 6, 5)[: 2 + len(shape)]))
+
+
+def test_a_shuffle_of_channels_is_one_look_up():
+    b = Building(x=("N", C, "H", "W"))
+    split = b("Reshape", image(b), b("Concat", [-1, 2, 3], b("Shape", "x", start=2), axis=0))
+    turned = b("Transpose", split, perm=(0, 2, 1, 3, 4))
+    joined = b("Reshape", turned, b("Shape", "x"))
+    before = b.model(b("Relu", joined))
+    after = lowered(before)
+    assert ops(after) == ["Transpose", "edge.Conv", "Gather", "Relu", "Transpose"]
+    assert_same(before, after, random(2, C, 5, 6))
+
+
+def test_weights_that_are_computed_stay_as_they_are():
     b = Building(x=("N", C, 8, 8), w=(C, 1, 3, 3), bias=(4,))
-    grouped = b("Conv", "x", random(8, 3, 3, 3), group=2)
-    several = b("Conv", "x", random(2 * C, 1, 3, 3), group=C)
     computed = b("Conv", "x", "w", group=C)
     shifted = b("Conv", "x", random(4, C, 3, 3), "bias")
-    before = b.model(grouped, several, computed, shifted)
+    before = b.model(computed, shifted)
     assert set(ops(channels_last(before))) == {"Conv"}
 
 

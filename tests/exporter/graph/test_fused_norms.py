@@ -46,6 +46,40 @@ def root_mean_square_divided(b, x):
     return b("Div", x, b("Sqrt", b("Add", mean(b, b("Pow", x, 2.0)), 1e-6)))
 
 
+def as_tensorflow_has_it(b, x):
+    """batch_normalization of TensorFlow, which Keras makes layer norms with; with gain and bias."""
+    m = mean(b, x)
+    difference = b("Sub", x, m)
+    variance = mean(b, b("Mul", difference, difference))
+    scale = b("Mul", b("Reciprocal", b("Sqrt", b("Add", variance, 1e-5))), GAIN)
+    return b("Add", b("Mul", x, scale), b("Sub", BIAS, b("Mul", m, scale)))
+
+
+def with_the_gain_on_the_deviation(b, x):
+    difference = b("Sub", x, mean(b, x))
+    variance = mean(b, b("Pow", difference, 2.0))
+    scale = b("Mul", GAIN, b("Div", 1.0, b("Sqrt", b("Add", variance, 1e-5))))
+    return b("Add", b("Mul", difference, scale), BIAS)
+
+
+@pytest.mark.parametrize("spell", [as_tensorflow_has_it, with_the_gain_on_the_deviation])
+def test_a_layer_norm_with_its_gain_inside_is_one_operator(spell):
+    b = Building(x=("N", "T", WIDTH))
+    before = b.model(b("Relu", spell(b, b("Neg", "x"))))
+    after = recognise_norms(before)
+    assert ops(after) == ["Neg", "LayerNormalization", "Relu"]
+    assert np.array_equal(after.graph.constants[after.graph.nodes[1].inputs[1]], GAIN)
+    assert_same(before, after, 3 * random(2, 5, WIDTH) + 1)
+
+
+def test_a_scale_that_somebody_else_reads_keeps_the_gain_inside():
+    b = Building(x=("N", WIDTH))
+    y = with_the_gain_on_the_deviation(b, "x")
+    scale = next(node.outputs[0] for node in b.nodes if node.op == "Mul")
+    before = b.model(y, scale)
+    assert "LayerNormalization" not in ops(recognise_norms(before))
+
+
 SPELLINGS = [by_division, by_reciprocal, by_power, by_one_over]
 
 

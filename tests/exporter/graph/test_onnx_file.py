@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import edge
-from edge.errors import EdgeError, SourceError
+from edge.errors import EdgeError, SourceError, UnsupportedModel
 from edge.exporter.graph import functions
 from edge.exporter.graph.onnx_file import read
 
@@ -196,6 +196,19 @@ def test_sizes_that_nobody_fixed_stay_open(tmp_path):
     source.write_bytes(model.SerializeToString())
     assert read(source).graph.inputs[0].shape == ("batch", None)
     assert result(source, np.zeros((5, 7), F32)).shape == (5, 7)
+
+
+def test_a_graph_that_a_file_cannot_hold_is_refused_before_it_is_written(tmp_path):
+    """Its JSON has numbers of 18 digits."""
+    keys = {"keys_int64s": [2**62, 1], "values_floats": [1.0, 2.0], "default_float": 0.0}
+    nodes = [
+        node("Cast", "x", "i", to=TensorProto.INT64),
+        node("LabelEncoder", "i", domain="ai.onnx.ml", **keys),
+    ]
+    source = saved(tmp_path / "m.onnx", nodes, imports=[helper.make_opsetid("ai.onnx.ml", 4)])
+    with pytest.raises(UnsupportedModel, match="more than 18 digits"):
+        edge.export(source, tmp_path / "m.edge")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_what_the_author_wrote_down_is_kept(tmp_path):

@@ -20,6 +20,8 @@ def test_arithmetic_of_numbers_is_done_and_of_names_written_down():
     assert (add(2, 3), subtract(2, 3), multiply(2, 3), divide(7, 2)) == (5, -1, 6, 3)
     assert (add("N", 0), subtract("N", 0), multiply(1, "N"), divide("N", 1)) == ("N",) * 4
     assert (subtract("N", "N"), multiply("N", 0)) == (0, 0)
+    assert add(subtract(add("N", 2), 3), 1) == "N" and add(3, add("N", -1)) == "(N+2)"
+    assert subtract(add("N", "T"), 1) == "((N+T)-1)" and subtract(1, "N") == "(1-N)"
     assert multiply("T", multiply("N", 2)) == multiply(multiply(2, "T"), "N")
     assert eval(str(divide(add("N", 3), 2)), {"N": 8}) == 5
 

@@ -33,7 +33,7 @@ NUMBERS = np.concatenate(
 @pytest.mark.parametrize("name", FLOATS)
 def test_a_cast_rounds_as_ml_dtypes_does(name):
     expected = NUMBERS.astype(FLOATS[name]).astype(np.float32)
-    found = cast(NUMBERS, name, saturate=0)
+    found = cast(NUMBERS, to=name, saturate=0)
     np.testing.assert_array_equal(found, expected)
     zeros = expected == 0
     np.testing.assert_array_equal(np.signbit(found[zeros]), np.signbit(expected[zeros]))
@@ -43,25 +43,25 @@ def test_a_cast_rounds_as_ml_dtypes_does(name):
 def test_a_saturating_cast_ends_at_the_largest_number(name):
     largest = float(ml_dtypes.finfo(FLOATS[name]).max)
     beyond = np.array([np.inf, -np.inf, 1e9, -1e9], np.float32)
-    assert cast(beyond, name).tolist() == [largest, -largest, largest, -largest]
+    assert cast(beyond, to=name).tolist() == [largest, -largest, largest, -largest]
 
 
 @pytest.mark.parametrize("name, dtype", [("int4", ml_dtypes.int4), ("uint4", ml_dtypes.uint4)])
 def test_a_cast_to_few_bits_keeps_the_lowest(name, dtype):
     whole = np.arange(-40, 40)
-    assert cast(whole, name).dtype == held(name)
-    np.testing.assert_array_equal(cast(whole, name), whole.astype(dtype).astype(held(name)))
+    assert cast(whole, to=name).dtype == held(name)
+    np.testing.assert_array_equal(cast(whole, to=name), whole.astype(dtype).astype(held(name)))
 
 
 def test_texts_are_read_and_written():
     texts = np.array(["1e-5", "+INF", "-inf", "NaN", "100.5"], object)
-    numbers = cast(texts, "float32")
+    numbers = cast(texts, to="float32")
     expected = np.array([1e-5, np.inf, -np.inf, np.nan, 100.5], np.float32)
     np.testing.assert_array_equal(numbers, expected)
-    assert cast(numbers, "string").tolist() == ["1e-05", "INF", "-INF", "NaN", "100.5"]
-    assert cast(np.array(["9007199254740993"], object), "int64").tolist() == [2**53 + 1]
+    assert cast(numbers, to="string").tolist() == ["1e-05", "INF", "-INF", "NaN", "100.5"]
+    assert cast(np.array(["9007199254740993"], object), to="int64").tolist() == [2**53 + 1]
 
 
 def test_an_unknown_type_is_refused_by_name():
     with pytest.raises(UnsupportedModel, match="'float5e3m1'"):
-        cast(NUMBERS, "float5e3m1")
+        cast(NUMBERS, to="float5e3m1")
