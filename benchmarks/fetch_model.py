@@ -92,6 +92,15 @@ MODELS = {
     "pictures": Packaged(
         "scikit-image==0.26.0",
         {
+            "skimage/data/astronaut.png": (
+                "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
+            ),
+            "skimage/data/camera.png": (
+                "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a"
+            ),
+            "skimage/data/motorcycle_left.png": (
+                "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179"
+            ),
             "skimage/data/chelsea.png": (
                 "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"
             ),

@@ -10,10 +10,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    defs,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
 from onnx.backend.base import Backend, BackendRep
 
-from edge.errors import EdgeError, InputError
+from edge.errors import EdgeError, InputError, UnsupportedModel
 from edge.exporter.graph.pipeline import export_graph
 from edge.exporter.graph.types import NUMBERS, name_of
 from edge.format.element_types import held_as
@@ -117,30 +126,50 @@ class EdgeBackend(Backend):
         **kwargs: Any,
     ) -> tuple[Any, ...]:
         """One operator by itself; `opset_version` among `kwargs` says of which opset."""
-        opset = kwargs.get("opset_version", onnx.defs.onnx_opset_version())
+        opset = kwargs.get("opset_version", defs.onnx_opset_version())
+        imports = [helper.make_opsetid(node.domain, opset)]
         names = [name for name in node.input if name]
         arrays = [np.asarray(value) for value in inputs]
-        graph = helper.make_graph(
-            [node],
-            "node",
-            [_described(name, a.dtype, a.shape) for name, a in zip(names, arrays, strict=True)],
-            [_output(name, outputs_info, i) for i, name in enumerate(node.output) if name],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, opset)])
-        return cls.run_model(model, arrays, device)
+        given = {name: _type(a.dtype, a.shape) for name, a in zip(names, arrays, strict=True)}
+        if outputs_info is None:
+            made = _inferred(node, given, dict(zip(names, arrays, strict=True)), imports)
+        else:
+            infos = (_type(*info) for info in outputs_info)
+            made = dict(zip(node.output, infos, strict=True))
+        sides = [
+            [helper.make_value_info(name, kind) for name, kind in side.items()]
+            for side in (given, made)
+        ]
+        graph = helper.make_graph([node], "node", sides[0], sides[1])
+        return cls.run_model(helper.make_model(graph, opset_imports=imports), arrays, device)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
         return device == "CPU"
 
 
-def _described(name: str, dtype: Any, shape: Any) -> ValueInfoProto:
-    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    return helper.make_tensor_value_info(name, number, shape)
+def _type(dtype: Any, shape: Any) -> TypeProto:
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
 
 
-def _output(name: str, infos: Sequence[tuple[Any, Any]] | None, i: int) -> ValueInfoProto:
-    return ValueInfoProto(name=name) if infos is None else _described(name, *infos[i])
+def _inferred(
+    node: NodeProto,
+    types: Mapping[str, TypeProto],
+    arrays: Mapping[str, np.ndarray],
+    imports: Sequence[onnx.OperatorSetIdProto],
+) -> dict[str, TypeProto]:
+    """Types of the node's outputs.  Raises UnsupportedModel for an operator that ONNX lacks."""
+    version = imports[0].version
+    if not defs.has(node.op_type, version, node.domain):
+        raise UnsupportedModel(f"operator {node.op_type!r:.80}: ONNX has none in opset {version}")
+    found = shape_inference.infer_node_outputs(
+        defs.get_schema(node.op_type, version, node.domain),
+        node,
+        dict(types),
+        {name: numpy_helper.from_array(array) for name, array in arrays.items()},
+        opset_imports=list(imports),
+    )
+    return {name: found.get(name, TypeProto()) for name in node.output if name}
 
 
 is_compatible = EdgeBackend.is_compatible

@@ -211,6 +211,10 @@ PRESETS = {
     "float32": Preset("32-bit floats: the reference, to compare with.", _floats),
 }
 ALIASES = {
+    "int8-calibrated": (
+        "int8:mse+gptq+bias_correct",
+        "int8 by the data (--calib): for graphs of convolutions, whose errors add up.",
+    ),
     "int4-search": (
         "int4:mse",
         "int4 with the scale and offset of least squared error: the best without a text.",

@@ -176,7 +176,7 @@ _INSTRUCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "max": np.maximum,
     "min": np.minimum,
     "relu": lambda x: np.maximum(x, 0),
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "sigmoid": lambda x: _sigmoid(x),
     "tanh": np.tanh,
     "exp": np.exp,
     "silu": lambda x: x / (1 + np.exp(-x)),
@@ -224,6 +224,33 @@ def _softmax(bench: Bench, name: str) -> Found:
     return view(out), shares / shares.sum(axis=3, keepdims=True), np.zeros(IMAGE)
 
 
+def _gates(bench: Bench, name: str) -> Found:
+    """A step of five sequences; the states' 20 elements fill no vector, nor do gates begin at one."""
+    batch, hidden, is_lstm = 5, 20, name == "gates-lstm"
+    width = (4 if is_lstm else 3) * hidden
+    (given, of_input), (seen, of_state) = (_image(bench, (batch, width)) for _ in range(2))
+    (h, before), (c, cell) = (_image(bench, (batch, hidden)) for _ in range(2))
+    new_h, new_c = (_empty(bench, (batch, hidden)) for _ in range(2))
+    bench.run(
+        name, batch, 2, hidden, h.stride, given.address, seen.address, given.stride,
+        h.address, c.address, new_h.address, new_c.address if is_lstm else 0, 0, chunks=3,
+    )  # fmt: skip
+    x, r = (array.astype(np.float64) for array in (of_input, of_state))
+    first, second, *_ = np.split(_sigmoid(x + r), width // hidden, axis=1)
+    if is_lstm:
+        i, o, f = first, second, _sigmoid(x + r)[:, 2 * hidden : 3 * hidden]
+        new = f * cell + i * np.tanh((x + r)[:, 3 * hidden :])
+        found = np.concatenate([view(new_h), view(new_c)])
+        return found, np.concatenate([o * np.tanh(new), new]), np.full(found.shape, 4.0)
+    new = np.tanh(x[:, 2 * hidden :] + second * r[:, 2 * hidden :])
+    expected = (1 - first) * new + first * before
+    return view(new_h), expected, np.full(expected.shape, 4.0)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
 GRAPHS: dict[str, Callable[[Bench, str], Found]] = {  # by the first word of a kernel's name
     "convolution": _convolution,
     "window": _window,
@@ -231,4 +258,5 @@ GRAPHS: dict[str, Callable[[Bench, str], Found]] = {  # by the first word of a k
     "move": _move,
     "masked": _masked_attention,
     "softmax": _softmax,
+    "gates": _gates,
 }

@@ -9,9 +9,11 @@ older ones), and edge's own, whose names begin with "edge.":
                     [kernel height, kernel width, C padded to 16]
     edge.Depthwise  a convolution of each channel alone, channels last, by a constant [kh, kw, C]
     edge.Attention  softmax(scale Q K^T + mask) V
+    edge.LSTM, edge.GRU   ONNX's, one direction, from what the input gives to each gate on; the
+                    matrix [gates x H, H] multiplies the state
     edge.MaxPool, edge.AveragePool, edge.DepthToSpace   ONNX's, channels last
 
-runtime/host_ops/edge_ops.py defines them and their attributes in NumPy.
+runtime/host_ops (edge_ops.py, recurrent.py) defines them and their attributes in NumPy.
 
 A constant is an array of any rank.  The file has all of them in one tensor of bytes,
 `graph.constants`, each from a multiple of 64 bytes on.  Types that NumPy lacks (bfloat16, the small

@@ -8,7 +8,7 @@ from edge.format.graph import Node
 
 from ..report import Progress
 from .forward import run
-from .layers import EMBEDDING, Layer, layers
+from .layers import PRODUCTS, Layer, layers
 from .model import GraphModel
 from .samples import Samples
 
@@ -59,8 +59,8 @@ Activity = dict[str, Reads]  # by the names of matrices
 def observe(
     model: GraphModel, samples: Samples, progress: Progress = lambda done, total: None
 ) -> Activity:
-    """Matrices that are only read inside control flow, or never, have no entry."""
-    known = {id(layer.node): layer for layer in layers(model.graph) if layer.op != EMBEDDING}
+    """Matrices that are read inside control flow, by recurrent layers or never have no entry."""
+    known = {id(layer.node): layer for layer in layers(model.graph) if layer.op in PRODUCTS}
     found: Activity = {}
     random = np.random.default_rng(0)
     most = max(1, ROWS // len(samples))

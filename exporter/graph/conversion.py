@@ -120,7 +120,7 @@ def _text(raw: bytes, a: AttributeProto, where: str) -> str:
 
 
 def is_constant(node: NodeProto) -> bool:
-    return bool(node.op_type == "Constant" and node.domain in OWN)
+    return bool(node.op_type == "Constant" and node.domain in OWN and any(node.output))
 
 
 def _is_no_type(a: AttributeProto) -> bool:

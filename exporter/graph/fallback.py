@@ -13,7 +13,7 @@ from edge.format.graph import Node
 from ..report import Progress
 from .activity import Activity
 from .forward import Values, begin, run, step
-from .layers import EMBEDDING, matrices_of
+from .layers import PRODUCTS, matrices_of
 from .model import GraphModel
 from .plan import Plan
 from .quantization import Quantized, StoredMatrix, in_floats, quantize_graph
@@ -180,7 +180,7 @@ class _One:
         return self.model.dense(name)
 
     def read(self, node: Node, x: np.ndarray) -> np.ndarray:
-        mine = node.attributes["weight"] == self.name and node.op != EMBEDDING
+        mine = node.attributes["weight"] == self.name and node.op in PRODUCTS
         return self.stored.read(x) if mine else x
 
 

@@ -5,6 +5,7 @@ package; a node at a time, so that what layers read can be seen or changed on th
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,16 +26,23 @@ class Weights(Protocol):
 
 
 Change = Callable[[Node, np.ndarray], np.ndarray]  # what a layer reads instead of its input
+Seen = Callable[[Node, np.ndarray], None]  # what a layer made
 
 
 def run(
-    graph: Graph, weights: Weights, inputs: Mapping[str, Any], change: Change | None = None
+    graph: Graph,
+    weights: Weights,
+    inputs: Mapping[str, Any],
+    change: Change | None = None,
+    seen: Seen | None = None,
 ) -> dict[str, Any]:
-    """Outputs by name.  `change` sees what each layer with a matrix reads."""
+    """Outputs by name.  `change` sees what each layer with a matrix reads, `seen` what it makes."""
     values = begin(graph, inputs)
     last = last_readers(graph)
     for at, node in enumerate(graph.nodes):
         step(node, values, weights, change)
+        if seen is not None and "weight" in node.attributes:
+            seen(node, values[node.outputs[0]])
         for name in last.get(at, ()):
             del values[name]
     return {value.name: values[value.name] for value in graph.outputs}
@@ -72,7 +80,7 @@ def _inside(node: Node) -> Iterator[str]:
 
 def run_file(path: Path, samples: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Outputs by name of a file that was written, as a device computes them."""
-    model = Stored(EdgeFile(path))
-    names = [value.name for value in model.graph.outputs]
-    for sample in samples:
-        yield dict(zip(names, model.run(dict(sample)), strict=True))
+    with closing(Stored(EdgeFile(path))) as model:
+        names = [value.name for value in model.graph.outputs]
+        for sample in samples:
+            yield dict(zip(names, model.run(dict(sample)), strict=True))

@@ -22,7 +22,7 @@ from edge.format.graph_json import MAX_NODES
 
 from .conversion import OWN
 from .evaluate import has_operator
-from .order import inner_graphs
+from .order import graphs, inner_graphs, walk
 from .typed_nodes import spell_types
 from .upgrade import UPGRADES
 
@@ -65,7 +65,7 @@ def _bodies(model: ModelProto, opset: int) -> Iterator[FunctionProto]:
     """One for each node that is to be expanded; the node becomes a call of it."""
     types = _types(model)
     versions = {o.domain: o.version for o in model.opset_import} | {"": opset}
-    for count, node in enumerate(_walk(model.graph)):
+    for count, node in enumerate(walk(model.graph)):
         spell_types(node, types)
         domain = "" if node.domain in OWN else node.domain
         version = versions.get(domain, 0)
@@ -123,24 +123,13 @@ def _is_of_opset(body: FunctionProto, opset: int) -> bool:
 
 def _types(model: ModelProto) -> dict[str, TypeProto]:
     inferred = shape_inference.infer_shapes(model)
-    return {info.name: info.type for graph in _graphs(inferred.graph) for info in _infos(graph)}
+    return {info.name: info.type for graph in graphs(inferred.graph) for info in _infos(graph)}
 
 
 def _infos(graph: GraphProto) -> Iterator[ValueInfoProto]:
     yield from (*graph.value_info, *graph.input, *graph.output)
     for tensor in graph.initializer:
         yield helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-
-
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    yield graph
-    for node in graph.node:
-        for inner in inner_graphs(node):
-            yield from _graphs(inner)
-
-
-def _walk(graph: GraphProto) -> Iterator[NodeProto]:
-    return (node for inner in _graphs(graph) for node in inner.node)
 
 
 def check_calls(model: ModelProto, where: str) -> None:

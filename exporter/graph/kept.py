@@ -10,7 +10,7 @@ from edge.format.graph import Node
 
 from ..sources.integer_matrix import IntegerMatrix
 from .grid import Grid
-from .layers import CONV, EMBEDDING, layers
+from .layers import EMBEDDING, LINEAR, layers
 from .model import GraphModel
 
 NEAR = 1e-6  # relative: two roundings of a float32
@@ -52,7 +52,7 @@ def _completed(model: GraphModel) -> set[str]:
     for layer in layers(model.graph):
         grid = model.grids.get(model.matrices[layer.name].source)
         of_rows = layer.op == EMBEDDING and grid is not None and grid.scales.size > 1
-        fits = layer.op != CONV and id(layer.node) in outside and not of_rows
+        fits = layer.op in (LINEAR, EMBEDDING) and id(layer.node) in outside and not of_rows
         (names if fits else others).add(layer.name)
     return names - others
 

@@ -8,6 +8,8 @@ import numpy as np
 from edge.format.graph import Graph, Node
 
 LINEAR, CONV, EMBEDDING = "edge.Linear", "edge.Conv", "edge.Embedding"
+RECURRENT = ("edge.LSTM", "edge.GRU")  # their matrix multiplies what the step before gave
+PRODUCTS = (LINEAR, CONV)  # their matrix multiplies what they read
 LANES = 16  # to a multiple of which a convolution's matrix pads the channels of each tap
 
 

@@ -1,4 +1,4 @@
-"""Weights of depthwise convolutions in 8 bits: in the file; they are floats again once it is open."""
+"""Large constants in few bits: in the file; they are floats again once it is open."""
 
 from dataclasses import replace
 
@@ -7,47 +7,63 @@ import numpy as np
 from edge.format.formats import WeightFormat
 from edge.format.graph import Graph, Node
 
+from ..quantize import float_error
+
 DEPTHWISE = "edge.Depthwise"
 RATIOS = np.linspace(
     1, 1.15, 129, dtype=np.float32
 )  # of the scale that the largest weight asks for
 EXACT = 1e-6  # relative: a grid that the source has already
+LARGE = 2**14  # elements of a constant that is no layer's weight
+HALF = WeightFormat("float16")
+CLOSE = 1e-3  # relative: what float16 may move a constant by, where weights are 8 bits
+
+Made = tuple[
+    dict[str, np.ndarray], Node
+]  # the constants in place of one, and what makes it of them
 
 
 def narrow(graph: Graph, form: WeightFormat) -> Graph:
-    """As matrices of the recipe's body are stored: int8 with a scale a channel, or float16.
+    """As a recipe stores matrices, which is `form`.
 
-    Of a float32 recipe only what is on such a grid already, which loses nothing.
+    Weights of depthwise convolutions become int8 with a scale a channel, or float16; of a float32
+    recipe only those that are on such a grid already.  Other large constants become float16.
     """
     constants, makers = dict(graph.constants), []
-    names = dict.fromkeys(n.inputs[1] for n in graph.nodes if n.op == DEPTHWISE)
-    shared = {name for n in graph.walk() if n.op != DEPTHWISE for name in n.inputs}
-    for name in names:
-        if name not in constants or name in shared:
+    reading: dict[str, set[str]] = {value.name: {""} for value in graph.outputs}
+    for node in graph.walk():
+        for at, name in enumerate(node.inputs):
+            reading.setdefault(name, set()).add(node.op if at == 1 else "")
+    for name, array in graph.constants.items():
+        if array.dtype != np.float32:
             continue
-        made = _made(name, constants[name], form)
+        made = None
+        if reading.get(name) == {DEPTHWISE}:
+            made = _depthwise(name, array, form)
+        elif array.size >= LARGE and form.kind != "float32":
+            made = _half(name, array)
         if made is not None:
-            parts, maker = made
             del constants[name]
-            constants |= parts
-            makers.append(maker)
+            constants |= made[0]
+            makers.append(made[1])
     return replace(graph, nodes=(*makers, *graph.nodes), constants=constants)
 
 
-def _made(
-    name: str, weight: np.ndarray, form: WeightFormat
-) -> tuple[dict[str, np.ndarray], Node] | None:
-    """The constants in place of one, float32 [kernel height, width, channels], and its maker."""
+def _depthwise(name: str, weight: np.ndarray, form: WeightFormat) -> Made | None:
+    """float32 [kernel height, width, channels]."""
     codes, scales = on_grid(weight)
     exact = np.allclose(codes * scales, weight, rtol=EXACT, atol=0)
-    if exact or not form.is_float:
-        parts = {f"{name}.codes": codes, f"{name}.scales": scales}
-        return parts, Node("DequantizeLinear", tuple(parts), (name,), {"axis": weight.ndim - 1})
-    with np.errstate(over="ignore"):
-        half = weight.astype(np.float16)
-    if form.kind != "float16" or not np.isfinite(half).all():
+    if not exact and form.is_float:
+        return _half(name, weight) if form == HALF else None
+    parts = {f"{name}.codes": codes, f"{name}.scales": scales}
+    return parts, Node("DequantizeLinear", tuple(parts), (name,), {"axis": weight.ndim - 1})
+
+
+def _half(name: str, array: np.ndarray) -> Made | None:
+    if not float_error(array.reshape(1, -1), HALF) < CLOSE:
         return None
-    return {f"{name}.half": half}, Node("Cast", (f"{name}.half",), (name,), {"to": "float32"})
+    half = {f"{name}.half": array.astype(np.float16)}
+    return half, Node("Cast", tuple(half), (name,), {"to": "float32"})
 
 
 def on_grid(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,17 +5,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, Message
-from onnx import ModelProto, TensorProto, checker, defs, helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, checker, defs, helper, shape_inference
 
 from edge.errors import SourceError, UnsupportedModel
 
-from .constants import Arrays, check_finite
+from .constants import MAX_RANK, Arrays, check_finite
 from .conversion import OWN, Conversion, is_constant
 from .functions import check_calls, expanded, inlined
 from .model import GraphModel
 from .onnx_model import SHAPES_MOST, supported_opset
-from .order import put_in_order
+from .order import put_in_order, said, walk
 
+AXES = {  # attributes that are axes
+    *("axis", "axes", "perm", "batch_axis", "time_axis", "batch_dims"),
+    *("scan_input_axes", "scan_output_axes"),
+}
 OLDEST = 7  # opset
 PROTOBUF_MOST = 2**31 - 1  # bytes
 REFUSALS = (checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError)
@@ -149,13 +153,18 @@ def _name(entry: object) -> str:
     """Of an initializer, or of a `Constant` node's output; "" for another node."""
     if isinstance(entry, TensorProto):
         return str(entry.name)
-    assert isinstance(entry, onnx.NodeProto)
+    assert isinstance(entry, NodeProto)
     return str(entry.output[0]) if is_constant(entry) else ""
 
 
 def _check(model: ModelProto, where: str) -> None:
     """By onnx's own checker, and its inference of types and shapes."""
-    _check_operators(model, where)
+    version, functions = _opset(model, where), {(f.domain, f.name) for f in model.functions}
+    for nodes in (walk(model.graph), *(function.node for function in model.functions)):
+        for node in nodes:
+            if node.domain in OWN and (node.domain, node.op_type) not in functions:
+                _check_operator(node, version, where)
+            _check_attributes(node, where)
     for check in (checker.check_model, _infer):
         try:
             check(model)
@@ -165,17 +174,25 @@ def _check(model: ModelProto, where: str) -> None:
                 raise SourceError(f"{where}: {line:.300}") from None
 
 
+def _check_attributes(node: NodeProto, where: str) -> None:
+    """That onnx's inference looks for no axis outside of its memory, and makes no 2**31 outputs."""
+    for a in node.attribute:
+        if a.name == "num_outputs" and a.i != len(node.output):
+            outputs = len(node.output)
+            raise SourceError(f"{where}: {said(node)}: num_outputs {a.i}, expected {outputs}")
+        values = [a.i] if a.type == a.INT else a.ints
+        if a.name in AXES and not all(-MAX_RANK <= value <= MAX_RANK for value in values):
+            found = f"{a.name} {values[0] if len(values) == 1 else list(values)!r:.40}"
+            raise SourceError(
+                f"{where}: {said(node)}: {found}, expected axes from -{MAX_RANK} to {MAX_RANK}"
+            )
+
+
 def _infer(model: ModelProto) -> None:
     shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
 
 
-def _check_operators(model: ModelProto, where: str) -> None:
-    version = _opset(model, where)
-    functions = {(f.domain, f.name) for f in model.functions}
-    for node in model.graph.node:
-        known = node.domain not in OWN or (node.domain, node.op_type) in functions
-        if not known and not defs.has(node.op_type, version, ""):
-            what = f"operator {node.op_type!r:.80} (node {node.name!r:.80})"
-            raise UnsupportedModel(
-                f"{where}: {what}: ONNX has none of this name in opset {version}"
-            )
+def _check_operator(node: NodeProto, opset: int, where: str) -> None:
+    if not defs.has(node.op_type, opset, ""):
+        what = f"operator {node.op_type!r:.80} (node {node.name!r:.80})"
+        raise UnsupportedModel(f"{where}: {what}: ONNX has none of this name in opset {opset}")

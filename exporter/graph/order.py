@@ -121,6 +121,19 @@ def inner_graphs(node: NodeProto) -> Iterable[GraphProto]:
             yield from a.graphs
 
 
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """It and those inside of its nodes."""
+    yield graph
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            yield from graphs(inner)
+
+
+def walk(graph: GraphProto) -> Iterator[NodeProto]:
+    """Its nodes and those of the graphs inside them."""
+    return (node for inner in graphs(graph) for node in inner.node)
+
+
 def defined(graph: GraphProto) -> Iterator[str]:
     """Names that come to be in a graph, without those of graphs inside it."""
     yield from (value.name for value in graph.input)

@@ -20,6 +20,7 @@ from ..sources.files import sha256
 from . import fuse
 from .activity import Activity, observe
 from .agreement import Agreement, agreement
+from .bias import correct_biases
 from .equalize import equalize
 from .evaluate import check_operators
 from .fallback import MaxDrop, fall_back
@@ -140,8 +141,11 @@ def _quantized(
     activity = {} if samples is None else observe(model, samples, progress)
     if samples is not None and allowed is not None:
         quantized, notes = fall_back(model, planned, activity, samples, allowed, progress)
-        return quantized, activity, notes
-    return quantize_graph(model, planned, activity), activity, ()
+    else:
+        quantized, notes = quantize_graph(model, planned, activity), ()
+    if samples is not None and "bias_correct" in planned.recipe.transforms:
+        quantized = correct_biases(model, quantized, samples)
+    return quantized, activity, notes
 
 
 def _fallen(quantized: Quantized) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ from edge.format.formats import QuantizedTensor, WeightFormat
 from ..quantize import Method
 from ..recipe import Recipe
 from ..registry import find
-from .layers import EMBEDDING, Layer, layers
+from .layers import EMBEDDING, RECURRENT, Layer, layers
 from .model import GraphModel, Matrix
 
 FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
 SMALL = 1024  # weights of a matrix that is not worth rounding
 TRANSFORMS = ("equalize", "bias_correct")  # that graphs have
 FLOAT = Method(WeightFormat("float32"))
-ROWS = WeightFormat("int8")  # a scale a row: what convolutions with a window run as
+ROWS = WeightFormat("int8")  # a scale a row: what convolutions and recurrent layers run as
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def _is_first(layer: Layer) -> bool:
 
 
 def _runnable(method: Method, readers: list[Layer]) -> Method:
-    """Convolutions with a window run with a scale a row, or in floats."""
-    if method.format.is_float or not any(layer.has_window for layer in readers):
+    """Convolutions with a window and recurrent layers run with a scale a row, or in floats."""
+    if method.format.is_float or not any(_runs_by_rows(layer) for layer in readers):
         return method
     if method.format == ROWS:
         return method
@@ -117,8 +117,13 @@ def _runnable(method: Method, readers: list[Layer]) -> Method:
     return Method(ROWS, "absmax", rounding, activation=method.activation, range=method.range)
 
 
+def _runs_by_rows(layer: Layer) -> bool:
+    return layer.has_window or layer.op in RECURRENT
+
+
 def _notes(recipe: Recipe, windows: list[str]) -> tuple[str, ...]:
     if not windows:
         return ()
     form = recipe.body.format
-    return (f"{len(windows)} convolutions with a window are {ROWS}, which they run as, not {form}",)
+    what = "convolutions with a window and recurrent layers"
+    return (f"{len(windows)} {what} are {ROWS}, which they run as, not {form}",)

@@ -15,7 +15,8 @@ from ..ranges import RANGES
 from ..shifts import SHIFTS
 from ..weights import LARGEST_WEIGHT
 from .activity import Activity, Reads
-from .layers import EMBEDDING, Layer, layers
+from .centring import centred, middles
+from .layers import PRODUCTS, Layer, layers
 from .model import GraphModel, Matrix
 from .narrow import narrow
 from .plan import Plan
@@ -82,7 +83,7 @@ class Quantized:
 
     def read(self, node: Node, x: np.ndarray) -> np.ndarray:
         """What a layer reads in place of x."""
-        return x if node.op == EMBEDDING else self.stored[str(node.attributes["weight"])].read(x)
+        return self.stored[str(node.attributes["weight"])].read(x) if node.op in PRODUCTS else x
 
 
 def check_finite(model: GraphModel) -> None:
@@ -102,17 +103,16 @@ def quantize_graph(model: GraphModel, plan: Plan, activity: Activity) -> Quantiz
     Raises RecipeError for weights that a format cannot hold.
     """
     shifts = _shifts(model, plan, activity)
+    free = {n: m for n, m in middles(model.graph).items() if _is_dynamic(plan, n)}
     stored: dict[str, StoredMatrix] = {}
     fallen: list[tuple[str, str]] = []
     for name, matrix in model.matrices.items():
         reads = activity.get(name)
         method = _method(plan.methods[name], name, reads, fallen)
         found = _stored(name, matrix, method, plan, reads, fallen)
-        if "bias_correct" in plan.recipe.transforms and reads is not None:
-            found = _corrected(found, matrix, reads)
-        stored[name] = _activated(found, method, reads, shifts.get(name, 0.0))
+        stored[name] = _activated(found, method, reads, shifts.get(name) or free.get(name, 0.0))
     shifted = _shifted(model, shifts)
-    graph = narrow(shifted.graph, plan.recipe.body.format)
+    graph = narrow(centred(shifted.graph, free), plan.recipe.body.format)
     return Quantized(replace(shifted, graph=graph), stored, tuple(fallen))
 
 
@@ -183,17 +183,6 @@ def _judged(
     return tensors[0]
 
 
-def _corrected(stored: StoredMatrix, matrix: Matrix, reads: Reads) -> StoredMatrix:
-    """With the mean of its output as it was (transforms/bias_correct.py), where that helps on rows
-    that were held out."""
-    moved = stored.weight - matrix.weight
-    shift, held_out = (moved @ rows.mean(axis=0) for rows in (reads.fit, reads.held_out))
-    if not np.square(held_out - shift).sum() < np.square(held_out).sum():
-        return stored
-    bias = -shift if stored.bias is None else stored.bias - shift
-    return replace(stored, bias=bias.astype(np.float32))
-
-
 def _activated(
     stored: StoredMatrix, method: Method, reads: Reads | None, shift: float
 ) -> StoredMatrix:
@@ -208,6 +197,11 @@ def _activated(
     values = np.append(reads.fit.ravel(), (reads.low, reads.high)).astype(np.float32)
     scale = RANGES[method.range].call(values - np.float32(shift))
     return replace(stored, activation=scale or None)  # of nothing but zeros there is no scale
+
+
+def _is_dynamic(plan: Plan, name: str) -> bool:
+    """Whether its input becomes codes whose scale shows at run time, so that a Clip says most."""
+    return not plan.methods[name].format.is_float and plan.methods[name].activation != "static"
 
 
 def _about(stored: StoredMatrix, shift: float) -> StoredMatrix:
@@ -237,7 +231,7 @@ def _shifts(model: GraphModel, plan: Plan, activity: Activity) -> dict[str, floa
 
 
 def _is_fixed(layer: Layer) -> bool:
-    return layer.is_padded or layer.op == EMBEDDING
+    return layer.is_padded or layer.op not in PRODUCTS
 
 
 def _shifted(model: GraphModel, shifts: Mapping[str, float]) -> GraphModel:

@@ -76,8 +76,7 @@ def outcome(
     if not keep and node.op in SHAPES:
         found = SHAPES[node.op](node, [f for f in inputs if f is not None], matrices)
         if found is not None:
-            shape, dtype = found
-            return [Fact(shape, dtype)]
+            return [Fact(shape, dtype) for shape, dtype in found]
     stand_ins = [None if f is None else f.stand_in() for f in inputs]
     with np.errstate(all="ignore"):
         results = call(node, stand_ins, facts, matrices)

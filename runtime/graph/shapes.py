@@ -8,22 +8,22 @@ import numpy as np
 from edge.format.graph import Node
 
 Shape = tuple[int, ...]
-Found = tuple[Shape, np.dtype[Any]] | None
+Found = list[tuple[Shape, np.dtype[Any]]] | None  # of each output
 
 
 def _linear(node: Node, inputs: list[Any], matrices: Any) -> Found:
     rows, _ = matrices.shape(node.attributes["weight"])
-    return (*inputs[0].shape[:-1], rows), inputs[0].dtype
+    return [((*inputs[0].shape[:-1], rows), inputs[0].dtype)]
 
 
 def _conv(node: Node, inputs: list[Any], matrices: Any) -> Found:
     rows, _ = matrices.shape(node.attributes["weight"])
-    return slid(node, inputs[0].shape, node.attributes["kernel"], rows), inputs[0].dtype
+    return [(slid(node, inputs[0].shape, node.attributes["kernel"], rows), inputs[0].dtype)]
 
 
 def _depthwise(node: Node, inputs: list[Any], matrices: Any) -> Found:
     x, w = inputs[:2]
-    return slid(node, x.shape, w.shape[:2], x.shape[3]), x.dtype
+    return [(slid(node, x.shape, w.shape[:2], x.shape[3]), x.dtype)]
 
 
 def slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
@@ -41,21 +41,30 @@ def slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
 def _attention(node: Node, inputs: list[Any], matrices: Any) -> Found:
     q, v = inputs[0], inputs[2]
     width = v.shape[2] // node.attributes["kv_heads"] * node.attributes["heads"]
-    return (*q.shape[:2], width), q.dtype
+    return [((*q.shape[:2], width), q.dtype)]
+
+
+def _recurrent(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    steps, batch, _ = inputs[0].shape
+    last = batch, matrices.shape(node.attributes["weight"])[1]
+    return [(shape, inputs[0].dtype) for shape in ((steps, *last), last, last)]
 
 
 def _same(node: Node, inputs: list[Any], matrices: Any) -> Found:
-    return inputs[0].shape, inputs[0].dtype
+    return [(inputs[0].shape, inputs[0].dtype)]
 
 
 def _broadcast(node: Node, inputs: list[Any], matrices: Any) -> Found:
-    return np.broadcast_shapes(*(x.shape for x in inputs)), inputs[0].dtype
+    try:
+        return [(np.broadcast_shapes(*(x.shape for x in inputs)), inputs[0].dtype)]
+    except ValueError:  # the operator itself says what does not fit
+        return None
 
 
 def _transposed(node: Node, inputs: list[Any], matrices: Any) -> Found:
     shape = inputs[0].shape
     axes = node.attributes.get("perm", tuple(reversed(range(len(shape)))))
-    return tuple(shape[axis] for axis in axes), inputs[0].dtype
+    return [(tuple(shape[axis] for axis in axes), inputs[0].dtype)]
 
 
 SHAPES: dict[str, Callable[[Node, list[Any], Any], Found]] = {
@@ -63,6 +72,8 @@ SHAPES: dict[str, Callable[[Node, list[Any], Any], Found]] = {
     "edge.Conv": _conv,
     "edge.Depthwise": _depthwise,
     "edge.Attention": _attention,
+    "edge.LSTM": _recurrent,
+    "edge.GRU": _recurrent,
     "Transpose": _transposed,
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"), _broadcast),
     **dict.fromkeys(

@@ -1,6 +1,8 @@
 """Images: sampled at any place, cut out, and boxes around what is on them."""
 
-from math import ceil
+from collections.abc import Sequence
+from itertools import product
+from math import ceil, floor
 from typing import Any
 
 import numpy as np
@@ -147,6 +149,30 @@ def roi_align(
         columns = _samples(left, width, output_width, sampling_ratio)
         y[i] = _region(x[int(batch_indices[i])], rows, columns, mode)
     return y
+
+
+@op("MaxRoiPool")
+def max_roi_pool(
+    x: np.ndarray, rois: np.ndarray, *, pooled_shape: Sequence[int], spatial_scale: float = 1.0
+) -> np.ndarray:
+    """[regions, C, *pooled]: arXiv:1504.08083; a region is batch, left, top, right, bottom."""
+    y = np.zeros((len(rois), x.shape[1], *pooled_shape), x.dtype)
+    for i, (batch, *corners) in enumerate(rois):
+        left, top, right, bottom = (int(np.floor(c * spatial_scale + 0.5)) for c in corners)
+        rows = _bins(top, bottom, pooled_shape[0], x.shape[2])
+        columns = _bins(left, right, pooled_shape[1], x.shape[3])
+        for (a, row), (b, column) in product(enumerate(rows), enumerate(columns)):
+            seen = x[int(batch), :, row, column]
+            if seen.size:
+                y[i, :, a, b] = seen.max(axis=(1, 2))
+    return y
+
+
+def _bins(first: int, last: int, count: int, size: int) -> list[slice]:
+    """A region's pixels from `first` to `last` in so many pieces, which may share their borders."""
+    width = max(last - first + 1, 1) / count
+    edges = [(floor(i * width), ceil((i + 1) * width)) for i in range(count)]
+    return [slice(*np.clip([first + a, first + b], 0, size).tolist()) for a, b in edges]
 
 
 def _corners(boxes: np.ndarray, center: int) -> np.ndarray:

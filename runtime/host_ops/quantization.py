@@ -95,8 +95,8 @@ def _centered(x: np.ndarray, zero: np.ndarray | None) -> np.ndarray:
 
 
 def _by_row(values: np.ndarray) -> np.ndarray:
-    """One a row of the left matrix."""
-    return values[..., None] if values.ndim else values
+    """One, or one a row of the left matrix; of several matrices there are columns of them."""
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _requantized(y: np.ndarray, factor: np.ndarray, zero: np.ndarray) -> np.ndarray:
@@ -111,8 +111,7 @@ def matmul_integer(
     a_zero: np.ndarray | None = None,
     b_zero: np.ndarray | None = None,
 ) -> np.ndarray:
-    left = _centered(a, None if a_zero is None or a_zero.size == 1 else _by_row(a_zero))
-    left = left if a_zero is None or a_zero.size > 1 else left - a_zero.reshape(())
+    left = _centered(a, None if a_zero is None else _by_row(a_zero))
     return (left @ _centered(b, b_zero)).astype(np.int32)
 
 

@@ -235,3 +235,75 @@ def lstm(
 
     states = [initial_h, initial_c]
     return _layer(x, w, of_input + of_state, lengths, states, settings, step_of, hidden)
+
+
+@op("edge.LSTM", takes_matrices=True)
+def lstm_of_gates(
+    gates: np.ndarray,
+    h: np.ndarray | None = None,
+    c: np.ndarray | None = None,
+    *,
+    weight: str,
+    reverse: int = 0,
+    matrices: Any,
+) -> State:
+    """y [T, N, H], and the last h and c [N, H], of what the input gives to each gate.
+
+    gates   [T, N, 4 H]: of i, o, f and c, as ONNX's LSTM has them
+    weight  [4 H, H]: what h gives to them
+    """
+    matrix, bias = matrices.dense(weight)
+
+    def step(of_input: np.ndarray, state: State) -> State:
+        h, c = state
+        i, o, forget, new = np.split(of_input + _product(h, matrix, bias), 4, axis=1)
+        c = act.sigmoid(forget) * c + act.sigmoid(i) * np.tanh(new)
+        return act.sigmoid(o) * np.tanh(c), c
+
+    return _along(gates, (h, c), step, matrix.shape[1], reverse)
+
+
+@op("edge.GRU", takes_matrices=True)
+def gru_of_gates(
+    gates: np.ndarray,
+    h: np.ndarray | None = None,
+    *,
+    weight: str,
+    reverse: int = 0,
+    matrices: Any,
+) -> State:
+    """y [T, N, H], and the last h [N, H], of what the input gives to each gate.
+
+    gates   [T, N, 3 H]: of z, r and h, as ONNX's GRU has them with linear_before_reset
+    weight  [3 H, H]: what h gives to them, and a bias if z, r and h have one on that side
+    """
+    matrix, bias = matrices.dense(weight)
+    hidden = matrix.shape[1]
+
+    def step(of_input: np.ndarray, state: State) -> State:
+        (h,) = state
+        seen = _product(h, matrix, bias)
+        z, r = np.split(act.sigmoid((of_input + seen)[:, : 2 * hidden]), 2, axis=1)
+        new = np.tanh(of_input[:, 2 * hidden :] + r * seen[:, 2 * hidden :])
+        return ((1 - z) * new + z * h,)
+
+    return _along(gates, (h,), step, hidden, reverse)
+
+
+def _product(h: np.ndarray, matrix: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    product: np.ndarray = h @ matrix.T
+    return product if bias is None else product + bias
+
+
+def _along(
+    gates: np.ndarray,
+    initial: Sequence[np.ndarray | None],
+    step: Step,
+    hidden: int,
+    reverse: int,
+) -> State:
+    """In float32 whatever the type of the gates, which the results have."""
+    zeros = np.zeros((gates.shape[1], hidden), np.float32)
+    state = tuple(zeros if s is None else s.astype(np.float32, copy=False) for s in initial)
+    y, last = _steps(gates.astype(np.float32, copy=False), state, step, None, bool(reverse))
+    return tuple(array.astype(gates.dtype, copy=False) for array in (y, *last))

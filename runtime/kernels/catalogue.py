@@ -74,6 +74,8 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "move": ("moves", "move"),
     "masked-attention": ("scores", "attention"),
     "softmax": ("scores", "softmax"),
+    "gates-lstm": ("gates", "lstm"),
+    "gates-gru": ("gates", "gru"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
     "read": ("bandwidth", "read"),
@@ -83,7 +85,7 @@ OF_GRAPHS = frozenset(  # where there is no compiler, graphs run in NumPy withou
     name
     for name in NAMES
     if name.partition("-")[0]
-    in ("convolution", "window", "elementwise", "move", "masked", "softmax")
+    in ("convolution", "window", "elementwise", "move", "masked", "softmax", "gates")
 )
 
 

@@ -266,9 +266,33 @@ def sizes_that_do_not_fit(folder: Path) -> Path:
     return saved(folder, adding(weights(WEIGHTS[:5])))
 
 
+@attack("axis 2147483648, expected axes from -32 to 32")
+def axis_beyond_all(folder: Path) -> Path:
+    nodes = [helper.make_node("LayerNormalization", ["x", "w"], ["y"], axis=2**31)]
+    return saved(folder, with_nodes(nodes, [weights()]))
+
+
+@attack("num_outputs 2147483648, expected 1")
+def outputs_without_number(folder: Path) -> Path:
+    nodes = [helper.make_node("Split", ["x"], ["y"], num_outputs=2**31)]
+    return saved(folder, with_nodes(nodes))
+
+
 @attack("operator 'Frobnicate'")
 def unknown_operator(folder: Path) -> Path:
     return saved(folder, with_nodes([helper.make_node("Frobnicate", ["x"], ["y"])]))
+
+
+@attack("operator 'Frobnicate'")
+def unknown_operator_in_a_branch(folder: Path) -> Path:
+    inner = helper.make_tensor_value_info("z", FLOATS, None)
+    node = helper.make_node("Frobnicate", ["x"], ["z"])
+    branch = helper.make_graph([node], "branch", [], [inner])
+    nodes = [
+        helper.make_node("Cast", ["x"], ["c"], to=TensorProto.BOOL),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    return saved(folder, with_nodes(nodes))
 
 
 @attack("com.acme.Secret")

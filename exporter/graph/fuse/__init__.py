@@ -10,8 +10,10 @@ from .channels_last import channels_last
 from .cleanup import clean
 from .cuts import cut_first
 from .embeddings import make_embeddings
+from .heads import keep_tokens_first
 from .linear import make_linear
 from .norms import recognise_norms
+from .recurrent import make_recurrent
 
 PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     clean,
@@ -20,10 +22,12 @@ PASSES: tuple[Callable[[GraphModel], GraphModel], ...] = (
     fold_into_convolutions,
     channels_last,
     recognise_norms,  # one over channels is over the last axis now
+    make_recurrent,
     make_linear,
     cut_first,
     clean,
     recognise_attention,
+    keep_tokens_first,
     make_embeddings,
     clean,
 )

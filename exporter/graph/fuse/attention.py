@@ -85,7 +85,9 @@ def _heads(edit: Editing, node: Node, scores: Scores, keys: Turned, v: str) -> N
     q_shape, k_shape, v_shape = (shape or () for shape in shapes)
     heads, kv_heads, width = q_shape[2], k_shape[2], v_shape[3]
     sizes = (heads, kv_heads, q_shape[3], width)
-    if not _fit(q_shape[0], k_shape[0], v_shape[0], sizes) or v_shape[2] != kv_heads:
+    if not _fit(q_shape[0], k_shape[0], v_shape[0], sizes):
+        return
+    if v_shape[2] != kv_heads or k_shape[3] != q_shape[3]:
         return
     inputs: list[str] = []
     for (name, perm), shape, part in zip(turned, (q_shape, k_shape, v_shape), "qkv", strict=True):

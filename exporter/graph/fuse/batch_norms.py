@@ -14,6 +14,7 @@ def fold_into_convolutions(model: GraphModel) -> GraphModel:
     model = rewrite(model, _split_norms)
     kept = set(model.grids)
     model = rewrite(model, lambda edit: _fold_behind(edit, kept))
+    model = rewrite(model, lambda edit: _shift_first(edit, kept))
     return rewrite(model, lambda edit: _fold_before(edit, kept))
 
 
@@ -92,6 +93,33 @@ def _fold_behind(edit: Editing, kept: set[str]) -> None:
                 if finite(w, bias):
                     _write(edit, node, conv, conv.inputs[0], w, bias)
                 break
+
+
+def _shift_first(edit: Editing, kept: set[str]) -> None:
+    """x scale + shift as (x + shift / scale) scale before padding, where a shift cannot be folded:
+    the factor can."""
+    for node in edit:
+        if node.op != "Conv" or _without_padding(node) or _weights(edit, node, kept) is None:
+            continue
+        rank, total = edit.rank(node.inputs[1]) or 0, edit.maker(node.inputs[0])
+        shifted = affine(edit, total, rank, 1)
+        if total is None or shifted is None or edit.reader(node.inputs[0]) is not node:
+            continue
+        scaled = affine(edit, edit.maker(shifted.x), rank, 1)
+        if scaled is None or edit.reader(shifted.x) is not total:
+            continue
+        if (shifted.scale != 1).any() or scaled.shift.any() or not scaled.scale.all():
+            continue
+        shift, like = shifted.shift / scaled.scale, node.inputs[0]
+        if not finite(shift):
+            continue
+        form, dtype = (-1, *(1,) * (rank - 2)), edit.constants[node.inputs[1]].dtype
+        moved, scale = (
+            edit.add_constant(f"{like}.{part}", values.astype(dtype).reshape(form))
+            for part, values in (("shift", shift), ("scale", scaled.scale))
+        )
+        first = edit.node("Add", (scaled.x, moved), f"{like}.shifted")
+        edit.replace(total, first, Node("Mul", (*first.outputs, scale), total.outputs))
 
 
 def _fold_before(edit: Editing, kept: set[str]) -> None:

@@ -112,14 +112,21 @@ def merge_transposes(edit: Editing, node: Node) -> None:
 
 
 def _moves_nothing(edit: Editing, node: Node) -> None:
-    """Where only axes of length 1 change places, it is a Reshape."""
-    (x,), perm = node.inputs, permutation(edit, node)
-    shape, after = edit.shape(x), edit.shape(node.outputs[0])
+    """Where only axes of length 1 change places, it is a Reshape, or Squeeze and Unsqueeze."""
+    (x,), perm, name = node.inputs, permutation(edit, node), node.outputs[0]
+    shape, after = edit.shape(x), edit.shape(name)
     if perm is None or shape is None or after is None:
         return
     moved, target = [axis for axis in perm if shape[axis] != 1], as_reshape(shape, after)
-    if moved == sorted(moved) and target is not None:
-        edit.become(node, "Reshape", (x, edit.add_integers(f"{node.outputs[0]}.shape", target)))
+    if moved != sorted(moved):
+        return
+    if target is not None:
+        edit.become(node, "Reshape", (x, edit.add_integers(f"{name}.shape", target)))
+        return
+    gone, new = ([axis for axis, size in enumerate(form) if size == 1] for form in (shape, after))
+    squeezed = edit.node("Squeeze", (x, edit.add_integers(f"{name}.gone", gone)), f"{name}.flat")
+    inputs = (*squeezed.outputs, edit.add_integers(f"{name}.new", new))
+    edit.replace(node, squeezed, Node("Unsqueeze", inputs, node.outputs, {}, node.name))
 
 
 def permutation(edit: Editing, node: Node) -> tuple[int, ...] | None:

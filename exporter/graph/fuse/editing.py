@@ -13,7 +13,7 @@ from ..model import GraphModel, Matrix
 from ..symbolic import Shapes
 from ..symbolic.dimensions import Shape
 
-WITH_MATRIX = ("edge.Linear", "edge.Conv", "edge.Embedding")
+WITH_MATRIX = ("edge.Linear", "edge.Conv", "edge.Embedding", "edge.LSTM", "edge.GRU")
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Editing:
         self.graph, self.model = graph, model
         self.shapes = Shapes(model.constants, model.matrices) if around is None else _inside(around)
         self.outputs = {value.name for value in graph.outputs}
-        self.channels_second: set[str] = set()  # values that layout.py has written a Transpose for
+        self.moved: set[str] = set()  # values that `put` has written a Transpose for
         self._makers: dict[str, Node] = {}
         self._readers: dict[str, dict[int, Node]] = {}
         self._now: dict[int, list[Node]] = {}  # what stands where a node stood, by its id

@@ -38,7 +38,7 @@ def without_transpose(edit: Editing, name: str) -> str | None:
     counts, or two operators would move it between them for ever.
     """
     source = before_transpose(edit, name)
-    return source if edit.rank(name) != 3 or name in edit.channels_second else None
+    return source if edit.rank(name) != 3 or name in edit.moved else None
 
 
 def before_transpose(edit: Editing, name: str) -> str | None:
@@ -93,7 +93,7 @@ def put(
             outputs.append(name)
             continue
         outputs.append(edit.model.fresh(f"{name}.last"))
-        edit.channels_second.add(name)
+        edit.moved.add(name)
         behind.append(Node("Transpose", (outputs[-1],), (name,), {"perm": perm}, name))
     made = Node(op, tuple(inputs), tuple(outputs), attributes, node.name)
     edit.replace(node, *before, made, *behind)

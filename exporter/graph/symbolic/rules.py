@@ -344,3 +344,12 @@ def recurrent(s: Shapes, node: Node) -> Shaped:
         return [(x[0], x[1], directions, hidden), state, state]
     state = (directions, x[1], hidden)
     return [(x[0], directions, x[1], hidden), state, state]
+
+
+@rule("edge.LSTM", "edge.GRU")
+def recurrent_of_gates(s: Shapes, node: Node) -> Shaped:
+    gates, hidden = s.of(node.inputs[0]), s.matrices[node.attributes["weight"]].weight.shape[1]
+    if gates is None:
+        return [None] * len(node.outputs)
+    last = gates[1], hidden
+    return [(gates[0], *last), last, last][: len(node.outputs)]

@@ -5,6 +5,7 @@ followed element by element.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,7 +100,13 @@ class Shapes:
         return tuple(int(d) for d in found)
 
     def infer(self, node: Node) -> None:
-        """Take note of what a node makes."""
+        """Take note of what a node makes; of one that cannot work with such inputs nothing is known,
+        and it fails when it runs.
+        """
+        with suppress(IndexError, KeyError, ValueError, TypeError):
+            self._infer(node)
+
+    def _infer(self, node: Node) -> None:
         outputs = list(RULES[node.op](self, node)) if node.op in RULES else []
         for name, shape in zip(node.outputs, outputs, strict=False):
             if shape is not None and name:

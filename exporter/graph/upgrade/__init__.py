@@ -14,8 +14,8 @@ from ..rewriting import Rewriting
 from .registry import UPGRADES as UPGRADES
 
 _MODULES = (
-    *("axes", "images", "inputs", "microsoft", "microsoft_attention", "normalization", "padding"),
-    *("softmax",),
+    *("axes", "images", "inputs", "microsoft", "microsoft_attention", "microsoft_lstm"),
+    *("normalization", "padding", "softmax"),
 )
 
 for _module in _MODULES:

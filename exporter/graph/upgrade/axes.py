@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from edge.format.graph import Node
+from edge.format.graph import Graph, Node, Value
 
 from ..rewriting import Rewriting
 from .registry import refused, upgrades, without
@@ -44,4 +44,19 @@ def dft_axis_as_input(node: Node, at: Rewriting) -> list[Node]:
 
 @upgrades("Scan", before=9)
 def scan_of_batches(node: Node, at: Rewriting) -> list[Node]:
-    raise refused(node, "a scan over batches, of opset 8")
+    """Over the second axis of each sequence of a batch: a scan inside of one over the first axis."""
+    lengths, *inputs = node.inputs
+    if lengths:
+        raise refused(node, "a scan of sequences of several lengths, of opset 8")
+    inside, made = (
+        [Value(at.fresh(f"{node.outputs[0]}.sequence"), "") for _ in names]
+        for names in (inputs, node.outputs)
+    )
+    attributes = without(node, "directions")
+    if "directions" in node.attributes:
+        attributes["scan_input_directions"] = node.attributes["directions"]
+    given, results = (tuple(value.name for value in values) for values in (inside, made))
+    scan = Node("Scan", given, results, attributes)
+    sequence = Graph(tuple(inside), tuple(made), (scan,))
+    batch = {"body": sequence, "num_scan_inputs": len(inputs)}
+    return [Node("Scan", tuple(inputs), node.outputs, batch, node.name)]

@@ -52,18 +52,33 @@ def _lengths(parts: Parts, output: str) -> None:
 def attention(node: Node, at: Rewriting) -> list[Node]:
     """x [N, S, H], weights [H, 3 H'] of queries, keys and values, bias, mask; without a cache."""
     parts = Parts(node, at)
-    attributes = node.attributes
-    if any(node.inputs[4:5]) or any(node.inputs[6:]) or attributes.get("do_rotary"):
+    if any(node.inputs[4:5]) or any(node.inputs[6:]) or node.attributes.get("do_rotary"):
         raise refused(node, "attention with a cache or rotated")
-    product = parts.add("MatMul", *node.inputs[:2])
+    return _projected(parts, node.inputs[0], node.inputs[1], parts.input(3), parts.input(5))
+
+
+@upgrades(DOMAIN + "QAttention")
+def quantized_attention(node: Node, at: Rewriting) -> list[Node]:
+    """Codes of x and of the weights, bias, both scales, mask, both zero points."""
+    parts = Parts(node, at)
+    if any(node.inputs[8:]):
+        raise refused(node, "attention with a cache")
+    x_scale, w_scale, mask = node.inputs[3], node.inputs[4], parts.input(5)
+    x = parts.add("DequantizeLinear", node.inputs[0], x_scale, parts.input(6))
+    w = parts.add("DequantizeLinear", node.inputs[1], w_scale, parts.input(7), axis=1)
+    return _projected(parts, x, w, mask, "")
+
+
+def _projected(parts: Parts, x: str, w: str, mask: str, bias: str) -> list[Node]:
+    """Attention of queries, keys and values that x w and the node's third input are."""
+    product = parts.add("MatMul", x, w)
     product = parts.add("Add", product, parts.input(2)) if parts.input(2) else product
-    sizes = attributes.get("qkv_hidden_sizes")
+    sizes = parts.node.attributes.get("qkv_hidden_sizes")
     if sizes:
-        q, k, v = parts.several("Split", product, parts.whole(*sizes), count=3, axis=-1)
+        qkv = parts.several("Split", product, parts.whole(*sizes), count=3, axis=-1)
     else:
-        q, k, v = parts.several("Split", product, count=3, axis=-1, num_outputs=3)
-    mask = _mask(parts, k, parts.input(3), parts.input(5))
-    return _attended(parts, (q, k, v), mask)
+        qkv = parts.several("Split", product, count=3, axis=-1, num_outputs=3)
+    return _attended(parts, qkv, _mask(parts, qkv[1], mask, bias))
 
 
 @upgrades(DOMAIN + "MultiHeadAttention")

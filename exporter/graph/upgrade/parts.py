@@ -10,7 +10,7 @@ from .registry import refused
 
 
 class Parts:
-    """What a node is taken apart into; the last part has its first output."""
+    """What a node is taken apart into; the last part has its outputs."""
 
     def __init__(self, node: Node, at: Rewriting):
         self.node, self.at = node, at
@@ -32,9 +32,11 @@ class Parts:
         self._nodes.append(Node(op, inputs, names, attributes))
         return names
 
-    def ending(self, op: str, *inputs: str, **attributes: Any) -> list[Node]:
-        """All parts, this one the last."""
-        last = Node(op, inputs, self.node.outputs[:1], attributes, self.node.name)
+    def ending(
+        self, op: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any
+    ) -> list[Node]:
+        """All parts, this one the last; it has the node's first output, or these."""
+        last = Node(op, inputs, outputs or self.node.outputs[:1], attributes, self.node.name)
         return [*self._nodes, last]
 
     def number(self, value: float, like: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from edge.exporter.graph.fuse.attention import recognise_attention
 from edge.exporter.graph.fuse.cleanup import clean
 from edge.exporter.graph.fuse.cuts import cut_first
+from edge.exporter.graph.fuse.heads import keep_tokens_first
 from tests.exporter.graph.building import Building, assert_same, ops, random
 
 HEADS, D, S = 3, 4, 5
@@ -193,6 +194,40 @@ def test_heads_that_are_part_of_the_batch_are_attention_of_one_head(mask):
     assert "edge.Attention" in ops(after) and "Softmax" not in ops(after)
     masks = [] if mask is None else [random(*({"B": 4, "S": S}[d] for d in mask), seed=8)]
     assert_same(before, after, *qkv(4, S, D), *masks)
+
+
+def rotated(b, x, cos, sin):
+    """Rotary positions of [N, heads, S, D], half by half."""
+    halves = [b("Slice", x, [i], [i + D // 2], [3]) for i in (0, D // 2)]
+    turned = b("Concat", b("Neg", halves[1]), halves[0], axis=-1)
+    return b("Add", b("Mul", x, cos), b("Mul", turned, sin))
+
+
+@pytest.mark.parametrize("shape", [("N", 1, "S", D), (1, 1, S, D), (S, D)])
+def test_rotary_positions_are_turned_token_by_token(shape):
+    constant = "S" not in shape
+    b = building(**({} if constant else {"cos": shape, "sin": shape}))
+    values = [
+        random(*(d if isinstance(d, int) else {"N": 2, "S": S}[d] for d in shape), seed=i)
+        for i in (5, 6)
+    ]
+    pair = values if constant else ("cos", "sin")
+    q, k = (rotated(b, split(b, x), *pair) for x in "qk")
+    scores = b("MatMul", b("Mul", q, 0.5), b("Transpose", k, perm=(0, 1, 3, 2)))
+    before = b.model(joined(b, b("MatMul", b("Softmax", scores), split(b, "v"))))
+    after = clean(keep_tokens_first(fused(before)))
+    assert "edge.Attention" in ops(after) and "Transpose" not in ops(after)
+    assert_same(before, after, *qkv(), *([] if constant else values))
+
+
+def test_what_tells_heads_apart_stays_head_by_head():
+    b = building()
+    q = b("Mul", split(b, "q"), random(HEADS, 1, 1))
+    scores = b("MatMul", q, split(b, "k", perm=(0, 2, 3, 1)))
+    before = b.model(joined(b, b("MatMul", b("Softmax", scores), split(b, "v"))))
+    after = clean(keep_tokens_first(fused(before)))
+    assert ops(after).count("Transpose") == 2
+    assert_same(before, after, *qkv())
 
 
 # --- what is something else -----------------------------------------------------------------------

@@ -70,6 +70,14 @@ def test_a_transpose_of_axes_of_length_one_is_a_reshape():
     assert_same(before, after, random(2, 1, 3, 6))
 
 
+def test_a_transpose_that_moves_one_axis_of_length_one_between_unknown_ones_moves_nothing():
+    b = Building(x=("N", "H", "W", 1))
+    before = b.model(b("Transpose", "x", perm=(0, 3, 1, 2)))
+    after = clean(before)
+    assert ops(after) == ["Reshape", "Unsqueeze"]
+    assert_same(before, after, random(2, 3, 4, 1))
+
+
 def test_a_view_of_a_view_sees_what_that_sees_and_others_keep_theirs():
     b = Building(x=("N", "T", 6))
     middle = b("Flatten", "x", axis=2)

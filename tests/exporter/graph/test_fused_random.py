@@ -76,10 +76,17 @@ class Random:
             self.b("Transpose", self.b("Reshape", part, [0, 0, 2, 2]), perm=(0, 2, 1, 3))
             for part in (self.linear(x), self.linear(x), x)
         )
+        if self.rng.integers(2):
+            q, k = self.rotated(q), self.rotated(k)
         scores = self.b("MatMul", q, self.b("Transpose", k, perm=(0, 1, 3, 2)))
         weights = self.b("Softmax", self.b("Mul", scores, 0.5))
         y = self.b("Transpose", self.b("MatMul", weights, v), perm=(0, 2, 1, 3))
         return self.b("Add", x, self.b("Reshape", y, [0, 0, C]))
+
+    def rotated(self, x):
+        first, second = (self.b("Slice", x, [i], [i + 1], [3]) for i in (0, 1))
+        turned = self.b("Concat", self.b("Neg", second), first, axis=3)
+        return self.b("Add", self.b("Mul", x, self.array(1, 2)), self.b("Mul", turned, 0.5))
 
     def silu(self, x):
         return self.b("Mul", x, self.b("Sigmoid", x))

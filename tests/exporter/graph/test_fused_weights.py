@@ -64,6 +64,25 @@ def test_a_shift_before_padding_stays_and_a_factor_does_not():
     assert ops(fold_into_convolutions(before)) == ["Add", "Conv"]
 
 
+@pytest.mark.parametrize("groups", [1, 6])
+def test_a_factor_behind_which_something_is_added_is_taken_past_it(groups):
+    b = Building(x=("N", 6, 8, 9))
+    x = b("Add", b("Mul", b("Relu", "x"), per_channel(random(6))), 0.25)
+    before = b.model(b("Conv", x, random(6, 6 // groups, 3, 3), group=groups, pads=(1, 1, 1, 1)))
+    after = fold_into_convolutions(before)
+    assert ops(after) == ["Relu", "Add", "Conv"]
+    assert_same(before, after, random(2, 6, 8, 9))
+
+
+def test_a_factor_of_zero_or_one_that_others_read_is_not_taken_past_a_sum():
+    for factor, more in ((0.0, False), (2.0, True)):
+        b = Building(x=("N", 6, 8, 9))
+        scaled = b("Mul", b("Relu", "x"), factor)
+        y = b("Conv", b("Add", scaled, 0.25), random(6, 6, 3, 3), pads=(1, 1, 1, 1))
+        before = b.model(y, *[scaled] * more)
+        assert ops(fold_into_convolutions(before)) == ops(before)
+
+
 def test_a_batch_norm_alone_is_a_factor_and_a_shift():
     b = Building(x=("N", 6, 4, 4))
     before = b.model(b("BatchNormalization", "x", *norm(6)))

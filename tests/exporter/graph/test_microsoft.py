@@ -16,10 +16,10 @@ def numbers(*shape: int) -> np.ndarray:
 
 
 def model(op: str, inputs: list, outputs: int = 1, **attributes) -> tuple[ModelProto, dict]:
-    """Of one operator; arrays of more than two axes and of integers are inputs, others constants."""
+    """Of one operator; arrays of more than two axes and of int32 are inputs, others constants."""
     names = ["" if array is None else f"x{i}" for i, array in enumerate(inputs)]
     arrays = {name: a for name, a in zip(names, inputs, strict=True) if a is not None}
-    feeds = {name: a for name, a in arrays.items() if a.ndim > 2 or a.dtype.kind in "ib"}
+    feeds = {name: a for name, a in arrays.items() if a.ndim > 2 or a.dtype == np.int32}
     infos = [
         helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
         for n, a in feeds.items()
@@ -33,13 +33,13 @@ def model(op: str, inputs: list, outputs: int = 1, **attributes) -> tuple[ModelP
     return helper.make_model(graph, ir_version=10, opset_imports=opsets), feeds
 
 
-def agrees(op: str, *inputs, outputs: int = 1, **attributes) -> None:
+def agrees(op: str, *inputs, outputs: int = 1, atol: float = 1e-5, **attributes) -> None:
     made, feeds = model(op, list(inputs), outputs, **attributes)
     session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     expected = session.run(None, feeds)[0]
     (found,) = onnx_backend.run_model(made, feeds)
     # float32 sums of at most a few dozen terms near 1, in another order
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=atol)
 
 
 @pytest.mark.parametrize("op", ["Gelu", "QuickGelu", "FastGelu"])
@@ -89,6 +89,28 @@ def test_attention_with_masks(mask, unidirectional):
 def test_attention_of_queries_keys_and_values(mask):
     q, k, v = numbers(N, 3, H), numbers(N, S, H), numbers(N, S, H) + 1
     agrees("MultiHeadAttention", q, k, v, numbers(3 * H), mask, num_heads=4)
+
+
+@pytest.mark.parametrize("scales", [np.float32(0.03), np.full(3 * H, 0.03, np.float32)])
+def test_attention_of_quantized_weights(scales):
+    rng = np.random.default_rng(0)
+    x, w = rng.integers(0, 255, (N, S, H), np.uint8), rng.integers(-9, 9, (H, 3 * H), np.int8)
+    zeros = np.zeros(scales.shape, np.int8)
+    given = [x, w, numbers(3 * H), np.float32(0.01), scales, KEPT, np.uint8(120), zeros]
+    agrees("QAttention", *given, num_heads=2)
+
+
+@pytest.mark.parametrize("direction, d", [("forward", 1), ("bidirectional", 2)])
+def test_lstm_of_quantized_weights(direction, d):
+    rng = np.random.default_rng(0)
+    x = np.rint(numbers(S, N, 4) * 40).clip(-127, 127).astype(np.float32) / 40
+    x[0, 0, 0], x[0, 0, 1] = -127 / 40, 128 / 40  # then the 8 bits that it is rounded to hold it
+    w, r = (rng.integers(-90, 90, (d, n, 4 * H), np.int8) for n in (4, H))
+    bias, lengths = numbers(d, 8 * H), np.full(N, S, np.int32)
+    scale, zero = np.full(d, 0.01, np.float32), np.zeros(d, np.int8)
+    given = [x, w, r, bias, lengths, None, None, None, scale, zero, scale, zero]
+    # The state is rounded, too: by half a step of 2 / 255, times |R| < 0.9 over H of its elements.
+    agrees("DynamicQuantizeLSTM", *given, atol=0.05, hidden_size=H, direction=direction)
 
 
 def test_embeddings_of_words_places_and_segments():

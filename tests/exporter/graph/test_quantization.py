@@ -7,19 +7,29 @@ import pytest
 
 from edge.errors import RecipeError, SourceError
 from edge.exporter.graph.activity import observe
+from edge.exporter.graph.bias import correct_biases
 from edge.exporter.graph.equalize import equalize
 from edge.exporter.graph.fallback import MaxDrop, fall_back, rank, relative
 from edge.exporter.graph.forward import run
 from edge.exporter.graph.layers import Layer
+from edge.exporter.graph.model import GraphModel
 from edge.exporter.graph.narrow import on_grid
 from edge.exporter.graph.plan import plan
 from edge.exporter.graph.quantization import check_finite, quantize_graph, rounded
 from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
-from edge.format.graph import Node
+from edge.format.graph import Graph, Node, Value
 from edge.runtime.graph.widened import widened
 from edge.runtime.host_ops.edge_ops import conv as defined_conv
-from tests.exporter.graph.small_graphs import conv, convolutions, matrix, samples, stack
+from tests.exporter.graph.small_graphs import (
+    WINDOW,
+    conv,
+    convolutions,
+    linear,
+    matrix,
+    samples,
+    stack,
+)
 
 
 def quantized(model, text, data=None):
@@ -252,15 +262,69 @@ def test_gptq_of_a_convolution_reads_its_patches_and_keeps_padded_channels_at_ze
     assert not stem.weight.reshape(32, 9, 16)[..., 3:].any()
 
 
-def test_bias_correction_gives_outputs_their_mean_back():
-    model = stack(layers=1)
-    data = samples(model, low=1.0)
-    mean = {}
-    for text in ("int4", "int4:bias_correct"):
-        found = quantized(model, text, data)
-        pairs = zip(floats(model, data), outputs(found, data), strict=True)
-        mean[text] = np.abs(np.mean([z - y for y, z in pairs], axis=(0, 1))).mean()
-    assert mean["int4:bias_correct"] < mean["int4"] / 2
+@pytest.mark.parametrize("make", [stack, convolutions], ids=["linear", "convolutions"])
+def test_bias_correction_gives_outputs_their_mean_back(make):
+    model = make()
+    data, others = samples(model, low=1.0), samples(model, seed=9, low=1.0)
+    plain = quantized(model, "int4", data)
+    corrected = correct_biases(model, plain, data)
+    expected = np.mean(floats(model, others), axis=tuple(range(4 if make is convolutions else 2)))
+    moved = []
+    for found in (plain, corrected):
+        mean = np.mean(outputs(found, others), axis=tuple(range(4 if make is convolutions else 2)))
+        moved.append(np.linalg.norm(mean - expected))
+    assert moved[1] < moved[0] / 2
+    assert error(model, corrected, others) < error(model, plain, others)
+
+
+# --- the middle of a range ------------------------------------------------------------------------
+
+
+def behind_a_clip(low=0.0, high=6.0, readers=1):
+    """x [N, 6, 6, 32] -> depthwise -> Clip -> product -> y."""
+    random = np.random.default_rng(0)
+    settings = {key: WINDOW[key] for key in ("strides", "pads", "dilations")}
+    nodes = [
+        Node("edge.Depthwise", ("x", "dw", "dw_bias"), ("a",), settings),
+        Node("Clip", ("a", "low", "high"), ("b",)),
+        linear("b", "y", "fc"),
+        *(Node("Relu", ("b",), (f"z{i}",)) for i in range(readers - 1)),
+    ]
+    constants = {
+        "dw": random.normal(size=(3, 3, 32)).astype(np.float32),
+        "dw_bias": random.normal(size=32).astype(np.float32) + 2,
+        "low": np.array(low, np.float32),
+        "high": np.array(high, np.float32),
+    }
+    inputs = (Value("x", "float32", ("N", 6, 6, 32)),)
+    outputs = (Value("y", "float32"), *(Value(f"z{i}", "float32") for i in range(readers - 1)))
+    graph = Graph(inputs, outputs, tuple(nodes), constants)
+    return GraphModel(graph, {"fc": matrix(random, 48, 32, bias=False)})
+
+
+def test_the_middle_of_a_clipped_range_is_taken_off_for_free():
+    model = behind_a_clip()
+    data = samples(model)
+    found = quantized(model, "int8")
+    graph = found.model.graph
+    assert [n.op for n in graph.nodes] == ["DequantizeLinear", *(n.op for n in model.graph.nodes)]
+    assert "dw_bias" not in graph.constants
+    clip = next(n for n in graph.nodes if n.op == "Clip")
+    assert [float(graph.constants[name]) for name in clip.inputs[1:]] == [-3, 3]
+    assert error(model, found, data) < 0.01
+    read = found.stored["fc"].read
+    x = np.random.default_rng(3).uniform(0, 6, (100, 32)).astype(np.float32)
+    moved = [np.square(read(values) - values).mean() for values in (x, x - 3)]
+    assert moved[1] < 0.3 * moved[0]  # half the step: a quarter of its square
+
+
+@pytest.mark.parametrize(
+    "model",
+    [behind_a_clip(high=np.inf), behind_a_clip(-1.0, 1.0), behind_a_clip(readers=2)],
+    ids=["no upper end", "about zero already", "read by others, too"],
+)
+def test_what_cannot_be_taken_off_for_free_stays(model):
+    assert quantized(model, "int8").stored["fc"].shift == 0
 
 
 # --- equalization ---------------------------------------------------------------------------------
@@ -434,3 +498,17 @@ def test_float32_recipes_narrow_only_what_loses_nothing():
     graph = quantized(model, "float32").model.graph
     np.testing.assert_array_equal(graph.constants["dw.codes"], codes)
     np.testing.assert_allclose(widened(graph).constants["dw"], exact, rtol=1e-6)
+
+
+def test_other_large_constants_are_halves_in_the_file_where_that_is_close():
+    table = np.random.default_rng(0).normal(size=(64, 256)).astype(np.float32)
+    model = stack(width=64)
+    for values, dtype in ((table, np.float16), (1e9 * table, np.float32)):
+        constants = {"table": values}
+        nodes = (*model.graph.nodes, Node("Slice", ("table", "from", "to"), ("part",)))
+        held = replace(model, graph=replace(model.graph, nodes=nodes, constants=constants))
+        graph = quantized(held, "int8").model.graph
+        assert {a.dtype.type for a in graph.constants.values()} == {dtype}
+        np.testing.assert_allclose(
+            widened(graph).constants["table"], values, rtol=2**-11, atol=1e-7
+        )

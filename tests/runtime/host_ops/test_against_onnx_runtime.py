@@ -119,3 +119,12 @@ def test_resize(mode, coordinates, scales):
     expected = by_onnx_runtime("Resize", [x, np.float32([]), sizes], **attributes)
     found = OPS["Resize"].function(x, None, sizes, **attributes)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_largest_elements_of_regions():
+    x = numbers(2, 3, 9, 11)
+    rois = np.float32([[0, 1, 1, 7, 6], [1, -3, 2, 20, 40], [1, 4, 4, 4, 4]])
+    attributes = {"pooled_shape": (2, 3), "spatial_scale": 0.75}
+    expected = by_onnx_runtime("MaxRoiPool", [x, rois], **attributes)
+    found = OPS["MaxRoiPool"].function(x, rois, **attributes)
+    np.testing.assert_array_equal(found, expected)

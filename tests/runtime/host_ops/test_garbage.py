@@ -19,6 +19,7 @@ ATTRIBUTES = {  # what some operators do not run without
     "Einsum": {"equation": "ij,jk"},
     "GroupNormalization": {"num_groups": 2},
     "LRN": {"size": 3},
+    "MaxRoiPool": {"pooled_shape": (2, 2)},
     "BitShift": {"direction": "LEFT"},
     "LinearAttention": {"q_num_heads": 2, "kv_num_heads": 1},
     "StringSplit": {"delimiter": " "},

@@ -1,0 +1,51 @@
+"""LSTM and GRU layers."""
+
+from edge.format.graph import Node
+
+from ..lowering import Lowering, handles
+from ..storage import place
+from ..units.recurrent import Recurrent
+
+GATES = {"edge.LSTM": 4, "edge.GRU": 3}
+STATES = {"edge.LSTM": 2, "edge.GRU": 1}
+FORMATS = ("int8", "float32", "float16")
+MOST_STEPS = 2048  # of two ops each
+
+
+@handles(*GATES)
+def recurrent(self: Lowering, node: Node) -> bool:
+    gates, *states = node.inputs
+    if not self.is_float(gates, *filter(None, states)):
+        return False
+    rows, hidden = _check(self, node, gates, states)
+    matrix = self.weights.matrix(node.attributes["weight"], rows, hidden)
+    extra = matrix.outliers or matrix.sparse or matrix.low_rank or matrix.factor
+    if extra or str(matrix.form) not in FORMATS or self.shape(gates)[0] > MOST_STEPS:
+        return False
+    source = self.at(gates)
+    h, c = (self.at(name) if name else None for name in (*states, "", "")[:2])
+    steps, batch, _ = source.shape
+    is_made = [bool(name) for name in (*node.outputs, "", "")[:3]]
+    out = self.new(node) if is_made[0] else place((steps, batch, hidden))
+    last_h = self.new(node, 1) if is_made[1] else None
+    last_c = None
+    if node.op == "edge.LSTM":  # its cell lies there all the time
+        last_c = self.new(node, 2) if is_made[2] else place((batch, hidden))
+    backward = bool(node.attributes.get("reverse", 0))
+    kind = node.op.removeprefix("edge.").lower()
+    self.add(Recurrent(kind, source, matrix, h, c, out, last_h, last_c, backward))
+    return True
+
+
+def _check(self: Lowering, node: Node, gates: str, states: list[str]) -> tuple[int, int]:
+    """Rows of its matrix and elements of its state, to which everything fits."""
+    rows, hidden = self.matrices.shape(node.attributes["weight"])
+    shape, most = self.shape(gates), STATES[node.op]
+    if len(shape) != 3 or shape[2] != rows or rows != GATES[node.op] * hidden:
+        raise self.broken(node, f"[steps, batch, {GATES[node.op]} x {hidden}]", shape)
+    found = [self.shape(name) for name in states if name]
+    if any(one != (shape[1], hidden) for one in found):
+        raise self.broken(node, f"states {[shape[1], hidden]}", found)
+    if len(states) > most or len(node.outputs) > most + 1:
+        raise self.broken(node, f"{most} states", (len(states), len(node.outputs) - 1))
+    return rows, hidden
