@@ -87,7 +87,9 @@ class Bench:
         found = {"float32": self._outputs(case, "float32", inputs)}
         found["int8"] = self._outputs(case, "int8", inputs)
         pairs = [
-            (a, b) for x, y in zip(expected, found["float32"], strict=True) for a, b in zip(x, y)
+            pair
+            for both in zip(expected, found["float32"], strict=True)
+            for pair in zip(*both, strict=True)
         ]
         firsts = [(x[0], y[0]) for x, y in zip(expected, found["int8"], strict=True)]
         row = {

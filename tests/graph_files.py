@@ -67,7 +67,8 @@ class Building:
             writer.add_bytes(GRAPH, text)
             writer.add_bytes(CONSTANTS, constants or bytes(64))
             for name, (weight, bias, form) in self.matrices.items():
-                writer.add_vector(f"{name}.bias", bias)
+                if bias is not None:
+                    writer.add_vector(f"{name}.bias", bias)
                 if form == "int8":
                     writer.add_matrix(f"{name}.weight", _rounded(weight))
                 else:

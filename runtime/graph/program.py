@@ -12,6 +12,8 @@ from ..lowering.weights import Weights
 from ..plan import Op, Plan
 from ..team import Team
 from . import handlers as _  # noqa: F401  (registers what lowers nodes)
+from .bands import in_bands
+from .borrowed import borrow
 from .lowering import Lowering, Stretch, touched
 from .matrices import FileMatrices
 from .sinks import with_codes
@@ -38,6 +40,7 @@ class Program:
         self.memory = Memory(weights.arena)
         kept = {self._places[n].buffer for n in stretch.wanted if n in self._places}
         units = with_codes(lowering.units, self._places, kept)
+        units = in_bands(borrow(units, self._places, kept), self._places, kept)
         made = {name for node in stretch.nodes for name in node.outputs}
         self._given = [name for name in self._places if name not in made]
         self._constants = {
