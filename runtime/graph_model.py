@@ -33,7 +33,7 @@ class GraphModel:
         stored = decode(file.read_bytes(GRAPH), file.view(CONSTANTS), str(file.path))
         self.graph = widened(stored)
         self.pace: Pace | None = None
-        self._engine = Engine(file, kernels or library(), self.threads)
+        self._engine = Engine(file, kernels or library(), self.threads, self.graph.constants)
 
     def run(self, inputs: dict[str, Any]) -> tuple[Any, ...]:
         """Every output, in the graph's order; inputs have been checked."""

@@ -1,6 +1,6 @@
 """What is known of a graph's values before it runs: shapes, types, and the values of sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from ..host_ops import OPS
 from .interpreter import call
 from .matrices import Matrices
 from .shapes import SHAPES
+
+SIZES = ("Shape", "Size")  # look at shapes alone
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,49 @@ def fact(value: Any, known: bool = False) -> Fact | None:
     return Fact(value.shape, value.dtype, value if known else None)
 
 
-def size_values(graph: Graph) -> frozenset[str]:
-    """Names whose values, not only shapes, decide what shapes others have."""
+def size_values(graph: Graph, constants: Container[str]) -> frozenset[str]:
+    """Names whose values, not only shapes, decide what shapes others have, or which branch is taken
+    where shapes decide that."""
+    nodes = list(_unfolded(graph.nodes))
+    decided = _decided_by_shapes(nodes, constants)
     wanted: set[str] = set()
-    for node in reversed(graph.nodes):
+    for node in reversed(nodes):
         host = OPS.get(node.op)
-        if host is None or node.op in ("Shape", "Size"):  # these look at shapes alone
+        if host is None or node.op in SIZES:
             continue
         if wanted.intersection(node.outputs):
             wanted.update(node.inputs)
+        if node.op == "If":
+            wanted.update(decided.intersection(node.inputs))
+            wanted.update(inner for inner, name in _results(node) if name in wanted)
         wanted.update(node.inputs[i] for i in host.shaped_by or () if i < len(node.inputs))
     return frozenset(wanted - {""})
+
+
+def _decided_by_shapes(nodes: Iterable[Node], constants: Container[str]) -> set[str]:
+    """Values that follow from shapes and constants alone."""
+    decided: set[str] = set()
+    for node in nodes:
+        host, inputs = OPS.get(node.op), [name for name in node.inputs if name]
+        follows = bool(inputs) and all(name in decided or name in constants for name in inputs)
+        if node.op in SIZES or (follows and host is not None and host.shaped_by is not None):
+            decided.update(node.outputs)
+    return decided
+
+
+def _unfolded(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes, and before each If those of its branches."""
+    for node in nodes:
+        if node.op == "If":
+            for branch in node.graphs:
+                yield from _unfolded(branch.nodes)
+        yield node
+
+
+def _results(node: Node) -> Iterator[tuple[str, str]]:
+    """(the output of a branch, what an If calls it), of both branches."""
+    for branch in node.graphs:
+        yield from zip((value.name for value in branch.outputs), node.outputs, strict=False)
 
 
 def outcome(
@@ -72,7 +106,7 @@ def outcome(
         for i in host.shaped_by
     ):
         return None
-    keep = node.op in ("Shape", "Size") or (is_known and bool(wanted.intersection(node.outputs)))
+    keep = node.op in SIZES or (is_known and bool(wanted.intersection(node.outputs)))
     if not keep and node.op in SHAPES:
         found = SHAPES[node.op](node, [f for f in inputs if f is not None], matrices)
         if found is not None:

@@ -13,6 +13,7 @@ from ..libraries.library import Library
 from ..lowering.weights import Weights
 from ..plan import Arena
 from ..team import Team
+from .branches import Branches
 from .facts import Fact, fact, outcome, size_values
 from .interpreter import Scope, call
 from .lowering import Stretch
@@ -23,10 +24,13 @@ KEPT = 8  # programs of one place in a graph: as many shapes as are met in turn
 
 
 class Engine:
-    """What all graphs of a model share: kernels, threads, and the file's matrices."""
+    """What all graphs of a model share: kernels, threads, constants and the file's matrices."""
 
-    def __init__(self, file: EdgeFile, library: Library, threads: int):
+    def __init__(
+        self, file: EdgeFile, library: Library, threads: int, constants: Mapping[str, np.ndarray]
+    ):
         self.file, self.library, self.threads = file, library, threads
+        self.constants = constants
         self.matrices = FileMatrices(file)
         self._runners: dict[int, Runner] = {}
         self._team: Team | None = None
@@ -98,7 +102,10 @@ class Runner:
 
     def __init__(self, graph: Graph, engine: Engine):
         self.graph, self._engine = graph, engine
-        self._sizes = size_values(graph)
+        given = {value.name for value in graph.inputs}
+        self._constants = engine.constants.keys() - given
+        self._sizes = size_values(graph, self._constants)
+        self._branches = Branches(graph)
         self._reads = _reads(graph)
         self._programs: dict[int, OrderedDict[Any, tuple[Program, int] | None]] = {}
 
@@ -138,7 +145,7 @@ class Runner:
         return programs[key]
 
     def _key(self, name: str, value: Any) -> Any:
-        if name in self.graph.constants:
+        if name in self._constants:
             return None
         if not isinstance(value, np.ndarray):
             return type(value)
@@ -146,24 +153,42 @@ class Runner:
         return value.shape, value.dtype, content
 
     def _bind(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
-        constants = self.graph.constants
         facts: dict[str, Fact | None] = {
-            name: fact(value, name in constants or name in self._sizes)
+            name: fact(value, name in self._constants or name in self._sizes)
             for name, value in known.items()
         }
-        end = at
+        end, nodes = at, list[Node]()
         for node in self.graph.nodes[at:]:
-            found = outcome(node, facts, self._sizes, self._engine.matrices)
+            found = self._followed(node, facts)
             if found is None:
                 break
-            facts.update((n, f) for n, f in zip(node.outputs, found, strict=False) if n)
+            nodes += found
             end += 1
         if end == at:
             return None
-        nodes = list(self.graph.nodes[at:end])
         made = {name for node in nodes for name in node.outputs if name}
         stretch = Stretch(nodes, facts, frozenset(made & self._reads_after(end)))
         return self._engine.program(stretch), end
+
+    def _followed(self, node: Node, facts: dict[str, Fact | None]) -> list[Node] | None:
+        """The node, or the nodes of the branch that it takes; `facts` gain what they make.
+
+        None if that shows only when it has run.
+        """
+        branch = self._branches.taken(node, facts)
+        if branch is None:
+            found = outcome(node, facts, self._sizes, self._engine.matrices)
+            if found is None:
+                return None
+            facts.update((n, f) for n, f in zip(node.outputs, found, strict=False) if n)
+            return [node]
+        nodes: list[Node] = []
+        for inner in branch:
+            followed = self._followed(inner, facts)
+            if followed is None:
+                return None
+            nodes += followed
+        return nodes
 
     def _reads_after(self, end: int) -> set[str]:
         return set(self._reads[end])

@@ -47,7 +47,7 @@ def _put(
     return result
 
 
-@op("ScatterElements", "Scatter")
+@op("ScatterElements")
 def scatter_elements(
     x: np.ndarray,
     indices: np.ndarray,

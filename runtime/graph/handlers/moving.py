@@ -103,14 +103,51 @@ def _moves(self: Lowering, node: Node, steps: list[_Step]) -> bool:
 
 @handles("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 def reshape(self: Lowering, node: Node) -> bool:
+    """The same memory, or rows cut or joined."""
     x = node.inputs[0]
-    if x not in self.places and x not in self.lazy:
+    if not self.is_float(x) or self.constant(x) is not None:
         return False
-    other = self.at(x).reshaped(self.shape(node.outputs[0]))
+    source = self.at(x)
+    other = source.reshaped(self.shape(node.outputs[0]))
     if other is None:
-        return False
+        return _cut(self, node, source)
     self.places[node.outputs[0]] = other
     return True
+
+
+def _cut(self: Lowering, node: Node, x: Place) -> bool:
+    out = self.new(node)
+    if x.size % out.size == 0:
+        parts = x.size // out.size
+        shape = x.rows, parts, out.size
+        steps, to = (x.stride, 4 * out.size, 4), (parts * out.stride, out.stride, 4)
+        return _moved(self, node, [Move(x, out, shape, 0, steps, 0, to)])
+    parts = out.size // x.size
+    if x.size == 1:
+        steps = parts * x.stride, x.stride
+        return _moved(self, node, [Move(x, out, (out.rows, parts), 0, steps, 0, (out.stride, 4))])
+    if out.size % x.size or out.size != out.width:  # nobody would write the padding
+        del self.places[node.outputs[0]]
+        return False
+    steps, to = (parts * x.stride, x.stride, 4), (out.stride, 4 * x.size, 4)
+    move = Move(x, out, (out.rows, parts, x.size), 0, steps, 0, to, clears=False)
+    return _moved(self, node, [move])
+
+
+@handles("Gather")
+def gather(self: Lowering, node: Node) -> bool:
+    """One place of an axis."""
+    x, index = node.inputs[0], self.constant(node.inputs[1])
+    if not self.is_float(x) or index is None or index.ndim:
+        return False
+    source = self.at(x)
+    axis, steps = node.attributes.get("axis", 0) % len(source.shape), source.steps()
+    at = int(index)
+    if not -source.shape[axis] <= at < source.shape[axis]:
+        return False  # the operator itself says so
+    offset = at % source.shape[axis] * steps[axis]
+    rest = steps[:axis] + steps[axis + 1 :]
+    return _moves(self, node, [(source, self.shape(node.outputs[0]), offset, rest, 0)])
 
 
 @handles("edge.DepthToSpace")

@@ -8,6 +8,7 @@ from ..lowering import Lowering, handles
 from ..sliding import Sliding, sliding_of
 from ..storage import Place
 from ..units.window import Window
+from .moving import reshape
 
 
 @handles("edge.Depthwise")
@@ -28,12 +29,14 @@ def depthwise(self: Lowering, node: Node) -> bool:
 
 @handles("ReduceMean")
 def reduce_mean(self: Lowering, node: Node) -> bool:
-    """Over an image's height and width."""
+    """Over an image's height and width, or over axes of length 1."""
     x = node.inputs[0]
     axes = self.constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    if not self.is_float(x) or axes is None or len(self.shape(x)) != 4:
+    if not self.is_float(x) or axes is None:
         return False
-    if sorted(axis % 4 for axis in axes.tolist()) != [1, 2]:
+    if axes.size and all(self.shape(x)[axis] == 1 for axis in axes.tolist()):
+        return reshape(self, node)
+    if len(self.shape(x)) != 4 or sorted(axis % 4 for axis in axes.tolist()) != [1, 2]:
         return False
     n, height, width, channels = self.shape(x)
     source, out = self.at(x), self.new(node)
