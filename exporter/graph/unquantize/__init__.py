@@ -22,7 +22,9 @@ from .pairs import drop_pairs, fold_constants, fold_transposes, move_quantizers,
 from .qlinear import QLINEAR_OPS
 
 OPERATORS = {**QLINEAR_OPS, **INTEGER_OPS, "com.microsoft.MatMulNBits": matmul_nbits}
-LEAST = dict.fromkeys(QLINEAR_OPS, 4) | {  # inputs that an operator must have; one with fewer stays, and is refused by name later
+LEAST = dict.fromkeys(
+    QLINEAR_OPS, 4
+) | {  # inputs that an operator must have; one with fewer stays, and is refused by name later
     "QLinearConv": 8,
     "QLinearMatMul": 8,
     "com.microsoft.QGemm": 6,
