@@ -5,6 +5,7 @@ A model goes the way of every other: it is exported in float32 to an .edge file,
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _given(value: Any, kind: str) -> Any:
 
 
 class EdgeRep(BackendRep):
-    """A model that is ready to run."""
+    """A model that is ready to run; `close` ends its threads."""
 
     def __init__(self, session: GraphSession):
         self.session = session
@@ -78,6 +79,9 @@ class EdgeRep(BackendRep):
         outputs = self.session.run(None, self._by_name(inputs))
         kinds = [value.dtype for value in self.session.model.graph.outputs]
         return tuple(_given(value, kind) for value, kind in zip(outputs, kinds, strict=True))
+
+    def close(self) -> None:
+        self.session.close()
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
         if isinstance(inputs, Mapping):
@@ -95,7 +99,7 @@ class EdgeBackend(Backend):
     @classmethod
     def is_compatible(cls, model: ModelProto, device: str = "CPU", **_: Any) -> bool:
         try:
-            cls.prepare(model, device)
+            cls.prepare(model, device).close()
         except EdgeError:
             return False
         return True
@@ -114,7 +118,8 @@ class EdgeBackend(Backend):
     def run_model(
         cls, model: ModelProto, inputs: Any, device: str = "CPU", **_: Any
     ) -> tuple[Any, ...]:
-        return cls.prepare(model, device).run(inputs)
+        with closing(cls.prepare(model, device)) as ready:
+            return ready.run(inputs)
 
     @classmethod
     def run_node(

@@ -1,11 +1,13 @@
 """A graph in memory: a mapped file and how it is run."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from edge.format.graph import CONSTANTS, GRAPH
 from edge.format.graph_json import decode
 from edge.format.reader import EdgeFile
 
+from .graph.program import Program
 from .graph.runner import Engine
 from .graph.widened import widened
 from .libraries.choice import library
@@ -40,6 +42,15 @@ class GraphModel:
         runner = self._engine.runner(self.graph)
         paced(self.pace, self._engine, 1, lambda: results.append(runner.run(inputs)))
         return results[0]
+
+    @property
+    def arena_bytes(self) -> int:
+        """Working memory of all shapes that it is ready for."""
+        return sum(program.nbytes for program in self.programs())
+
+    def programs(self) -> Iterator[Program]:
+        """What has been bound to shapes so far."""
+        return self._engine.programs()
 
     def close(self) -> None:
         """End the threads; `run` must not be called again."""

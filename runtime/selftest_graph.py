@@ -13,10 +13,11 @@ from edge.format import tiles
 from edge.format.formats import QuantizedTensor
 from edge.format.spec import weight_format
 
+from .graph.sliding import Sliding
 from .graph.storage import Memory, Place, place
 from .graph.units.attention import Attention, Softmax
 from .graph.units.chain import Chain, Instruction, Operand
-from .graph.units.convolution import Convolution, Sliding
+from .graph.units.convolution import Convolution
 from .graph.units.host import view
 from .graph.units.move import Move
 from .graph.units.unit import Context, Unit
@@ -56,13 +57,7 @@ def _run(bench: Bench, *units: Unit) -> None:
 
 
 def _slid(shape: tuple[int, ...], channels: int, s: Sliding = SLIDING) -> tuple[int, ...]:
-    sizes = (
-        (shape[1 + i] + s.pads[i] + s.pads[i + 2] - s.dilations[i] * (s.kernel[i] - 1) - 1)
-        // s.strides[i]
-        + 1
-        for i in range(2)
-    )
-    return shape[0], *sizes, channels
+    return shape[0], *s.places(*shape[1:3]), channels
 
 
 def _convolution(bench: Bench, name: str) -> Found:

@@ -36,6 +36,7 @@ class Arrays:
 
     def __init__(self, folder: Path, where: str):
         self._folder, self.where = folder, where
+        self.files: set[Path] = set()  # of external data, that were read
 
     def of(self, tensor: TensorProto, what: str = "") -> np.ndarray:
         """The numbers, held as edge holds their type.
@@ -48,6 +49,7 @@ class Arrays:
         if tensor.data_location == TensorProto.EXTERNAL:
             outside = stored_outside(tensor, where)
             raw = outside.read(self._folder, nbytes(dtype, shape), where)
+            self.files.add(self._folder / outside.location)
             return _of_bytes(raw, dtype, shape, where)
         if tensor.HasField("raw_data"):
             return _of_bytes(np.frombuffer(tensor.raw_data, np.uint8), dtype, shape, where)

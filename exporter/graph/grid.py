@@ -26,13 +26,30 @@ class Grid:
 def dequantized(
     codes: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None, axis: int, block: int = 0
 ) -> np.ndarray:
-    """float32, shaped as the codes: DequantizeLinear as ONNX defines it."""
+    """Shaped as the codes, of the type of the scales: DequantizeLinear as ONNX defines it."""
     scale = spread(scales.astype(np.float32), codes.shape, axis, block)
-    values = codes.astype(np.int64)
+    values = codes if codes.dtype.kind == "f" else codes.astype(np.int64)
     if zeros is not None:
-        values = values - spread(zeros.astype(np.int64), codes.shape, axis, block)
+        values = values - spread(zeros.astype(values.dtype), codes.shape, axis, block)
     product: np.ndarray = values.astype(np.float32) * scale
-    return product
+    return product.astype(scales.dtype)
+
+
+def fits(
+    codes: np.ndarray, scales: np.ndarray, zeros: np.ndarray | None, axis: int, block: int = 0
+) -> bool:
+    """Whether there is a scale (and zero point) for every code, and none too many."""
+    if scales.dtype.kind != "f" or (zeros is not None and zeros.size != scales.size):
+        return False
+    if scales.size == 1 and not block:
+        return True
+    if not -codes.ndim <= axis < codes.ndim or block < 0:
+        return False
+    if not block:
+        return bool(scales.size == codes.shape[axis])
+    wanted = list(codes.shape)
+    wanted[axis] = -(-codes.shape[axis] // block)
+    return list(scales.shape) == wanted and (zeros is None or zeros.shape == scales.shape)
 
 
 def grid_of(

@@ -13,7 +13,7 @@ from .grid import Grid
 from .layers import EMBEDDING, LINEAR, layers
 from .model import GraphModel
 
-NEAR = 1e-6  # relative: two roundings of a float32
+NEAR = 2.0**-11  # relative: a rounding to float16, where the source's scales have that type
 MIDDLE = 128  # the code that means 0 in int8
 
 

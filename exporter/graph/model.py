@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class GraphModel:
     name   what its author called it
     grids  of constants that another tool has quantized, by name
     notes  on the way it went, for its user
+    files  that it was read from: the model's own, then those of external data
     """
 
     graph: Graph
@@ -43,6 +45,7 @@ class GraphModel:
     name: str = ""
     grids: Mapping[str, Grid] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def dense(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         """float32 [rows, columns] and [rows] or None: what edge's operators in NumPy ask for."""

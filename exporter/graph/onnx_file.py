@@ -42,7 +42,8 @@ def read(source: str | Path) -> GraphModel:
     _check(model, where)
     model = expanded(inlined(model, where), opset, where)
     graph = Conversion(model, arrays, constants).main()
-    return GraphModel(graph, opset=opset, name=model.graph.name or path.stem)
+    name, files = model.graph.name or path.stem, (path, *sorted(arrays.files))
+    return GraphModel(graph, opset=opset, name=name, files=files)
 
 
 def _parsed(path: Path) -> ModelProto:

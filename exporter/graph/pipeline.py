@@ -18,7 +18,7 @@ from ..language import parse
 from ..page.graph import gather, write_graph
 from ..recipe import Recipe
 from ..report import ExportReport, Progress
-from ..sources.files import sha256
+from ..sources.files import sha256, sha256_of_files
 from . import fuse
 from .activity import Activity, observe
 from .agreement import Agreement, agreement
@@ -92,7 +92,7 @@ def export_graph(
     planned = plan(model, recipe, force)
     samples = None if calib is None else read_samples(calib, model.graph.inputs)
     quantized, activity, notes = _quantized(model, planned, samples, allowed, calibrating)
-    digest = sha256(source)
+    digest = sha256(source) if len(model.files) == 1 else sha256_of_files(model.files)
     document = _document(model, source, digest, recipe, samples)
     infos = write(output, quantized, document, progress)
     check_file(output)

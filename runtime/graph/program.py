@@ -12,6 +12,8 @@ from ..lowering.weights import Weights
 from ..plan import Op, Plan
 from ..team import Team
 from . import handlers as _  # noqa: F401  (registers what lowers nodes)
+from .bands import in_bands
+from .borrowed import borrow
 from .lowering import Lowering, Stretch, touched
 from .matrices import FileMatrices
 from .sinks import with_codes
@@ -38,6 +40,7 @@ class Program:
         self.memory = Memory(weights.arena)
         kept = {self._places[n].buffer for n in stretch.wanted if n in self._places}
         units = with_codes(lowering.units, self._places, kept)
+        units = in_bands(borrow(units, self._places, kept), self._places, kept)
         made = {name for node in stretch.nodes for name in node.outputs}
         self._given = [name for name in self._places if name not in made]
         self._constants = {
@@ -49,7 +52,7 @@ class Program:
         self.scratch_bytes = max(
             (unit.scratch_bytes() for unit in units if isinstance(unit, Unit)), default=0
         )
-        self._steps = _steps(units, Context(threads, self.memory, weights), library)
+        self.steps = _steps(units, Context(threads, self.memory, weights), library)
 
     @property
     def nbytes(self) -> int:
@@ -60,7 +63,7 @@ class Program:
         known = {**self._constants, **values}
         for name in self._given:
             self._views.write(name, known[name])
-        for step in self._steps:
+        for step in self.steps:
             if isinstance(step, Plan):
                 team.run(step, 1, 1)
             elif isinstance(step, Lookup):

@@ -1,7 +1,7 @@
 """Runs a graph: binds stretches of it to the shapes it meets, and keeps what it has bound."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,11 @@ class Engine:
             self._team.keep(self.file)
             self._team.resize(self._active)
         return self._team
+
+    def programs(self) -> Iterator[Program]:
+        """All that has been bound, and is kept."""
+        for runner in self._runners.values():
+            yield from runner.programs()
 
     def resize(self, threads: int) -> None:
         """Use this many of the threads from the next step on."""
@@ -119,6 +124,10 @@ class Runner:
             team = self._engine.team(program.scratch_bytes)
             known.update(program.run(known, team, self._engine.call))
         return tuple(known[value.name] for value in self.graph.outputs)
+
+    def programs(self) -> Iterator[Program]:
+        for bound in self._programs.values():
+            yield from (found[0] for found in bound.values() if found is not None)
 
     def _call(self, node: Node, known: dict[str, Any]) -> None:
         inputs = [known[name] if name else None for name in node.inputs]

@@ -7,6 +7,8 @@ import numpy as np
 
 from edge.format.graph import Node
 
+from .sliding import sliding_of
+
 Shape = tuple[int, ...]
 Found = list[tuple[Shape, np.dtype[Any]]] | None  # of each output
 
@@ -18,24 +20,23 @@ def _linear(node: Node, inputs: list[Any], matrices: Any) -> Found:
 
 def _conv(node: Node, inputs: list[Any], matrices: Any) -> Found:
     rows, _ = matrices.shape(node.attributes["weight"])
-    return [(slid(node, inputs[0].shape, node.attributes["kernel"], rows), inputs[0].dtype)]
+    return [(_slid(node, inputs[0].shape, node.attributes["kernel"], rows), inputs[0].dtype)]
 
 
 def _depthwise(node: Node, inputs: list[Any], matrices: Any) -> Found:
     x, w = inputs[:2]
-    return [(slid(node, x.shape, w.shape[:2], x.shape[3]), x.dtype)]
+    return [(_slid(node, x.shape, w.shape[:2], x.shape[-1]), x.dtype)]
 
 
-def slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
+def _slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
     """[N, H', W', channels] of [N, H, W, C]."""
-    top, left, below, right = node.attributes["pads"]
-    borders = top + below, left + right
-    strides, dilations = node.attributes["strides"], node.attributes["dilations"]
-    height, width = (
-        (shape[1 + i] + borders[i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
-        for i in range(2)
-    )
-    return shape[0], height, width, channels
+    places = sliding_of(node, kernel, shape).places(*shape[1:3])
+    return shape[0], *places, channels
+
+
+def _embedding(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    _, columns = matrices.shape(node.attributes["weight"])
+    return [((*inputs[0].shape, columns), np.dtype(np.float32))]
 
 
 def _attention(node: Node, inputs: list[Any], matrices: Any) -> Found:
@@ -72,6 +73,7 @@ SHAPES: dict[str, Callable[[Node, list[Any], Any], Found]] = {
     "edge.Conv": _conv,
     "edge.Depthwise": _depthwise,
     "edge.Attention": _attention,
+    "edge.Embedding": _embedding,
     "edge.LSTM": _recurrent,
     "edge.GRU": _recurrent,
     "Transpose": _transposed,

@@ -55,11 +55,12 @@ def _takes(maker: Unit | None, codes: Codes) -> bool:
 
 
 def _drop_floats(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> None:
-    """Chains whose floats nobody reads do not store them."""
+    """Who makes floats that nobody reads does not store them."""
     readers: set[Buffer] = set(kept)
     for unit in units:
         own = unit.out.buffer if isinstance(unit, Unit) else None
         readers.update(buffer for buffer in touched(unit, places) if buffer is not own)
     for unit in units:
-        if isinstance(unit, Chain) and unit.root is not None and unit.sink is not None:
-            unit.stores = unit.out.buffer in readers
+        if isinstance(unit, Chain | Window) and unit.sink is not None:
+            copies = isinstance(unit, Chain) and unit.root is None
+            unit.stores = copies or unit.out.buffer in readers

@@ -12,8 +12,8 @@ from .compiler import inline
     WIDTH, FIXED,  # elements of a pixel, a multiple of 16; float32 bits: every scale, or 0
     HEIGHT_IN, WIDTH_IN,  # pixels of an image
     TOP, BOTTOM, LEFT, RIGHT,  # borders
-) = range(12)  # fmt: skip
-SINK_WORDS = 12
+    FIRST,  # number of the op's first pixel
+) = range(13)  # fmt: skip
 
 
 @inline
@@ -23,7 +23,8 @@ def of(sink, position):
 
 @inline
 def encode_pixel(sink, pixel, x):
-    """Codes of the floats at `x`, the pixel of this number."""
+    """Codes of the floats at `x`, the op's pixel of this number."""
+    pixel += of(sink, FIRST)
     width, height = of(sink, WIDTH_IN), of(sink, HEIGHT_IN)
     left, top = of(sink, LEFT), of(sink, TOP)
     right, bottom = of(sink, RIGHT), of(sink, BOTTOM)

@@ -14,7 +14,7 @@ from .pixels import encode_pixel
     ROWS, PIXELS, ROWS_PER_CHUNK,  # output rows (of all images), pixels of each
     BLOCKS, BLOCKS_PER_CHUNK,  # of 16 channels; a chunk has all where there is a sink
     X, X_BYTES, IN_HEIGHT, IN_WIDTH,  # pixels X_BYTES apart
-    OUT, OUT_BYTES, OUT_HEIGHT,
+    OUT, OUT_BYTES, OUT_HEIGHT,  # OUT 0: nobody wants the floats, only codes
     WEIGHT, BIAS, LOW, HIGH,  # depthwise: [taps][BLOCKS * 16], [BLOCKS * 16]; float32 bits
     KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, DILATION_Y, DILATION_X, TOP, LEFT,
     COUNTED,  # average: taps that it is over, 0: those inside of the image
@@ -48,7 +48,9 @@ def kernel(kind: str, size: int = 0) -> Kernel:
                     x, arg(args, DILATION_X), arg(args, KERNEL_WIDTH), arg(args, IN_WIDTH)
                 )
                 source = arg(args, X) + (y * arg(args, IN_WIDTH) + x) * arg(args, X_BYTES)
-                out = arg(args, OUT) + (row * count + column) * arg(args, OUT_BYTES)
+                out = scratch
+                if arg(args, OUT) != 0:
+                    out = arg(args, OUT) + (row * count + column) * arg(args, OUT_BYTES)
                 block = first
                 while block + 4 <= last:
                     four(args, 64 * block, source, out, y_taps, x_taps)

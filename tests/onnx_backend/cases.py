@@ -7,6 +7,7 @@ adds to passing.txt what passes and is not on it yet; nothing is ever taken off.
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,9 @@ def listed(path: Path) -> dict[str, str]:
 
 def run(case: TestCase) -> None:
     """Raises AssertionError for another result, EdgeError for what edge refuses."""
-    backend = onnx_backend.prepare(model_of(case))
-    for inputs, expected in data_sets(case):
-        compare(expected, backend.run(inputs), case)
+    with closing(onnx_backend.prepare(model_of(case))) as ready:
+        for inputs, expected in data_sets(case):
+            compare(expected, ready.run(inputs), case)
 
 
 def model_of(case: TestCase) -> onnx.ModelProto:

@@ -1,5 +1,7 @@
 """What ONNX's tests do not ask of a backend, but its users do."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -37,10 +39,10 @@ def test_a_node_that_onnx_lacks_is_refused():
 
 
 def test_inputs_come_by_name_or_in_order():
-    ready = onnx_backend.prepare(model())
-    assert ready.run({"b": A, "a": B})[0].tolist() == ready.run([B, A])[0].tolist() == [2, 2]
-    with pytest.raises(InputError, match="3 inputs, the model takes 2"):
-        ready.run([A, A, A])
+    with closing(onnx_backend.prepare(model())) as ready:
+        assert ready.run({"b": A, "a": B})[0].tolist() == ready.run([B, A])[0].tolist() == [2, 2]
+        with pytest.raises(InputError, match="3 inputs, the model takes 2"):
+            ready.run([A, A, A])
 
 
 def test_other_devices_and_operators_are_refused():

@@ -12,6 +12,8 @@ are put back on the grids of their weights once they are edge's (kept.py).
 
 from dataclasses import replace
 
+from edge.format.graph import Node
+
 from ..model import GraphModel
 from .draft import Draft
 from .integers import INTEGER_OPS
@@ -20,6 +22,17 @@ from .pairs import drop_pairs, fold_constants, fold_transposes, move_quantizers,
 from .qlinear import QLINEAR_OPS
 
 OPERATORS = {**QLINEAR_OPS, **INTEGER_OPS, "com.microsoft.MatMulNBits": matmul_nbits}
+LEAST = dict.fromkeys(
+    QLINEAR_OPS, 4
+) | {  # inputs that an operator must have; one with fewer stays, and is refused by name later
+    "QLinearConv": 8,
+    "QLinearMatMul": 8,
+    "com.microsoft.QGemm": 6,
+    "com.microsoft.QLinearAdd": 8,
+    "com.microsoft.QLinearMul": 8,
+    "com.microsoft.QLinearConcat": 5,
+    "Mul": 2,
+}
 CHANGES = (read_tables, fold_constants, fold_transposes, move_quantizers, drop_pairs)
 
 
@@ -30,10 +43,16 @@ def unquantize(model: GraphModel) -> GraphModel:
     operators on integers, which run exactly as ONNX defines them.
     """
     draft = Draft(model.graph)
-    draft.rewrite(lambda node: OPERATORS[node.op](draft, node) if node.op in OPERATORS else None)
+    draft.rewrite(lambda node: _float_form(draft, node))
     for change in CHANGES:
         change(draft)
     if not draft.changed:
         return model
     graph = replace(model.graph, nodes=draft.live_nodes(), constants=draft.live_constants())
     return replace(model, graph=graph, grids=draft.grids)
+
+
+def _float_form(draft: Draft, node: Node) -> list[Node] | None:
+    if node.op not in OPERATORS or len(node.inputs) < LEAST.get(node.op, 3):
+        return None
+    return OPERATORS[node.op](draft, node)

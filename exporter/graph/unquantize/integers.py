@@ -6,6 +6,7 @@ import numpy as np
 
 from edge.format.graph import Node
 
+from ..grid import fits
 from .draft import Draft
 
 
@@ -13,6 +14,7 @@ def _operand(draft: Draft, name: str) -> str | None:
     """The float value that a DynamicQuantizeLinear has made codes of."""
     maker = draft.maker(name)
     is_dynamic = maker is not None and maker.op == "DynamicQuantizeLinear"
+    is_dynamic = is_dynamic and maker is not None and len(maker.outputs) == 3
     return maker.inputs[0] if is_dynamic and maker is not None else None
 
 
@@ -26,6 +28,9 @@ def _weights(
     if scales.ndim > 1:
         scale = draft.add_constant(scales.reshape(-1), f"{scale}_flat")
     zero = _alike(draft, zero, draft.constants[scale])
+    zeros = draft.constants[zero] if zero else None
+    if not fits(draft.constants[codes], draft.constants[scale], zeros, axis):
+        return None
     output = draft.fresh(f"{codes}_float")
     inputs = (codes, scale, zero) if zero else (codes, scale)
     return [Node("DequantizeLinear", inputs, (output,), {"axis": axis})], output
@@ -34,8 +39,8 @@ def _weights(
 def _alike(draft: Draft, zero: str, scales: np.ndarray) -> str:
     """A zero point for each scale."""
     found = draft.constant(zero)
-    if found is None or found.shape == scales.shape:
-        return zero
+    if found is None or found.size != 1 or found.shape == scales.shape:
+        return zero if found is not None else ""
     return draft.add_constant(np.broadcast_to(found, scales.shape).copy(), f"{zero}_each")
 
 
@@ -49,7 +54,9 @@ def _scaled(op: str, axis: int, draft: Draft, node: Node) -> list[Node] | None:
         cast = draft.maker(value)
         product = draft.maker(cast.inputs[0]) if cast and cast.op == "Cast" else None
         both = draft.maker(scale)
-        if product is None or product.op != op or both is None or both.op != "Mul":
+        if product is None or product.op != op or len(product.inputs) < 2:
+            continue
+        if both is None or both.op != "Mul":
             continue
         x = _operand(draft, product.inputs[0])
         if x is None:

@@ -21,18 +21,25 @@ def matmul_nbits(draft: Draft, node: Node) -> list[Node] | None:
     packed, scales = draft.constant(b), draft.constant(scale)
     if packed is None or scales is None:
         return None
-    n, k, bits, block = (int(node.attributes[key]) for key in ("N", "K", "bits", "block_size"))
+    n, k, block = (int(node.attributes.get(key, 0)) for key in ("N", "K", "block_size"))
+    bits = int(node.attributes.get("bits", 4))
+    if min(n, k, block) < 1 or bits not in (2, 4, 8):
+        raise SourceError(f"operator {node}: {n} x {k} weights of {bits} bits, blocks of {block}")
     blocks = -(-k // block)
-    if bits not in (2, 4, 8) or packed.size != n * blocks * block * bits // 8:
+    if packed.size != n * blocks * block * bits // 8 or scales.size != n * blocks:
         raise SourceError(
-            f"operator {node}: {packed.size} bytes for {n} x {k} weights of {bits} bits"
+            f"operator {node}: {packed.size} bytes and {scales.size} scales for {n} x {k} weights of "
+            f"{bits} bits in blocks of {block}"
         )
     codes = _unpacked(packed.reshape(n, -1), bits)[:, :k]
     scales = scales.reshape(n, blocks)
     zeros = _zeros(draft.constant(zero) if zero else None, bits, n, blocks)
+    if zeros is None:
+        raise SourceError(f"operator {node}: zero points that are not one for each block")
     steps = spread(scales.astype(np.float32), codes.shape, 1, block)
     values = (codes - spread(zeros.astype(np.float32), codes.shape, 1, block)) * steps
-    weight = draft.add_constant(np.ascontiguousarray(values.T), b.removesuffix("_Q4"))
+    values = np.ascontiguousarray(values.T).astype(scales.dtype)
+    weight = draft.add_constant(values, b.removesuffix("_Q4"))
     grid = grid_of(codes, scales, zeros, block) if zeros.dtype != np.float32 else None
     if grid is not None:
         draft.grids[weight] = grid
@@ -48,10 +55,12 @@ def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
     return codes.reshape(len(packed), -1)
 
 
-def _zeros(zeros: np.ndarray | None, bits: int, n: int, blocks: int) -> np.ndarray:
-    """int16 or float32 [N, blocks]."""
+def _zeros(zeros: np.ndarray | None, bits: int, n: int, blocks: int) -> np.ndarray | None:
+    """int16 or float32 [N, blocks]; None if there are not as many."""
     if zeros is None:
         return np.full((n, blocks), 2 ** (bits - 1), np.int16)
     if zeros.dtype != np.uint8:
-        return zeros.reshape(n, blocks).astype(np.float32)
+        return zeros.reshape(n, blocks).astype(np.float32) if zeros.size == n * blocks else None
+    if zeros.size != n * -(-blocks * bits // 8):
+        return None
     return _unpacked(zeros.reshape(n, -1), bits)[:, :blocks].astype(np.int16)

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge.format.graph import Node
 
-from ..grid import dequantized, grid_of
+from ..grid import dequantized, fits, grid_of
 from .draft import Draft
 
 MOVES = (
@@ -43,7 +43,8 @@ def fold_constants(draft: Draft) -> None:
             inputs = tuple(renamed.get(name, name) for name in node.inputs)
             return None if inputs == node.inputs else [replace(node, inputs=inputs)]
         arrays = [draft.constant(name) for name in node.inputs if name]
-        if any(array is None for array in arrays) or draft.is_kept(node):
+        known = len(arrays) > 1 and all(array is not None for array in arrays)
+        if not known or draft.is_kept(node) or not fits(*_parts(draft, node)):
             return None
         renamed[node.outputs[0]] = _fold(draft, node)
         return []
@@ -52,10 +53,7 @@ def fold_constants(draft: Draft) -> None:
 
 
 def _fold(draft: Draft, node: Node) -> str:
-    codes, scales = (draft.constants[name] for name in node.inputs[:2])
-    zeros = draft.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
-    axis = int(node.attributes.get("axis", 1))
-    block = int(node.attributes.get("block_size", 0))
+    codes, scales, zeros, axis, block = _parts(draft, node)
     base = node.inputs[0]
     for suffix in SUFFIXES:
         base = base.removesuffix(suffix)
@@ -64,6 +62,14 @@ def _fold(draft: Draft, node: Node) -> str:
     if grid is not None:
         draft.grids[name] = grid
     return name
+
+
+def _parts(draft: Draft, node: Node) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, int, int]:
+    """Codes, scales, zero points, axis and size of blocks."""
+    codes, scales = (draft.constants[name] for name in node.inputs[:2])
+    zeros = draft.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else None
+    block = int(node.attributes.get("block_size", 0))
+    return codes, scales, zeros, int(node.attributes.get("axis", 1)), block
 
 
 def fold_transposes(draft: Draft) -> None:

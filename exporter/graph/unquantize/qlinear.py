@@ -59,8 +59,10 @@ def _pair(node: Node, at: int) -> tuple[str, str]:
     return found[at], found[at + 1]
 
 
-def _concat(draft: Draft, node: Node) -> list[Node]:
+def _concat(draft: Draft, node: Node) -> list[Node] | None:
     """Its scale and zero come first, then those of each input."""
+    if len(node.inputs) % 3 != 2:
+        return None
     nodes, operands = [], []
     for at in range(2, len(node.inputs), 3):
         new, name = dequantize(draft, node, at)
@@ -118,6 +120,8 @@ def _bias(draft: Draft, node: Node, at: int, scales: Sequence[str]) -> tuple[str
     if any(array is None for array in arrays):
         return None
     codes, x_scale, w_scale = (np.asarray(array) for array in arrays)
+    if x_scale.size != 1 or w_scale.size not in (1, codes.size):
+        return None
     values = codes.astype(np.float32) * (x_scale * w_scale).astype(np.float32).reshape(-1)
     return (draft.add_constant(values, f"{node.inputs[at]}_float"),)
 

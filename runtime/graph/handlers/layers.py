@@ -3,10 +3,10 @@
 from edge.format.graph import Node
 
 from ..lowering import Lowering, handles
+from ..sliding import sliding_of
 from ..units.convolution import Convolution
 from ..units.lookup import Lookup
 from ..units.product import Product
-from .sliding import sliding_of
 
 
 @handles("edge.Linear")
@@ -34,7 +34,7 @@ def conv(self: Lowering, node: Node) -> bool:
     if not self.is_float(x):
         return False
     rows, columns = self.matrices.shape(a["weight"])
-    sliding, channels = sliding_of(self, node, a["kernel"]), a["channels"]
+    sliding, channels = sliding_of(node, a["kernel"], self.shape(x)), a["channels"]
     taps = sliding.kernel[0] * sliding.kernel[1]
     matrix = self.weights.matrix(a["weight"], rows, columns)
     widths = [channels] * matrix.form.is_float + [-(-channels // 16) * 16]

@@ -5,11 +5,10 @@ import numpy as np
 from edge.format.graph import Node
 
 from ..lowering import Lowering, handles
+from ..sliding import Sliding, sliding_of
 from ..storage import Place
-from ..units.convolution import Sliding
 from ..units.window import Window
 from .moving import reshape
-from .sliding import sliding_of
 
 
 @handles("edge.Depthwise")
@@ -22,7 +21,7 @@ def depthwise(self: Lowering, node: Node) -> bool:
     channels = self.shape(x)[-1]
     if weight.shape[2:] != (channels,) or (bias is not None and bias.shape != (channels,)):
         raise self.broken(node, f"weights of {channels} channels", weight.shape)
-    sliding = sliding_of(self, node, kernel)
+    sliding = sliding_of(node, kernel, self.shape(x))
     source, out = self.at(x), self.new(node)
     self.add(Window("depthwise", source, out, sliding, weight, bias))
     return True
@@ -51,7 +50,7 @@ def pool(self: Lowering, node: Node) -> bool:
     x, a = node.inputs[0], node.attributes
     if not self.is_float(x):
         return False
-    sliding = sliding_of(self, node, a["kernel"])
+    sliding = sliding_of(node, a["kernel"], self.shape(x))
     counted = sliding.kernel[0] * sliding.kernel[1] if a.get("count_include_pad") else 0
     if counted and a.get("ceil_mode"):
         return False  # places beyond the padding do not count

@@ -130,7 +130,7 @@ class Chain(Unit):
             rows, share, width, size, context.memory.words(words), len(operands),
             context.memory.words([w for i in program for w in i]), len(program),
             self.out.address if self.stores else 0, 4 * width,
-            0 if self.sink is None else sink(self.sink, context.memory),
+            sink(self.sink, context.memory),
         )  # fmt: skip
         return [Op("elementwise", arguments, -(-rows // share))]
 

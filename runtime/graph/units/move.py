@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...kernels.layout import MOST_TERMS
 from ...plan import Op
-from ..storage import Place
+from ..storage import Place, round_up
 from .terms import flat, terms
 from .unit import Context, Unit
 
@@ -59,13 +59,26 @@ def moved(context: Context, shape: tuple[int, ...], x: _Array, out: _Array, clea
     return Op("move", arguments, -(-rows // share))
 
 
-def padded(x: Place, pads: tuple[int, int, int, int], context: Context) -> tuple[list[Op], int]:
-    """An op that copies an image [N, H, W, C] between borders of zeros, and where."""
+def padded(
+    x: Place,
+    made: Move | None,
+    channels: int,
+    pads: tuple[int, int, int, int],
+    context: Context,
+) -> tuple[list[Op], int, int]:
+    """An op that copies an image [N, H, W, C] between borders of zeros, where, and bytes a pixel.
+
+    `made`: how x would be made; then it is copied from there.
+    """
     n, height, width, _ = x.shape
     top, left, below, right = pads
-    full = (left + width + right) * x.stride
-    image = (top + height + below) * full
+    pixel = 4 * round_up(channels, 4)
+    row = (left + width + right) * pixel
+    image = (top + height + below) * row
     address = context.memory.arena.allocate(n * image)  # its borders stay 0
-    first = address + top * full + left * x.stride
-    shape, steps = (n, height, width, x.width), (image, full, x.stride, 4)
-    return [moved(context, shape, (x.address, x.steps()), (first, steps))], address
+    first = address + top * row + left * pixel
+    source = x.address, x.steps()
+    if made is not None:
+        source = made.x.address + made.offset, made.steps
+    shape, steps = (n, height, width, channels), (image, row, pixel, 4)
+    return [moved(context, shape, source, (first, steps))], address, pixel

@@ -102,11 +102,13 @@ class Unit:
         raise NotImplementedError
 
 
-def sink(codes: Codes, memory: Memory) -> int:
-    """Address of a table for kernels/pixels.py."""
+def sink(codes: Codes | None, memory: Memory, first: int = 0) -> int:
+    """Address of a table for kernels/pixels.py, of an op whose first pixel has this number; or 0."""
+    if codes is None:
+        return 0
     top, left, below, right = codes.borders
     return memory.words([
         codes.codes, codes.pixel_bytes, codes.scales, codes.starts,
         codes.width, float_bits(codes.fixed), codes.height, codes.columns,
-        top, below, left, right,
+        top, below, left, right, first,
     ])  # fmt: skip

@@ -7,9 +7,19 @@ import numpy as np
 
 from ...kernels.catalogue import SQUARES
 from ...plan import Op, float_bits
-from ..storage import LANES, Buffer, Memory, Place, round_up
-from .convolution import LARGEST, Sliding
+from ..sliding import Sliding
+from ..storage import LANES, Buffer, Memory, Place
+from .convolution import LARGEST
 from .unit import Codes, Context, Unit, sink
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an output, counted over all images; `top`: padding above them, None: the whole's."""
+
+    first: int
+    end: int
+    top: int | None = None
 
 
 @dataclass(eq=False)
@@ -30,35 +40,47 @@ class Window(Unit):
     low: float = -LARGEST
     high: float = LARGEST
     sink: Codes | None = None
+    stores: bool = True
+    _placed: tuple[int, int] | None = None
 
     def reads(self) -> Iterator[Place]:
         yield self.x
 
     def buffers(self) -> Iterator[Buffer]:
-        yield from super().buffers()
+        yield self.x.buffer
+        if self.stores:
+            yield self.out.buffer
         if self.sink is not None:
             yield self.sink.buffer
 
+    def scratch_bytes(self) -> int:
+        return self.out.stride
+
     def ops(self, context: Context) -> list[Op]:
-        n, in_height, in_width, _ = self.x.shape
-        _, height, width, _ = self.out.shape
-        rows, blocks = n * height, self.x.width // LANES
-        share = context.share(rows)
-        row_chunks = -(-rows // share)
+        n, height, _, _ = self.x.shape
+        return [self.rows(context, Rows(0, n * self.out.shape[1]), self.x.address, height)]
+
+    def rows(self, context: Context, rows: "Rows", x: int, height: int) -> Op:
+        """Some rows of the output, of inputs at `x` that are `height` rows high."""
+        _, out_height, width, _ = self.out.shape
+        count, blocks = rows.end - rows.first, self.x.width // LANES
+        share = context.share(count)
+        row_chunks = -(-count // share)
         runs = 1
         if self.sink is None:
             runs = max(1, min(blocks, -(-4 * context.threads // row_chunks)))
         each = -(-blocks // runs)
         s, memory = self.sliding, context.memory
+        out = self.out.address + rows.first * width * self.out.stride if self.stores else 0
         arguments = (
-            rows, width, share, blocks, each,
-            self.x.address, self.x.stride, in_height, in_width,
-            self.out.address, self.out.stride, height,
+            count, width, share, blocks, each,
+            x, self.x.stride, height, self.x.shape[2],
+            out, self.out.stride, min(count, out_height),
             *self._weights(memory), float_bits(self.low), float_bits(self.high),
-            *s.kernel, *s.strides, *s.dilations, s.pads[0], s.pads[1], self.counted,
-            0 if self.sink is None else sink(self.sink, memory),
+            *s.kernel, *s.strides, *s.dilations, s.pads[0] if rows.top is None else rows.top,
+            s.pads[1], self.counted, sink(self.sink, memory, rows.first * width),
         )  # fmt: skip
-        return [Op(self._kernel(), arguments, row_chunks * -(-blocks // each))]
+        return Op(self._kernel(), arguments, row_chunks * -(-blocks // each))
 
     def _kernel(self) -> str:
         height, width = self.sliding.kernel
@@ -67,8 +89,11 @@ class Window(Unit):
         return f"window-{self.kind}"
 
     def _weights(self, memory: Memory) -> tuple[int, int]:
+        """Addresses; bands of rows share them."""
         if self.weight is None:
             return 0, 0
-        channels = self.weight.shape[-1]
-        bias = self.bias if self.bias is not None else np.zeros(channels, np.float32)
-        return memory.floats(self.weight), memory.floats(bias.reshape(1, round_up(channels, 1)))
+        if self._placed is None:
+            channels = self.weight.shape[-1]
+            bias = self.bias if self.bias is not None else np.zeros(channels, np.float32)
+            self._placed = memory.floats(self.weight), memory.floats(bias.reshape(1, channels))
+        return self._placed

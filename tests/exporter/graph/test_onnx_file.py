@@ -15,6 +15,7 @@ import edge
 from edge.errors import EdgeError, SourceError, UnsupportedModel
 from edge.exporter.graph import functions
 from edge.exporter.graph.onnx_file import read
+from edge.format.reader import EdgeFile
 
 ROOT = Path(__file__).parents[3]
 F32 = np.float32
@@ -67,6 +68,19 @@ def test_a_model_that_onnx_saved_with_external_data_is_read(tmp_path):
     onnx.save(onnx.load(source), source, save_as_external_data=True, size_threshold=0)
     assert len(list(tmp_path.iterdir())) > 1
     np.testing.assert_allclose(result(source), X @ w, rtol=1e-5, atol=1e-5)
+
+
+def test_the_digest_of_a_source_covers_its_external_data(tmp_path):
+    found = set()
+    for factor in (1, 2):
+        w = numpy_helper.from_array(np.full((4, 4), factor, F32), "w")
+        source = saved(tmp_path / "m.onnx", [node("MatMul", "x w")], [w])
+        onnx.save(onnx.load(source), source, save_as_external_data=True, size_threshold=0,
+                  location="data")  # fmt: skip
+        edge.export(source, tmp_path / "m.edge")
+        found.add(EdgeFile(tmp_path / "m.edge").document["source"]["sha256"])
+        (tmp_path / "data").unlink()
+    assert len(found) == 2
 
 
 def test_a_folder_may_itself_be_reached_by_a_link(tmp_path):
@@ -257,6 +271,7 @@ def test_large_external_weights_are_mapped_and_not_read(tmp_path):
     code = f"""
 import resource
 from edge.exporter.graph.onnx_file import read
+from edge.format.reader import EdgeFile
 resource.setrlimit(resource.RLIMIT_DATA, (2**29, 2**29))
 print(read({str(source)!r}).graph.constants["w"].nbytes)
 """

@@ -136,6 +136,42 @@ def test_scattered_groups_are_refused_by_name():
         unquantize(_read(made))
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"s": np.ones(3, np.float32)},
+        {"s": np.ones((2, 2), np.float32), "block_size": 2**40},
+        {"s": np.ones((5, 4), np.float32), "block_size": 1},
+        {"s": np.ones(4, np.float32), "axis": 7},
+        {"s": np.ones(4, np.float32), "z": np.zeros(3, np.int8)},
+    ],
+    ids=["too few", "endless blocks", "too many blocks", "no such axis", "too few zero points"],
+)
+def test_scales_that_do_not_fit_their_codes_are_left_to_the_operator(parts):
+    arrays = {k: v for k, v in parts.items() if isinstance(v, np.ndarray)}
+    attributes = {k: v for k, v in parts.items() if not isinstance(v, np.ndarray)}
+    constants = {"w": np.zeros((4, 4), np.int8), **arrays}
+    inputs = (Value("x", "float32", ("N", 4)),)
+    nodes = (
+        Node("DequantizeLinear", tuple(constants), ("f",), attributes),
+        Node("MatMul", ("x", "f"), ("y",)),
+    )
+    model = GraphModel(Graph(inputs, (Value("y", "float32"),), nodes, constants))
+    assert unquantize(model) is model
+
+
+@pytest.mark.parametrize(
+    "op", ["QLinearConv", "QLinearMatMul", "com.microsoft.QGemm", "com.microsoft.QLinearConcat",
+           "com.microsoft.QLinearAdd", "com.microsoft.DynamicQuantizeMatMul",
+           "com.microsoft.MatMulNBits"]
+)  # fmt: skip
+@pytest.mark.parametrize("inputs", [(), ("x",), ("x", "x", "x")])
+def test_operators_without_their_inputs_are_left_alone(op, inputs):
+    x, y = Value("x", "float32", ("N", 4)), Value("y", "float32")
+    model = GraphModel(Graph((x,), (y,), (Node(op, inputs, ("y",)),)))
+    assert unquantize(model) is model
+
+
 def _read(made):
     from tempfile import TemporaryDirectory
 
