@@ -49,7 +49,8 @@ def _array(value: Value, fed: Any, sizes: Sizes) -> np.ndarray:
     if array.dtype != held_as(value.dtype):
         raise InputError(f"input {value.name!r:.80}: {_found(array)}, expected {_expected(value)}")
     _check_shape(value, array.shape, sizes)
-    return np.require(array, requirements=("C", "A"))
+    is_plain = array.flags.c_contiguous and array.flags.aligned
+    return array if is_plain else np.require(array, requirements=("C", "A"))
 
 
 def _check_shape(value: Value, found: tuple[int, ...], sizes: Sizes) -> None:

@@ -84,6 +84,19 @@ def layers(graph: Graph) -> Iterator[Layer]:
     return (Layer(node) for node in graph.walk() if "weight" in node.attributes)
 
 
+def narrow_taps(graph: Graph) -> dict[str, int]:
+    """By matrix of convolutions whose taps are padded: how many channels they have."""
+    convolutions = (layer for layer in layers(graph) if layer.op == CONV)
+    channels = {layer.name: int(layer.node.attributes["channels"]) for layer in convolutions}
+    return {name: count for name, count in channels.items() if count % LANES}
+
+
+def unpadded(weight: np.ndarray, channels: int) -> np.ndarray:
+    """[rows, taps x channels] of taps that are padded to LANES."""
+    taps = weight.reshape(len(weight), -1, -(-channels // LANES) * LANES)
+    return taps[..., :channels].reshape(len(weight), -1)
+
+
 def matrices_of(node: Node) -> set[str]:
     """Those that a node or a graph inside it reads."""
     nodes = [node, *(inner for graph in node.graphs for inner in graph.walk())]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edge.errors import RecipeError
 from edge.format.graph import GRAPH
 from edge.format.graph_config import GraphConfig
@@ -25,6 +27,7 @@ from .equalize import equalize
 from .evaluate import check_operators
 from .fallback import MaxDrop, fall_back
 from .kept import keep_grids
+from .layers import narrow_taps, unpadded
 from .model import GraphModel
 from .onnx_file import read
 from .plan import Plan, plan
@@ -118,9 +121,9 @@ def _write_page(
     model: GraphModel,
     samples: Samples | None,
 ) -> None:
-    weights = {f"{name}.weight": matrix.weight for name, matrix in model.matrices.items()}
+    by_name = {f"{name}.weight": weight for name, weight in weights(model).items()}
     how = "" if samples is None else f", calibrated on {len(samples)} samples of {samples.name}"
-    write_graph(path, gather(done, source, digest, parameters(model), how, weights))
+    write_graph(path, gather(done, source, digest, parameters(model), how, by_name))
 
 
 def _check_data(recipe: Recipe, allowed: MaxDrop | None, calib: object) -> None:
@@ -158,9 +161,16 @@ def _verified(found: Agreement | None) -> tuple[str, ...]:
     return () if found is None else (f"verified {found.sentence}",)
 
 
+def weights(model: GraphModel) -> dict[str, np.ndarray]:
+    """Matrices by name, without what pads them."""
+    narrow = narrow_taps(model.graph)
+    found = {name: matrix.weight for name, matrix in model.matrices.items()}
+    return found | {name: unpadded(found[name], channels) for name, channels in narrow.items()}
+
+
 def parameters(model: GraphModel) -> int:
     """How many numbers the constants and the matrices have."""
-    arrays = [*model.graph.constants.values(), *(m.weight for m in model.matrices.values())]
+    arrays = [*model.graph.constants.values(), *weights(model).values()]
     arrays += [m.bias for m in model.matrices.values() if m.bias is not None]
     return sum(math.prod(array.shape) for array in arrays)
 

@@ -16,6 +16,7 @@ from edge.format.spec import TensorInfo
 from edge.format.writer import EdgeWriter, header_bytes
 
 from ..report import Progress
+from .layers import narrow_taps, unpadded
 from .quantization import Quantized
 
 
@@ -79,12 +80,16 @@ def _graph(graph: Graph, where: str) -> list[_Part]:
 
 
 def _matrices(quantized: Quantized) -> list[_Part]:
-    parts = []
+    """Codes are padded to what kernels take at once; floats they take one by one."""
+    parts, narrow = [], narrow_taps(quantized.model.graph)
     for name, stored in quantized.stored.items():
         if stored.bias is not None:
             parts.append(_Part(_info(f"{name}.bias", "vector", stored.bias.shape), stored.bias))
-        content = stored.weight if stored.tensor is None else stored.tensor
-        rows, columns = stored.weight.shape
+        weight = stored.weight
+        if stored.tensor is None and name in narrow:
+            weight = unpadded(weight, narrow[name])
+        content = weight if stored.tensor is None else stored.tensor
+        rows, columns = weight.shape
         info = TensorInfo(
             f"{name}.weight", str(stored.format), (rows, columns), 0, 0, "",
             stored.error, stored.activation,

@@ -18,7 +18,7 @@ from .lowering import Lowering, Stretch, touched
 from .matrices import FileMatrices
 from .sinks import with_codes
 from .storage import Buffer, Memory, Place
-from .units.host import Call, Host, view, write
+from .units.host import Call, Host, Views
 from .units.lookup import Lookup
 from .units.unit import Context, Unit
 
@@ -48,6 +48,7 @@ class Program:
         }
         self._wanted = stretch.wanted
         self._lay_out(units, kept)
+        self._views = Views(self._places)
         self.scratch_bytes = max(
             (unit.scratch_bytes() for unit in units if isinstance(unit, Unit)), default=0
         )
@@ -61,18 +62,18 @@ class Program:
         """The values that are wanted afterwards, as arrays of their own."""
         known = {**self._constants, **values}
         for name in self._given:
-            write(self._places[name], np.asarray(known[name], np.float32))
+            self._views.write(name, known[name])
         for step in self.steps:
             if isinstance(step, Plan):
                 team.run(step, 1, 1)
             elif isinstance(step, Lookup):
                 step.take(np.asarray(known[step.ids]))
             else:
-                step.run(call, known, self._places, self.memory)
+                step.run(call, known, self._views, self.memory)
         return {name: self._result(name, known) for name in self._wanted}
 
     def _result(self, name: str, known: Mapping[str, Any]) -> Any:
-        return view(self._places[name]).copy() if name in self._places else known[name]
+        return self._views[name].copy() if name in self._views else known[name]
 
     def _lay_out(self, units: list[Unit | Host], kept: set[Buffer]) -> None:
         buffers: dict[Buffer, None] = {}

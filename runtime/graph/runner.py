@@ -107,6 +107,7 @@ class Runner:
         self._sizes = size_values(graph, self._constants)
         self._branches = Branches(graph)
         self._reads = _reads(graph)
+        self._varying = [[n for n in names if n not in self._constants] for names in self._reads]
         self._programs: dict[int, OrderedDict[Any, tuple[Program, int] | None]] = {}
 
     def run(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -135,7 +136,7 @@ class Runner:
 
     def _program(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
         """What runs from node `at` on, and where it ends; None if the node has to run alone."""
-        key = tuple(self._key(name, known[name]) for name in self._reads[at] if name in known)
+        key = tuple(self._key(name, known[name]) for name in self._varying[at] if name in known)
         programs = self._programs.setdefault(at, OrderedDict())
         if key not in programs:
             programs[key] = self._bind(at, known)
@@ -145,8 +146,6 @@ class Runner:
         return programs[key]
 
     def _key(self, name: str, value: Any) -> Any:
-        if name in self._constants:
-            return None
         if not isinstance(value, np.ndarray):
             return type(value)
         content = value.tobytes() if name in self._sizes and value.dtype != object else None

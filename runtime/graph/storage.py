@@ -117,6 +117,8 @@ class Memory:
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether an array lies in memory that later steps write to."""
+        if array.flags.owndata:
+            return False
         low, high = np.lib.array_utils.byte_bounds(array) if array.size else (0, 0)
         return low < self.end and high > self.begin
 

@@ -21,7 +21,7 @@ def transpose(self: Lowering, node: Node) -> bool:
         raise self.broken(node, f"an order of {rank} axes", axes)
     source, shape = self.at(x), self.shape(node.outputs[0])
     steps = tuple(source.steps()[axis] for axis in axes)
-    return _moves(self, node, [(source, shape, 0, steps, 0)])
+    return move_all(self, node, [(source, shape, 0, steps, 0)])
 
 
 @handles("Concat")
@@ -37,7 +37,7 @@ def concat(self: Lowering, node: Node) -> bool:
         source = self.at(name)
         moves.append((source, source.shape, 0, source.steps(), at * to[axis]))
         at += source.shape[axis]
-    return _moves(self, node, moves)
+    return move_all(self, node, moves)
 
 
 @handles("Slice")
@@ -58,7 +58,7 @@ def slice_(self: Lowering, node: Node) -> bool:
         first, _, _ = slice(start, end, step).indices(shape[axis])
         offset += first * source.steps()[axis]
         steps[axis] *= step
-    return _moves(self, node, [(source, self.shape(node.outputs[0]), offset, tuple(steps), 0)])
+    return move_all(self, node, [(source, self.shape(node.outputs[0]), offset, tuple(steps), 0)])
 
 
 @handles("Split")
@@ -84,10 +84,10 @@ def split(self: Lowering, node: Node) -> bool:
     return True
 
 
-_Step = tuple[Place, tuple[int, ...], int, tuple[int, ...], int]
+Step = tuple[Place, tuple[int, ...], int, tuple[int, ...], int]
 
 
-def _moves(self: Lowering, node: Node, steps: list[_Step]) -> bool:
+def move_all(self: Lowering, node: Node, steps: list[Step]) -> bool:
     """(source, shape, offset, steps of the source, offset in the output)"""
     shape = self.shape(node.outputs[0])
     out = Place(self.new(node).buffer, shape)
@@ -147,7 +147,7 @@ def gather(self: Lowering, node: Node) -> bool:
         return False  # the operator itself says so
     offset = at % source.shape[axis] * steps[axis]
     rest = steps[:axis] + steps[axis + 1 :]
-    return _moves(self, node, [(source, self.shape(node.outputs[0]), offset, rest, 0)])
+    return move_all(self, node, [(source, self.shape(node.outputs[0]), offset, rest, 0)])
 
 
 @handles("edge.DepthToSpace")

@@ -19,41 +19,56 @@ class Host:
 
     node: Node
 
-    def run(
-        self, call: Call, values: dict[str, Any], places: Mapping[str, Place], memory: Memory
-    ) -> None:
-        """Its outputs into `values`, or where `places` has them."""
+    def run(self, call: Call, values: dict[str, Any], views: "Views", memory: Memory) -> None:
+        """Its outputs into `values`, or where the arena has them."""
         inputs = [
-            None if not name else values[name] if name in values else view(places[name])
+            None if not name else values[name] if name in values else views[name]
             for name in self.node.inputs
         ]
-        around = values if not any(self.node.graphs) else _all(values, places)
+        around = values if not any(self.node.graphs) else {**views.all(), **values}
         for name, result in zip(self.node.outputs, call(self.node, inputs, around), strict=False):
             if not name:
                 continue
-            if name in places:
-                write(places[name], result)
+            if name in views:
+                views.write(name, result)
             elif isinstance(result, np.ndarray) and memory.holds(result):
                 values[name] = result.copy()
             else:
                 values[name] = result
 
 
-def _all(values: dict[str, Any], places: Mapping[str, Place]) -> dict[str, Any]:
-    """What graphs inside of a node may ask for."""
-    return {**{name: view(place) for name, place in places.items()}, **values}
+class Views:
+    """Values of an arena that has been laid out, as arrays: each is made once."""
+
+    def __init__(self, places: Mapping[str, Place]):
+        self._places = places
+        self._views: dict[str, np.ndarray] = {}
+        self._padding: dict[str, np.ndarray] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._views:
+            self._views[name] = view(self._places[name])
+        return self._views[name]
+
+    def all(self) -> dict[str, np.ndarray]:
+        """What graphs inside of a node may ask for."""
+        return {name: self[name] for name in self._places}
+
+    def write(self, name: str, array: np.ndarray) -> None:
+        """Store an array, and zeros behind its rows."""
+        self[name][...] = array
+        if name not in self._padding:
+            place = self._places[name]
+            self._padding[name] = _rows(place)[:, place.size :]
+        self._padding[name].fill(0)
 
 
 def view(place: Place) -> np.ndarray:
     """The value as an array, in place."""
     return _rows(place)[:, : place.size].reshape(place.shape) if place.is_dense else _strided(place)
-
-
-def write(place: Place, array: np.ndarray) -> None:
-    """Store an array, and zeros behind its rows."""
-    _strided(place)[...] = array
-    if place.width != place.size:
-        _rows(place)[:, place.size :] = 0
 
 
 def _rows(place: Place) -> np.ndarray:
