@@ -59,10 +59,8 @@ class Recurrent(Unit):
 
     def ops(self, context: Context) -> list[Op]:
         steps = range(self.gates.shape[0])
-        h, c, zeros = self.h, self.c, None
-        if h is None or (c is None and self.last_c is not None):
-            zeros = _zeros(self.out, context)
-        h, c = h or zeros, c or zeros
+        h = self.h or _zeros(self.out, context)
+        c = self.c or (None if self.last_c is None else _zeros(self.out, context))
         ops = [] if self._codes is None else Chain(h, None, self._codes).ops(context)
         table = 0 if self._codes is None else sink(self._codes, context.memory)
         for t in reversed(steps) if self.backward else steps:
