@@ -13,6 +13,7 @@ from edge.format.graph import GRAPH
 from edge.format.graph_config import GraphConfig
 from edge.format.spec import TensorInfo
 
+from ..calibration.corpus import line
 from ..destination import check_not_source, check_page, check_place
 from ..language import parse
 from ..page.graph import gather, write_graph
@@ -152,9 +153,7 @@ def _quantized(
 
 
 def _fallen(quantized: Quantized) -> tuple[str, ...]:
-    return tuple(
-        f"{name}: {method} did better on rows held out" for name, method in quantized.fallen
-    )
+    return tuple(f"{name}: {method}" for name, method in quantized.fallen)
 
 
 def _verified(found: Agreement | None) -> tuple[str, ...]:
@@ -194,5 +193,5 @@ def _document(
         "generation": None,
     }
     if samples is not None:
-        document["calibration"] = {"name": samples.name, "sha256": samples.digest()}
+        document["calibration"] = {"name": line(samples.name), "sha256": samples.digest()}
     return document
