@@ -19,6 +19,7 @@ from .samples import Samples
 from .samples.drawn import drawn
 
 VERIFIED = 8  # samples
+OPEN_SIZES = (64, 48, 16)  # of the axes of random pictures that a model leaves open
 LEAST_COSINE, MOST_ERROR = 0.99, 0.1
 
 
@@ -81,14 +82,19 @@ class Agreement:
 
     def cautions(self) -> Iterator[str]:
         if self.failure:
-            yield f"could not be run on {self.data}: {self.failure}"
+            yield f"not verified: it does not run on {self.data} ({self.failure}); give --calib FOLDER"
+        advice = "nothing is quantized here: please report it"
+        if self.random:
+            advice = "random numbers may be why: give real inputs (--calib FOLDER)"
+        elif self.layers:
+            advice = "try --max-drop 0.05, int8-calibrated or float16"
         for output in self.outputs:
             if not np.isfinite(output.relative_error):
                 yield f"output {output.name!r} has NaN, infinite numbers or another shape than the source's"
             elif output.cosine < LEAST_COSINE or output.relative_error > MOST_ERROR:
                 yield (
                     f"output {output.name!r} is far from the float model: cosine {output.cosine:.4f}, "
-                    f"relative error {output.relative_error:.1%}; try --max-drop 0.05 or float16"
+                    f"relative error {output.relative_error:.1%}; {advice}"
                 )
         if self.random and self.layers:
             yield (
@@ -113,13 +119,37 @@ def agreement(
     samples: Samples | None,
     activity: Activity,
 ) -> Agreement | None:
-    """Of the file at `output`, on some samples; without any on random inputs.
+    """Of the file at `output`, on some samples; without any on random inputs, of the first of some
+    sizes that the model runs with.
 
     None for a model with inputs that nobody can draw.
     """
-    some = drawn(model.graph.inputs, VERIFIED // 2) if samples is None else samples.some(VERIFIED)
-    if some is None:
-        return None
+    found = None
+    for some in _tried(model, samples):
+        found = _compared(output, source, model, quantized, some, activity)
+        if not found.failure:
+            break
+    return found
+
+
+def _tried(model: GraphModel, samples: Samples | None) -> Iterator[Samples]:
+    if samples is not None:
+        yield samples.some(VERIFIED)
+        return
+    for sizes in OPEN_SIZES:
+        some = drawn(model.graph.inputs, VERIFIED // 2, sizes)
+        if some is not None:
+            yield some
+
+
+def _compared(
+    output: Path,
+    source: Path | None,
+    model: GraphModel,
+    quantized: Quantized,
+    some: Samples,
+    activity: Activity,
+) -> Agreement:
     about = partial(Agreement, data=some.name, samples=len(some), random=some.random)
     try:
         against, expected = _expected(None if model.grids else source, model, some)

@@ -48,7 +48,8 @@ def keep_grids(model: GraphModel) -> GraphModel:
 def _completed(model: GraphModel) -> set[str]:
     """Matrices behind whose layers something can be added."""
     outside = {id(node) for node in model.graph.nodes}
-    names, others = set(), set()
+    names: set[str] = set()
+    others: set[str] = set()
     for layer in layers(model.graph):
         grid = model.grids.get(model.matrices[layer.name].source)
         of_rows = layer.op == EMBEDDING and grid is not None and grid.scales.size > 1

@@ -22,16 +22,21 @@ ROWS = WeightFormat("int8")  # a scale a row: what convolutions and recurrent la
 
 @dataclass(frozen=True)
 class Plan:
-    """methods  by matrix; notes  where the recipe is not followed to the letter."""
+    """methods  by matrix;  by_rows  matrices that run as ROWS or in floats
+    notes    where the recipe is not followed to the letter
+    """
 
     recipe: Recipe
     methods: Mapping[str, Method]
+    by_rows: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def keeps(self, name: str, matrix: Matrix) -> QuantizedTensor | None:
         """The matrix on its source's grid, if it is to be stored so."""
         kept, method = matrix.kept, self.methods[name]
         if kept is None or self.recipe.rule(name) is not None:
+            return None
+        if name in self.by_rows and kept.format != ROWS:
             return None
         same = kept.format.kind == method.format.kind
         return kept if same or kept.format.kind in self.recipe.keeps else None
@@ -51,13 +56,14 @@ def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
     readers: dict[str, list[Layer]] = {}
     for layer in layers(model.graph):
         readers.setdefault(layer.name, []).append(layer)
+    by_rows = frozenset(n for n, found in readers.items() if any(map(_runs_by_rows, found)))
     methods, windows = {}, []
     for name, matrix in model.matrices.items():
         wanted = _wanted(recipe, name, matrix, readers.get(name, []))
-        methods[name] = _runnable(wanted, readers.get(name, []))
+        methods[name] = _by_rows(wanted) if name in by_rows else wanted
         if methods[name] != wanted:
             windows.append(name)
-    return Plan(recipe, methods, _notes(recipe, windows))
+    return Plan(recipe, methods, by_rows, _notes(recipe, windows))
 
 
 def _check(recipe: Recipe, force: bool) -> None:
@@ -106,11 +112,9 @@ def _is_first(layer: Layer) -> bool:
     return int(layer.node.attributes.get("channels", FEW_CHANNELS + 1)) <= FEW_CHANNELS
 
 
-def _runnable(method: Method, readers: list[Layer]) -> Method:
-    """Convolutions with a window and recurrent layers run with a scale a row, or in floats."""
-    if method.format.is_float or not any(_runs_by_rows(layer) for layer in readers):
-        return method
-    if method.format == ROWS:
+def _by_rows(method: Method) -> Method:
+    """What convolutions with a window and recurrent layers run as, nearest to a method."""
+    if method.format.is_float or method.format == ROWS:
         return method
     data = find(method.rounding).needs_data
     rounding = method.rounding if data else "rtn"

@@ -18,6 +18,8 @@ from edge.exporter.graph.plan import plan
 from edge.exporter.graph.quantization import check_finite, quantize_graph, rounded
 from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
+from edge.exporter.quantize import Method, quantize
+from edge.format.formats import WeightFormat
 from edge.format.graph import Graph, Node, Value
 from edge.runtime.graph.widened import widened
 from edge.runtime.host_ops.edge_ops import conv as defined_conv
@@ -88,6 +90,17 @@ def test_convolutions_with_a_window_fall_back_to_int8_and_a_note_says_so():
     assert str(made.methods["last"].format) == "int8"
     assert "1 convolutions with a window" in made.notes[0]
     assert str(plan(model, parse("float16", graph=True)).methods["last"].format) == "float16"
+
+
+def test_a_convolution_with_a_window_keeps_no_grid_that_it_cannot_run_as():
+    model = convolutions()
+    last = model.matrices["last"]
+    grids = {form: quantize(last.weight, Method(WeightFormat(form, group), "absmax"))
+             for form, group in (("int8", 0), ("int4", 32))}  # fmt: skip
+    for form, kept in (("int8", grids["int8"]), ("int4", grids["int4"])):
+        held = replace(model, matrices={**model.matrices, "last": replace(last, kept=kept)})
+        found = quantized(held, "keep").stored["last"]
+        assert str(found.format) == ("int8" if form == "int8" else "float32")
 
 
 def test_the_first_convolution_and_small_matrices_stay_floats_unless_a_rule_says_otherwise():

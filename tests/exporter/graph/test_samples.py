@@ -133,3 +133,4 @@ def test_random_inputs_have_the_types_and_sizes_that_the_model_declares():
     assert first["ids"].shape == first["mask"].shape
     assert (first["f"] != second["f"]).any()
     assert drawn((Value("s", "string", (1,)),), 1) is None
+    assert drawn((Value("x", "float32", (1, 2**40)),), 1) is None

@@ -8,13 +8,20 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
 import edge
 from edge.errors import RecipeError, SourceError
 from edge.exporter.graph.agreement import outputs
-from tests.exporter.graph.quantized_models import MODELS, SHAPES, matmul_nbits, samples, static
+from tests.exporter.graph.quantized_models import (
+    MODELS,
+    SHAPES,
+    matmul_nbits,
+    samples,
+    static,
+    weights,
+)
 
 
 @pytest.fixture
@@ -112,6 +119,40 @@ def test_random_inputs_verify_and_the_report_says_how_little_that_is(source, tmp
     assert report.verification["random"]
     assert "random numbers" in report.notes[-1]
     assert any("no data was given" in caution for caution in report.cautions)
+
+
+def test_open_sizes_of_random_pictures_are_tried_until_a_model_runs(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("Reshape", ["a", "shape"], ["y"]),  # of 48 x 48 pixels alone
+    ]
+    held = weights(np.random.default_rng(0), w=(8, 3, 3, 3))
+    held.append(numpy_helper.from_array(np.array([1, 8 * 23 * 23]), "shape"))
+    picture = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 3, "H", "W"])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)
+    made = helper.make_model(
+        helper.make_graph(nodes, "g", [picture], [y], held),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=10,
+    )
+    onnx.save(made, tmp_path / "m.onnx")
+    report = edge.export(tmp_path / "m.onnx", tmp_path / "m.edge", quant="float32")
+    assert report.verification["outputs"][0]["relative_error"] < 1e-5
+
+
+def test_a_model_that_random_numbers_do_not_suit_is_written_and_called_unverified(tmp_path):
+    nodes = [helper.make_node("Reshape", ["x", "shape"], ["y"])]
+    held = [numpy_helper.from_array(np.array([7, 11]), "shape")]
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N"])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [7, 11])
+    made = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], held),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=10,
+    )
+    onnx.save(made, tmp_path / "m.onnx")
+    report = edge.export(tmp_path / "m.onnx", tmp_path / "m.edge", quant="float32")
+    assert report.cautions[0].startswith("not verified")
 
 
 def test_a_graph_that_suffers_is_warned_about_in_words(tmp_path):
