@@ -40,7 +40,7 @@ class Layer:
 
     @property
     def hidden(self) -> int:
-        return self.r.shape[2]
+        return int(self.r.shape[2])
 
 
 def make_recurrent(model: GraphModel) -> GraphModel:

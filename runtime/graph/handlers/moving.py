@@ -124,14 +124,13 @@ def _cut(self: Lowering, node: Node, x: Place) -> bool:
         return _moved(self, node, [Move(x, out, shape, 0, steps, 0, to)])
     parts = out.size // x.size
     if x.size == 1:
-        steps = parts * x.stride, x.stride
-        return _moved(self, node, [Move(x, out, (out.rows, parts), 0, steps, 0, (out.stride, 4))])
+        column = parts * x.stride, x.stride
+        return _moved(self, node, [Move(x, out, (out.rows, parts), 0, column, 0, (out.stride, 4))])
     if out.size % x.size or out.size != out.width:  # nobody would write the padding
         del self.places[node.outputs[0]]
         return False
     steps, to = (parts * x.stride, x.stride, 4), (out.stride, 4 * x.size, 4)
-    move = Move(x, out, (out.rows, parts, x.size), 0, steps, 0, to, clears=False)
-    return _moved(self, node, [move])
+    return _moved(self, node, [Move(x, out, (out.rows, parts, x.size), 0, steps, 0, to, False)])
 
 
 @handles("Gather")
