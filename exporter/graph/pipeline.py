@@ -92,6 +92,8 @@ def export_graph(
     check_finite(model)
     planned = plan(model, recipe, force)
     samples = None if calib is None else read_samples(calib, model.graph.inputs)
+    if "equalize" in recipe.transforms:
+        model = equalize(model)
     quantized, activity, notes = _quantized(model, planned, samples, allowed, calibrating)
     digest = sha256(source) if len(model.files) == 1 else sha256_of_files(model.files)
     document = _document(model, source, digest, recipe, samples)
@@ -140,8 +142,6 @@ def _quantized(
     allowed: MaxDrop | None,
     progress: Progress,
 ) -> tuple[Quantized, Activity, tuple[str, ...]]:
-    if "equalize" in planned.recipe.transforms:
-        model = equalize(model)
     activity = {} if samples is None else observe(model, samples, progress)
     if samples is not None and allowed is not None:
         quantized, notes = fall_back(model, planned, activity, samples, allowed, progress)
