@@ -130,8 +130,7 @@ def _cut(self: Lowering, node: Node, x: Place) -> bool:
         del self.places[node.outputs[0]]
         return False
     steps, to = (parts * x.stride, x.stride, 4), (out.stride, 4 * x.size, 4)
-    move = Move(x, out, (out.rows, parts, x.size), 0, steps, 0, to, clears=False)
-    return _moved(self, node, [move])
+    return _moved(self, node, [Move(x, out, (out.rows, parts, x.size), 0, steps, 0, to, False)])
 
 
 @handles("Gather")

@@ -59,8 +59,7 @@ class Recurrent(Unit):
 
     def ops(self, context: Context) -> list[Op]:
         steps = range(self.gates.shape[0])
-        h = self.h or _zeros(self.out, context)
-        c = self.c or (None if self.last_c is None else _zeros(self.out, context))
+        h, c = (_zeros(self.out, context) if s is None else s for s in (self.h, self.c))
         ops = [] if self._codes is None else Chain(h, None, self._codes).ops(context)
         table = 0 if self._codes is None else sink(self._codes, context.memory)
         for t in reversed(steps) if self.backward else steps:
@@ -68,7 +67,7 @@ class Recurrent(Unit):
             product.codes = self._codes
             ops += product.ops(context)
             ops.append(self._gates(context, _step(self.gates, t), h, c, out, table))
-            h, c = out, self.last_c
+            h, c = out, self.last_c or c
         if self.last_h is not None:
             ops += Chain(self.last_h, Instruction("copy", (Operand(h),))).ops(context)
         return ops
@@ -77,14 +76,14 @@ class Recurrent(Unit):
         return Convolution(h, self._states, self.matrix, self.matrix.columns)
 
     def _gates(
-        self, context: Context, gates: Place, h: Place, c: Place | None, out: Place, table: int
+        self, context: Context, gates: Place, h: Place, c: Place, out: Place, table: int
     ) -> Op:
         batch = out.rows
         share = context.share(batch)
         arguments = (
             batch, share, out.size, out.stride,
             gates.address, self._states.address, gates.stride,
-            h.address, c.address if c else 0,
+            h.address, c.address,
             out.address, self.last_c.address if self.last_c else 0, table,
         )  # fmt: skip
         return Op(f"gates-{self.kind}", arguments, -(-batch // share))
