@@ -22,6 +22,7 @@ from graph_cases import CASES, Case, Feeds
 from graph_table import write
 
 import edge
+from edge.exporter.language import parse
 
 HERE = Path(__file__).parent
 RUNS = 10  # a turn
@@ -62,7 +63,8 @@ class Bench:
     def packed(self, case: Case, recipe: str) -> Path:
         path = self.folder / f"{self.source(case).stem}.{recipe}.edge"
         if not path.exists():
-            edge.export(self.source(case), path, quant=recipe)
+            calib = case.calibration(self.folder) if parse(recipe, graph=True).needs_data else None
+            edge.export(self.source(case), path, quant=recipe, calib=calib)
         return path
 
     def quantized(self, case: Case) -> Path:
@@ -70,7 +72,7 @@ class Bench:
         source = self.source(case)
         path = source.with_suffix(f".{case.int8}.onnx")
         if not path.exists():
-            _quantize(case, source, path, case.inputs(self.folder)[::8])
+            _quantize(case, source, path, case.calibration and case.calibration(self.folder))
         return path
 
     # --- what comes out -------------------------------------------------------------------------
@@ -85,7 +87,7 @@ class Bench:
         inputs = case.inputs(self.folder)
         expected = [reference.run(None, feeds) for feeds in inputs]
         found = {"float32": self._outputs(case, "float32", inputs)}
-        found["int8"] = self._outputs(case, "int8", inputs)
+        found["int8"] = self._outputs(case, case.recipe, inputs)
         pairs = [
             pair
             for both in zip(expected, found["float32"], strict=True)
@@ -97,7 +99,11 @@ class Bench:
             "error": max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in pairs),
             "cosine": float(np.mean([_cosine(a, b) for a, b in firsts])),
             "first": float(np.mean([a.argmax() == b.argmax() for a, b in firsts])),
-            "bytes": {r: self.packed(case, r).stat().st_size for r in ("float32", "int8")},
+            "recipe": case.recipe,
+            "bytes": {
+                "float32": self.packed(case, "float32").stat().st_size,
+                "int8": self.packed(case, case.recipe).stat().st_size,
+            },
         }
         row["bytes"]["onnx"] = self.source(case).stat().st_size
         if case.int8:
@@ -118,7 +124,10 @@ class Bench:
         """Median milliseconds of a run, the largest private memory, and milliseconds to the first."""
         inputs = self.folder / "inputs.npz"
         np.savez(inputs, **case.inputs(self.folder)[0])
-        models = {f"edge {r}": ("edge", self.packed(case, r)) for r in ("int8", "float32")}
+        models = {
+            "edge int8": ("edge", self.packed(case, case.recipe)),
+            "edge float32": ("edge", self.packed(case, "float32")),
+        }
         models["onnxruntime float32"] = "onnxruntime", self.source(case)
         if case.int8:
             models["onnxruntime int8"] = "onnxruntime", self.quantized(case)
@@ -145,7 +154,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def _quantize(case: Case, source: Path, path: Path, inputs: list[Feeds]) -> None:
+def _quantize(case: Case, source: Path, path: Path, inputs: list[Feeds] | None) -> None:
     from onnxruntime import quantization as q
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -155,7 +164,7 @@ def _quantize(case: Case, source: Path, path: Path, inputs: list[Feeds]) -> None
 
     class Reader(q.CalibrationDataReader):
         def __init__(self) -> None:
-            self._feeds = iter(inputs)
+            self._feeds = iter(inputs or [])
 
         def get_next(self) -> Feeds | None:
             return next(self._feeds, None)

@@ -151,7 +151,7 @@ def _elementwise(bench: Bench, name: str) -> Found:
     unit = Chain(_empty(bench, IMAGE), root)
     _run(bench, unit)
     with np.errstate(all="ignore"):
-        expected = _evaluated(root, {a: seen, b: scaled, c: one, half: np.float64(0.5)})
+        expected = _evaluated(root, {a: seen, b: scaled, c: one, half: np.array(0.5)})
     return view(unit.out), expected, 20 * np.abs(expected)
 
 

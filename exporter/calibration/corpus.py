@@ -87,11 +87,11 @@ def record(calib: object, statistics: dict[str, Any]) -> dict[str, str]:
     identity = json.dumps(statistics, sort_keys=True)
     if not isinstance(calib, str | Path) or calib == SELF or Path(calib).suffix == ".npy":
         name = Path(calib).name if isinstance(calib, str | Path) else "token ids"
-        return {"name": _line(name), "sha256": _sha256(identity)}
-    return {"name": _line(Path(calib).name), "sha256": _sha256(_text(Path(calib)))}
+        return {"name": line(name), "sha256": _sha256(identity)}
+    return {"name": line(Path(calib).name), "sha256": _sha256(_text(Path(calib)))}
 
 
-def _line(name: str) -> str:
+def line(name: str) -> str:
     """A file's name as a header may have it."""
     return "".join(c if c.isprintable() else "?" for c in name)[:200]
 

@@ -13,7 +13,7 @@ from .model import GraphModel
 from .quantization import Quantized
 from .samples import Samples
 
-MOST = 32  # samples, that are run side by side
+MOST, LEAST, MOST_BYTES = 32, 4, 2**26  # samples that are run side by side, their inputs
 
 
 def correct_biases(model: GraphModel, quantized: Quantized, samples: Samples) -> Quantized:
@@ -23,7 +23,8 @@ def correct_biases(model: GraphModel, quantized: Quantized, samples: Samples) ->
     channel's means are of samples to choose by; a layer whose means are no nearer with them on
     samples that were held out stays as it was.
     """
-    some = samples.some(MOST)
+    size = max(1, sum(array.nbytes for array in samples.items[0].values()))
+    some = samples.some(min(MOST, max(LEAST, MOST_BYTES // size)))
     wanted = _float_means(model, some)
     graph, stored = quantized.model.graph, dict(quantized.stored)
     values = [begin(graph, sample) for sample in some]

@@ -20,7 +20,6 @@ from .quantization import Quantized, StoredMatrix, in_floats, quantize_graph
 from .samples import Samples
 
 JUDGED, RANKED = 16, 2  # samples that a plan is judged by, that layers are ranked by
-MEASURES = ("output", "top1")
 
 
 @dataclass(frozen=True)

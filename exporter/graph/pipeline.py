@@ -13,6 +13,7 @@ from edge.format.graph import GRAPH
 from edge.format.graph_config import GraphConfig
 from edge.format.spec import TensorInfo
 
+from ..calibration.corpus import line
 from ..destination import check_not_source, check_page, check_place
 from ..language import parse
 from ..page.graph import gather, write_graph
@@ -91,6 +92,8 @@ def export_graph(
     check_finite(model)
     planned = plan(model, recipe, force)
     samples = None if calib is None else read_samples(calib, model.graph.inputs)
+    if "equalize" in recipe.transforms:
+        model = equalize(model)
     quantized, activity, notes = _quantized(model, planned, samples, allowed, calibrating)
     digest = sha256(source) if len(model.files) == 1 else sha256_of_files(model.files)
     document = _document(model, source, digest, recipe, samples)
@@ -139,8 +142,6 @@ def _quantized(
     allowed: MaxDrop | None,
     progress: Progress,
 ) -> tuple[Quantized, Activity, tuple[str, ...]]:
-    if "equalize" in planned.recipe.transforms:
-        model = equalize(model)
     activity = {} if samples is None else observe(model, samples, progress)
     if samples is not None and allowed is not None:
         quantized, notes = fall_back(model, planned, activity, samples, allowed, progress)
@@ -152,9 +153,7 @@ def _quantized(
 
 
 def _fallen(quantized: Quantized) -> tuple[str, ...]:
-    return tuple(
-        f"{name}: {method} did better on rows held out" for name, method in quantized.fallen
-    )
+    return tuple(f"{name}: {method}" for name, method in quantized.fallen)
 
 
 def _verified(found: Agreement | None) -> tuple[str, ...]:
@@ -194,5 +193,5 @@ def _document(
         "generation": None,
     }
     if samples is not None:
-        document["calibration"] = {"name": samples.name, "sha256": samples.digest()}
+        document["calibration"] = {"name": line(samples.name), "sha256": samples.digest()}
     return document

@@ -71,7 +71,7 @@ def rounded(x: np.ndarray, scales: np.ndarray | np.float32) -> np.ndarray:
 class Quantized:
     """A graph and its matrices as they are about to be written.
 
-    fallen  (matrix, what its data-aware method was left for)
+    fallen  (matrix, what its data-aware method was left for, and why)
     """
 
     model: GraphModel
@@ -134,8 +134,12 @@ def _method(
     if reads is not None or not method.needs_data:
         return method
     blind = method.without_data()
-    fallen.append((name, f"{blind.scales} and {blind.rounding}, since nothing was seen to read it"))
+    fallen.append((name, f"{_named(blind)}, since nothing was seen to read it"))
     return blind
+
+
+def _named(method: Method) -> str:
+    return f"stored by {method.scales} and {method.rounding}"
 
 
 def _stored(
@@ -178,7 +182,7 @@ def _judged(
     h = reads.held_out_moments
     by_data, plain = (output_error(t.dequantize() - weight, h) for t in tensors)
     if plain < by_data:
-        fallen.append((name, f"{blind.scales} and {blind.rounding}"))
+        fallen.append((name, f"{_named(blind)}, which did better on rows held out"))
         return tensors[1]
     return tensors[0]
 

@@ -98,7 +98,8 @@ class Memory:
 
     def lay_out(self, buffers: list[Buffer]) -> None:
         """Give addresses: first fit, in the order in which they are needed."""
-        size, active, offsets = 0, [], []  # active: (offset, end, last step)
+        size, offsets = 0, []
+        active: list[tuple[int, int, int]] = []  # offset, end, last step
         ordered = sorted((b for b in buffers if b.last >= 0), key=lambda b: (b.first, -b.nbytes))
         for buffer in ordered:
             active = [held for held in active if held[2] >= buffer.first]

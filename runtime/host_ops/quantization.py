@@ -33,6 +33,7 @@ def _spread(values: np.ndarray, shape: tuple[int, ...], axis: int, block: int) -
         along[axis] = len(values)
         return values.reshape(along)
     block = block or -(-shape[axis] // values.shape[axis])
+    block = min(block, shape[axis])  # a larger one has no more in it, but would take its memory
     return np.take(np.repeat(values, block, axis), np.arange(shape[axis]), axis)
 
 

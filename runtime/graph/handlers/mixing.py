@@ -34,10 +34,10 @@ def attention(self: Lowering, node: Node) -> bool:
             raise self.broken(node, f"a mask for {full}", given)
         if given[3] != full[3]:
             return False
-    places = [self.at(name) for name in (q, k, v)]
+    queries, keys, values = self.at(q), self.at(k), self.at(v)
     masked = self.at(mask) if mask else None
     out = self.new(node)
-    self.add(Attention(*places, masked, out, heads, shared, a["scale"]))
+    self.add(Attention(queries, keys, values, masked, out, heads, shared, a["scale"]))
     return True
 
 

@@ -107,6 +107,16 @@ def test_a_report_has_outputs_beside_onnx_runtime_and_noise_of_layers(source, tm
     assert not report.cautions
 
 
+def test_noise_of_layers_is_against_the_weights_that_were_quantized(tmp_path):
+    onnx.save(MODELS["mlp"](), tmp_path / "m.onnx")
+    for recipe in ("int8", "int8:equalize"):
+        report = edge.export(
+            tmp_path / "m.onnx", tmp_path / "m.edge", quant=recipe, calib=samples("mlp")
+        )
+        assert all(layer["decibels"] > 35 for layer in report.verification["layers"])
+        assert len(report.verification["layers"]) == 2
+
+
 def test_without_onnx_runtime_edge_runs_the_float_model_itself(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     report = edge.export(source, tmp_path / "m.edge", quant="float32")
