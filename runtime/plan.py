@@ -90,15 +90,17 @@ class Plan:
                 self.library.address(op.kernel), claim, done,
                 op.chunks, op.tokens_per_chunk, op.counts_outputs, op.barrier,
             )  # fmt: skip
-            row[NEXT : NEXT_END + 1] = self._next_weights(i)
             row[ARGUMENTS : ARGUMENTS + len(op.arguments)] = op.arguments
+        self._set_next_weights()
         assert not self.ops or self.ops[-1].barrier, "the last op ends a step"
 
-    def _next_weights(self, index: int) -> tuple[int, int]:
+    def _set_next_weights(self) -> None:
         """Begin and end of what threads that wait for an op may fetch ahead."""
-        later = (op.weights for op in self.ops[index + 1 :] if op.weights[1])
-        address, nbytes = next(later, (0, 0))
-        return address, address + min(nbytes, FETCH_BYTES)
+        address = nbytes = 0
+        for row, op in zip(self.table[::-1], reversed(self.ops), strict=True):
+            row[NEXT : NEXT_END + 1] = address, address + min(nbytes, FETCH_BYTES)
+            if op.weights[1]:
+                address, nbytes = op.weights
 
     @property
     def address(self) -> int:

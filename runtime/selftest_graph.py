@@ -225,21 +225,24 @@ def _gates(bench: Bench, name: str) -> Found:
     width = (4 if is_lstm else 3) * hidden
     (given, of_input), (seen, of_state) = (_image(bench, (batch, width)) for _ in range(2))
     (h, before), (c, cell) = (_image(bench, (batch, hidden)) for _ in range(2))
-    new_h, new_c = (_empty(bench, (batch, hidden)) for _ in range(2))
+    new_h, new_c, out = (_empty(bench, (batch, hidden)) for _ in range(3))
     bench.run(
         name, batch, 2, hidden, h.stride, given.address, seen.address, given.stride,
-        h.address, c.address, new_h.address, new_c.address if is_lstm else 0, 0, chunks=3,
+        h.address, c.address, new_h.address, new_c.address if is_lstm else 0,
+        out.address, 0, chunks=3,
     )  # fmt: skip
     x, r = (array.astype(np.float64) for array in (of_input, of_state))
     first, second, *_ = np.split(_sigmoid(x + r), width // hidden, axis=1)
     if is_lstm:
         i, o, f = first, second, _sigmoid(x + r)[:, 2 * hidden : 3 * hidden]
         new = f * cell + i * np.tanh((x + r)[:, 3 * hidden :])
-        found = np.concatenate([view(new_h), view(new_c)])
-        return found, np.concatenate([o * np.tanh(new), new]), np.full(found.shape, 4.0)
+        state = o * np.tanh(new)
+        found = np.concatenate([view(new_h), view(out), view(new_c)])
+        return found, np.concatenate([state, state, new]), np.full(found.shape, 4.0)
     new = np.tanh(x[:, 2 * hidden :] + second * r[:, 2 * hidden :])
     expected = (1 - first) * new + first * before
-    return view(new_h), expected, np.full(expected.shape, 4.0)
+    found = np.concatenate([view(new_h), view(out)])
+    return found, np.concatenate([expected, expected]), np.full(found.shape, 4.0)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

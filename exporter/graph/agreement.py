@@ -52,12 +52,18 @@ class LayerNoise:
 
 @dataclass(frozen=True)
 class Agreement:
-    """against  what computed the float outputs;  data, samples  on what;  failure  why it could not"""
+    """against    what computed the float outputs
+    data       what the file ran on, and how many samples of it
+    quantized  matrices that are
+    layers     those of them that were seen, outside of control flow
+    failure    why it could not run
+    """
 
     against: str
     data: str
     samples: int
     random: bool
+    quantized: int
     outputs: tuple[OutputAgreement, ...]
     layers: tuple[LayerNoise, ...]
     failure: str = ""
@@ -86,7 +92,7 @@ class Agreement:
         advice = "nothing is quantized here: please report it"
         if self.random:
             advice = "random numbers may be why: give real inputs (--calib FOLDER)"
-        elif self.layers:
+        elif self.quantized:
             advice = "try --max-drop 0.05, int8-calibrated or float16"
         for output in self.outputs:
             if not np.isfinite(output.relative_error):
@@ -96,7 +102,7 @@ class Agreement:
                     f"output {output.name!r} is far from the float model: cosine {output.cosine:.4f}, "
                     f"relative error {output.relative_error:.1%}; {advice}"
                 )
-        if self.random and self.layers:
+        if self.random and self.quantized:
             yield (
                 "no data was given: outputs were compared on random numbers, which says little of "
                 "real ones; give some (--calib FOLDER)"
@@ -150,12 +156,14 @@ def _compared(
     some: Samples,
     activity: Activity,
 ) -> Agreement:
-    about = partial(Agreement, data=some.name, samples=len(some), random=some.random)
+    count = sum(stored.tensor is not None for stored in quantized.stored.values())
+    about = partial(
+        Agreement, data=some.name, samples=len(some), random=some.random, quantized=count
+    )
     try:
         against, expected = _expected(None if model.grids else source, model, some)
         found = list(run_file(output, some))
-        is_quantized = any(stored.tensor is not None for stored in quantized.stored.values())
-        seen = activity or (observe(model, some) if is_quantized else {})
+        seen = activity or (observe(model, some) if count else {})
     except EdgeError as error:
         return about("", outputs=(), layers=(), failure=str(error))
     compared, noisy = outputs(expected, found), noise(model, quantized, seen)

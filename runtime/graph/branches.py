@@ -21,11 +21,13 @@ class Branches:
 
     def taken(self, node: Node, facts: Facts) -> list[Node] | None:
         """What stands for an If whose condition is known; None of another node."""
-        found = facts.get(node.inputs[0]) if node.op == "If" else None
+        found = facts.get(node.inputs[0]) if node.op == "If" and node.inputs else None
         if found is None or found.value is None or found.value.size != 1:
             return None
-        branch: Graph = node.attributes[BRANCHES[bool(found.value.item())]]
-        if len(branch.outputs) < len(node.outputs) or self._hides(branch):
+        branch = node.attributes.get(BRANCHES[bool(found.value.item())])
+        if not isinstance(branch, Graph) or branch.inputs or self._hides(branch):
+            return None  # the operator itself says what is wrong with it
+        if len(branch.outputs) < len(node.outputs):
             return None
         pairs = zip(branch.outputs, node.outputs, strict=False)
         return [*branch.nodes, *(Node("Identity", (v.name,), (n,)) for v, n in pairs if n)]

@@ -46,6 +46,8 @@ def _attention(node: Node, inputs: list[Any], matrices: Any) -> Found:
 
 
 def _recurrent(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    if len(inputs[0].shape) != 3:  # the operator itself says so
+        return None
     steps, batch, _ = inputs[0].shape
     last = batch, matrices.shape(node.attributes["weight"])[1]
     return [(shape, inputs[0].dtype) for shape in ((steps, *last), last, last)]

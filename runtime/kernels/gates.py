@@ -12,12 +12,13 @@ from .pixels import encode_pixel
 
 (
     ROWS, ROWS_PER_CHUNK,  # sequences
-    HIDDEN, STRIDE,  # elements of a state; bytes from one state to the next, in H, C and their outputs
+    HIDDEN, STRIDE,  # elements of a state; bytes from one state to the next
     GATES, STATES, GATES_STRIDE,  # what input and state give to the gates
     H, C,  # the step before; C of an LSTM only
-    NEW_H, NEW_C,
+    NEW_H, NEW_C,  # may be H and C
+    OUT,  # H once more; may be NEW_H
     SINK,  # address of pixels.py's table, or 0
-) = range(12)  # fmt: skip
+) = range(13)  # fmt: skip
 
 
 def _rows(step):
@@ -32,6 +33,7 @@ def _rows(step):
             for at in range(0, size, 64):
                 step(args, row * arg(args, GATES_STRIDE) + at, offset + at, size)
             _clear(arg(args, NEW_H) + offset, size, arg(args, STRIDE))
+            _clear(arg(args, OUT) + offset, size, arg(args, STRIDE))
             if arg(args, NEW_C) != 0:
                 _clear(arg(args, NEW_C) + offset, size, arg(args, STRIDE))
             if arg(args, SINK) != 0:
@@ -59,13 +61,19 @@ def _seen(args, at):
 
 
 @inline
+def _store(args, state, h):
+    simd.store_floats(arg(args, NEW_H) + state, h)
+    simd.store_floats(arg(args, OUT) + state, h)
+
+
+@inline
 def _lstm(args, gate, state, size):
     """c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c'); gates i, o, f, g."""
     i, o = _sigmoid(_seen(args, gate)), _sigmoid(_seen(args, gate + size))
     f, g = _sigmoid(_seen(args, gate + 2 * size)), tanh(_seen(args, gate + 3 * size))
     c = f * simd.load_floats(arg(args, C) + state) + i * g
     simd.store_floats(arg(args, NEW_C) + state, c)
-    simd.store_floats(arg(args, NEW_H) + state, o * tanh(c))
+    _store(args, state, o * tanh(c))
 
 
 @inline
@@ -76,7 +84,7 @@ def _gru(args, gate, state, size):
     of_state = simd.load_floats(arg(args, STATES) + gate + 2 * size)
     n = tanh(of_input + r * of_state)
     h = simd.load_floats(arg(args, H) + state)
-    simd.store_floats(arg(args, NEW_H) + state, n + z * (h - n))
+    _store(args, state, n + z * (h - n))
 
 
 lstm, gru = _rows(_lstm), _rows(_gru)

@@ -17,7 +17,7 @@ def pad(self: Lowering, node: Node) -> bool:
         return False
     rank = len(self.shape(x))
     numbers = range(rank) if axes is None else [int(axis) % rank for axis in axes]
-    if widths.size != 2 * len(numbers):
+    if widths.size != 2 * len(numbers) or widths.dtype.kind != "i":
         return False
     pairs = zip(numbers, widths.reshape(2, -1).T.tolist(), strict=True)
     padded = {axis: (before, after) for axis, (before, after) in pairs if before or after}

@@ -24,16 +24,16 @@ def recurrent(self: Lowering, node: Node) -> bool:
         return False
     source = self.at(gates)
     h, c = (self.at(name) if name else None for name in (*states, "", "")[:2])
-    steps, batch, _ = source.shape
-    is_made = [bool(name) for name in (*node.outputs, "", "")[:3]]
-    out = self.new(node) if is_made[0] else place((steps, batch, hidden))
-    last_h = self.new(node, 1) if is_made[1] else None
-    last_c = None
-    if node.op == "edge.LSTM":  # its cell lies there all the time
-        last_c = self.new(node, 2) if is_made[2] else place((batch, hidden))
+    y, *last = (*node.outputs, "", "")[:3]
+    last_h, last_c = (
+        self.new(node, i) if name else place((source.shape[1], hidden))
+        for i, name in enumerate(last, 1)
+    )
+    out = self.new(node) if y else last_h
     backward = bool(node.attributes.get("reverse", 0))
     kind = node.op.removeprefix("edge.").lower()
-    self.add(Recurrent(kind, source, matrix, h, c, out, last_h, last_c, backward))
+    cell = last_c if kind == "lstm" else None
+    self.add(Recurrent(kind, source, matrix, h, c, out, last_h, cell, backward))
     return True
 
 

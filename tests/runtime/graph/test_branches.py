@@ -1,11 +1,13 @@
 """Branches that shapes decide run with what is around them; others when their condition is known."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from graph_files import Building, in_numpy, kernels_of
 
+from edge.errors import EdgeError
 from edge.format.graph import Graph, Node, Value
 from edge.runtime.graph_model import GraphModel
 
@@ -106,3 +108,33 @@ def test_constants_are_known_inside_of_branches(tmp_path):
     flag = np.array(True)
     operators, _ = run_alike(tmp_path, b, [b("Tanh", y)], [(1, 5, 5, 8)], flag=flag)
     assert operators == []
+
+
+def without_a_branch(b, node):
+    del node.attributes["else_branch"]
+
+
+def without_a_condition(b, node):
+    b.nodes[b.nodes.index(node)] = replace(node, inputs=())
+
+
+def with_inputs(b, node):
+    inner = node.attributes["else_branch"]
+    node.attributes["else_branch"] = replace(inner, inputs=(Value("z", "float32"),))
+
+
+def with_fewer_outputs(b, node):
+    node.attributes["else_branch"] = replace(node.attributes["else_branch"], outputs=())
+
+
+@pytest.mark.parametrize(
+    "spoil", [without_a_branch, without_a_condition, with_inputs, with_fewer_outputs]
+)
+def test_branches_that_are_not_whole_are_an_error(tmp_path, spoil):
+    b = Building()
+    y = branching(b, "x")
+    spoil(b, b.nodes[-1])
+    z = b("Tanh", y)
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, [z])
+    with closing(GraphModel(file)) as model, pytest.raises(EdgeError, match="If"):
+        model.run({"x": floats(2, 8)})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graph_files import Building, in_numpy, kernels_of
 
-from edge.errors import FormatError
+from edge.errors import EdgeError, FormatError
 from edge.runtime.graph_model import GraphModel
 
 GATES = {"edge.LSTM": 4, "edge.GRU": 3}
@@ -94,3 +94,23 @@ def test_states_that_do_not_fit_are_refused_before_a_kernel_sees_them(tmp_path, 
     feeds = {"x": floats(4, 2, 24), **{name: floats(*x) for name in states}}
     with closing(GraphModel(file)) as model, pytest.raises(FormatError, match="node 1"):
         model.run(feeds)
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("shape", [(2, 24), (24,), (1, 4, 2, 24), (4, 2, 25)])
+def test_inputs_of_another_rank_or_width_are_an_error(tmp_path, op, shape):
+    b = Building()
+    outputs = network(b, op, "x", 16, "float32")
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, outputs)
+    with closing(GraphModel(file)) as model, pytest.raises(EdgeError, match="node"):
+        model.run({"x": floats(*shape)})
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_a_matrix_of_another_layer_is_an_error(tmp_path, op):
+    b = Building()
+    outputs = network(b, op, "x", 16, "float32")
+    b.nodes[1].attributes["weight"] = b.nodes[0].attributes["weight"]
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, outputs)
+    with closing(GraphModel(file)) as model, pytest.raises(FormatError, match="node 1"):
+        model.run({"x": floats(4, 2, 24)})
