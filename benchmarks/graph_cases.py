@@ -16,7 +16,8 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "models")]
 class Case:
     """One model at one size of input.
 
-    package  of fetch_model.py; `file` within it, or `build` an ONNX model of it
+    package  of fetch_model.py, as it is called in the folder; `file` within it, or `build` an ONNX
+             model of it
     inputs   several feeds, of which speed is measured on the first
     int8     how ONNX Runtime quantizes it: "static" (by `calibration`), "dynamic", or "" if it is
              only compared with its float form
@@ -123,7 +124,7 @@ def _cases() -> Iterator[Case]:
     yield Case("PP-OCRv4 det", "ppocr", page, file="ch_PP-OCRv4_det_infer.onnx")
     yield Case("PP-OCRv4 rec", "ppocr", line, file="ch_PP-OCRv4_rec_infer.onnx")
     yield Case("PP-OCR cls", "ppocr", upright, file="ch_ppocr_mobile_v2.0_cls_infer.onnx")
-    yield Case("Silero VAD", "silero_vad", sound)
+    yield Case("Silero VAD", "silero_vad.onnx", sound)
     yield Case("magika", "magika", bytes_of_a_file, file="model.onnx")
 
 

@@ -36,8 +36,9 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.results = folder, folder / "results.jsonl"
         for package in ("pictures", *dict.fromkeys(case.package for case in CASES)):
+            name = package.removesuffix(".onnx")
             if not (folder / package).exists():
-                fetch(folder / package, MODELS[package])
+                fetch(folder / package, MODELS[name])
 
     def known(self) -> dict[str, dict]:
         lines = self.results.read_text().splitlines() if self.results.exists() else []

@@ -54,7 +54,7 @@ class Window(Unit):
             yield self.sink.buffer
 
     def scratch_bytes(self) -> int:
-        return self.out.stride
+        return 0 if self.stores else self.out.shape[2] * self.out.stride
 
     def ops(self, context: Context) -> list[Op]:
         n, height, _, _ = self.x.shape
