@@ -125,8 +125,10 @@ class Lowering:
         self._makers[unit.out.buffer] = unit
 
     def maker(self, name: str) -> Unit | None:
-        """The unit that made a value of the arena."""
-        return self._makers.get(self.places[name].buffer) if name in self.places else None
+        """The unit that made a value of the arena; None for another view of what it made."""
+        place = self.places.get(name)
+        unit = None if place is None else self._makers.get(place.buffer)
+        return unit if unit is not None and unit.out is place else None
 
     def postpone(self, unit: Unit) -> None:
         """Let a unit that nobody has read from yet come last."""

@@ -73,7 +73,7 @@ class Program:
         return {name: self._result(name, known) for name in self._wanted}
 
     def _result(self, name: str, known: Mapping[str, Any]) -> Any:
-        return self._views[name].copy() if name in self._views else known[name]
+        return known[name] if name in known else self._views[name].copy()
 
     def _lay_out(self, units: list[Unit | Host], kept: set[Buffer]) -> None:
         buffers: dict[Buffer, None] = {}

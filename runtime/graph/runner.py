@@ -50,13 +50,18 @@ class Engine:
     def team(self, scratch: int) -> Team:
         """Threads with at least so much memory of their own each."""
         if self._team is None or scratch > self._scratch:
-            if self._team is not None:
-                self._team.close()
-            self._scratch = max(scratch, 2**16)
+            self.renew()
+            self._scratch = max(scratch, self._scratch, 2**16)
             self._team = Team(self.library, self.threads, self._scratch)
-            self._team.keep(self.file)
+            self._team.keep(self.file, *self.programs())
             self._team.resize(self._active)
         return self._team
+
+    def renew(self) -> None:
+        """Let go of threads, and with them of programs that nobody but they knew any more."""
+        if self._team is not None:
+            self._team.close()
+            self._team = None
 
     def programs(self) -> Iterator[Program]:
         """All that has been bound, and is kept."""
@@ -70,8 +75,7 @@ class Engine:
             self._team.resize(threads)
 
     def close(self) -> None:
-        if self._team is not None:
-            self._team.close()
+        self.renew()
 
     def call(self, node: Node, inputs: list[Any], around: Mapping[str, Any]) -> tuple[Any, ...]:
         """A node in NumPy."""
@@ -140,8 +144,9 @@ class Runner:
         programs = self._programs.setdefault(at, OrderedDict())
         if key not in programs:
             programs[key] = self._bind(at, known)
-            while len(programs) > KEPT:
+            if len(programs) > KEPT:
                 programs.popitem(last=False)
+                self._engine.renew()
         programs.move_to_end(key)
         return programs[key]
 

@@ -58,7 +58,8 @@ def _drop_floats(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -
     """Who makes floats that nobody reads does not store them."""
     readers: set[Buffer] = set(kept)
     for unit in units:
-        own = unit.out.buffer if isinstance(unit, Unit) else None
+        encodes = isinstance(unit, Chain) and unit.root is None  # what it writes is what it reads
+        own = unit.out.buffer if isinstance(unit, Unit) and not encodes else None
         readers.update(buffer for buffer in touched(unit, places) if buffer is not own)
     for unit in units:
         if isinstance(unit, Chain | Window) and unit.sink is not None:

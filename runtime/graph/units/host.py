@@ -31,6 +31,8 @@ class Host:
                 continue
             if name in views:
                 views.write(name, result)
+                if np.ndim(result) == 0:  # the arena has it as a vector of one
+                    values[name] = result
             elif isinstance(result, np.ndarray) and memory.holds(result):
                 values[name] = result.copy()
             else:
