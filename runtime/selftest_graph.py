@@ -223,26 +223,31 @@ def _gates(bench: Bench, name: str) -> Found:
     """A step of five sequences; the states' 20 elements fill no vector, nor do gates begin at one."""
     batch, hidden, is_lstm = 5, 20, name == "gates-lstm"
     width = (4 if is_lstm else 3) * hidden
-    (given, of_input), (seen, of_state) = (_image(bench, (batch, width)) for _ in range(2))
+    (given, of_input), (seen, of_state), (other, of_reset) = (
+        _image(bench, (batch, width)) for _ in range(3)
+    )
     (h, before), (c, cell) = (_image(bench, (batch, hidden)) for _ in range(2))
     new_h, new_c, out = (_empty(bench, (batch, hidden)) for _ in range(3))
     bench.run(
         name, batch, 2, hidden, h.stride, given.address, seen.address, given.stride,
         h.address, c.address, new_h.address, new_c.address if is_lstm else 0,
-        out.address, 0, chunks=3,
+        out.address, 0, other.address, chunks=3,
     )  # fmt: skip
-    x, r = (array.astype(np.float64) for array in (of_input, of_state))
-    first, second, *_ = np.split(_sigmoid(x + r), width // hidden, axis=1)
+    x, r, after = (
+        a.astype(np.float64).reshape(batch, -1, hidden) for a in (of_input, of_state, of_reset)
+    )
+    gates = _sigmoid(x + r).swapaxes(0, 1)
     if is_lstm:
-        i, o, f = first, second, _sigmoid(x + r)[:, 2 * hidden : 3 * hidden]
-        new = f * cell + i * np.tanh((x + r)[:, 3 * hidden :])
-        state = o * np.tanh(new)
-        found = np.concatenate([view(new_h), view(out), view(new_c)])
-        return found, np.concatenate([state, state, new]), np.full(found.shape, 4.0)
-    new = np.tanh(x[:, 2 * hidden :] + second * r[:, 2 * hidden :])
-    expected = (1 - first) * new + first * before
-    found = np.concatenate([view(new_h), view(out)])
-    return found, np.concatenate([expected, expected]), np.full(found.shape, 4.0)
+        new = gates[2] * cell + gates[0] * np.tanh((x + r)[:, 3])
+        expected = [gates[1] * np.tanh(new), new]
+    elif name == "gates-gru-reset":
+        expected = [gates[1] * before]
+    else:
+        new = np.tanh(x[:, 2] + (gates[1] * r[:, 2] if name == "gates-gru" else after[:, 2]))
+        expected = [(1 - gates[0]) * new + gates[0] * before]
+    found = np.concatenate([view(new_h), view(out), *([view(new_c)] if is_lstm else [])])
+    wanted = np.concatenate([expected[0], *expected])
+    return found, wanted, np.full(found.shape, 4.0)
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -129,5 +129,5 @@ def _notes(recipe: Recipe, windows: list[str]) -> tuple[str, ...]:
     if not windows:
         return ()
     form = recipe.body.format
-    what = "convolutions with a window and recurrent layers"
-    return (f"{len(windows)} {what} are {ROWS}, which they run as, not {form}",)
+    what = "matrices of convolutions with a window or of recurrent layers"
+    return (f"{len(windows)} {what} are {ROWS}, which these run as, not {form}",)

@@ -270,12 +270,14 @@ def gru_of_gates(
     *,
     weight: str,
     reverse: int = 0,
+    reset_first: int = 0,
     matrices: Any,
 ) -> State:
     """y [T, N, H], and the last h [N, H], of what the input gives to each gate.
 
-    gates   [T, N, 3 H]: of z, r and h, as ONNX's GRU has them with linear_before_reset
-    weight  [3 H, H]: what h gives to them, and a bias if z, r and h have one on that side
+    gates        [T, N, 3 H]: of z, r and h, as ONNX's GRU has them
+    weight       [3 H, H]: what h gives to them, and a bias if z, r and h have one on that side
+    reset_first  1: r applies to h, 0: to what h gives (ONNX's linear_before_reset)
     """
     matrix, bias = matrices.dense(weight)
     hidden = matrix.shape[1]
@@ -284,7 +286,8 @@ def gru_of_gates(
         (h,) = state
         seen = _product(h, matrix, bias)
         z, r = np.split(act.sigmoid((of_input + seen)[:, : 2 * hidden]), 2, axis=1)
-        new = np.tanh(of_input[:, 2 * hidden :] + r * seen[:, 2 * hidden :])
+        seen = _product(r * h, matrix, bias) if reset_first else seen * np.tile(r, 3)
+        new = np.tanh(of_input[:, 2 * hidden :] + seen[:, 2 * hidden :])
         return ((1 - z) * new + z * h,)
 
     return _along(gates, (h,), step, hidden, reverse)

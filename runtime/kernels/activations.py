@@ -133,6 +133,12 @@ def tanh(x):
 
 
 @inline
+def sigmoid(x):
+    one = simd.splat(simd.float32(1))
+    return one / (one + simd.exp(simd.splat(simd.float32(0)) - x))
+
+
+@inline
 def silu(gate):
     one = simd.splat(simd.float32(1))
     return gate / (one + simd.exp(simd.splat(simd.float32(0)) - gate))

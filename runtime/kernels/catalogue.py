@@ -76,6 +76,8 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "softmax": ("scores", "softmax"),
     "gates-lstm": ("gates", "lstm"),
     "gates-gru": ("gates", "gru"),
+    "gates-gru-reset": ("gates", "gru_reset"),
+    "gates-gru-after": ("gates", "gru_after"),
     "step": ("walk", "step"),
     "work": ("walk", "work"),
     "read": ("bandwidth", "read"),

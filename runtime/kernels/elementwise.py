@@ -11,7 +11,7 @@ instructions.py says what tables and instructions look like.
 """
 
 from . import simd
-from .activations import exact_gelu, silu, tanh, tanh_gelu
+from .activations import exact_gelu, sigmoid, silu, tanh, tanh_gelu
 from .compiler import inline
 from .instructions import (
     ADDRESS,
@@ -193,12 +193,6 @@ def _relu(a):
 
 
 @inline
-def _sigmoid(a):
-    one = simd.splat(simd.float32(1))
-    return one / (one + simd.exp(simd.splat(simd.float32(0)) - a))
-
-
-@inline
 def _sqrt(a):
     return simd.roots(a)
 
@@ -230,7 +224,7 @@ def _copy(a):
 
 _adds, _subs, _muls, _divs = _pairs(_add), _pairs(_sub), _pairs(_mul), _pairs(_div)
 _maxs, _mins = _pairs(_max), _pairs(_min)
-_relus, _sigmoids, _tanhs, _exps = _each(_relu), _each(_sigmoid), _each(tanh), _each(_exp)
+_relus, _sigmoids, _tanhs, _exps = _each(_relu), _each(sigmoid), _each(tanh), _each(_exp)
 _silus, _exact_gelus, _tanh_gelus = _each(silu), _each(exact_gelu), _each(tanh_gelu)
 _sqrts, _negs, _abss, _reciprocals = _each(_sqrt), _each(_neg), _each(_abs), _each(_reciprocal)
 _copies = _each(_copy)

@@ -5,7 +5,7 @@ input, computed for all steps at once, and of the state.  A chunk is a run of se
 """
 
 from . import simd
-from .activations import tanh
+from .activations import sigmoid, tanh
 from .compiler import inline
 from .matmul import arg
 from .pixels import encode_pixel
@@ -18,7 +18,8 @@ from .pixels import encode_pixel
     NEW_H, NEW_C,  # may be H and C
     OUT,  # H once more; may be NEW_H
     SINK,  # address of pixels.py's table, or 0
-) = range(13)  # fmt: skip
+    RESET,  # what a state that was reset gives to the gates
+) = range(14)  # fmt: skip
 
 
 def _rows(step):
@@ -50,12 +51,6 @@ def _clear(address, begin, end):
 
 
 @inline
-def _sigmoid(x):
-    one = simd.splat(simd.float32(1))
-    return one / (one + simd.exp(simd.splat(simd.float32(0)) - x))
-
-
-@inline
 def _seen(args, at):
     return simd.load_floats(arg(args, GATES) + at) + simd.load_floats(arg(args, STATES) + at)
 
@@ -69,8 +64,8 @@ def _store(args, state, h):
 @inline
 def _lstm(args, gate, state, size):
     """c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c'); gates i, o, f, g."""
-    i, o = _sigmoid(_seen(args, gate)), _sigmoid(_seen(args, gate + size))
-    f, g = _sigmoid(_seen(args, gate + 2 * size)), tanh(_seen(args, gate + 3 * size))
+    i, o = sigmoid(_seen(args, gate)), sigmoid(_seen(args, gate + size))
+    f, g = sigmoid(_seen(args, gate + 2 * size)), tanh(_seen(args, gate + 3 * size))
     c = f * simd.load_floats(arg(args, C) + state) + i * g
     simd.store_floats(arg(args, NEW_C) + state, c)
     _store(args, state, o * tanh(c))
@@ -78,13 +73,33 @@ def _lstm(args, gate, state, size):
 
 @inline
 def _gru(args, gate, state, size):
-    """h' = n + sigmoid(z) (h - n), n = tanh(W x + sigmoid(r) R h); gates z, r, n."""
-    z, r = _sigmoid(_seen(args, gate)), _sigmoid(_seen(args, gate + size))
-    of_input = simd.load_floats(arg(args, GATES) + gate + 2 * size)
+    """n = tanh(W x + sigmoid(r) R h); gates z, r, n."""
+    r = sigmoid(_seen(args, gate + size))
     of_state = simd.load_floats(arg(args, STATES) + gate + 2 * size)
-    n = tanh(of_input + r * of_state)
+    _mixed(args, gate, state, r * of_state, size)
+
+
+@inline
+def _reset(args, gate, state, size):
+    """sigmoid(r) h, for another product."""
+    h = simd.load_floats(arg(args, H) + state)
+    _store(args, state, sigmoid(_seen(args, gate + size)) * h)
+
+
+@inline
+def _after(args, gate, state, size):
+    """n = tanh(W x + R (sigmoid(r) h))."""
+    _mixed(args, gate, state, simd.load_floats(arg(args, RESET) + gate + 2 * size), size)
+
+
+@inline
+def _mixed(args, gate, state, of_state, size):
+    """h' = n + sigmoid(z) (h - n)."""
+    z = sigmoid(_seen(args, gate))
+    n = tanh(simd.load_floats(arg(args, GATES) + gate + 2 * size) + of_state)
     h = simd.load_floats(arg(args, H) + state)
     _store(args, state, n + z * (h - n))
 
 
 lstm, gru = _rows(_lstm), _rows(_gru)
+gru_reset, gru_after = _rows(_reset), _rows(_after)

@@ -15,6 +15,7 @@ from tests.models.efficientnet_lite0 import build as efficientnet
 
 ROOT = Path(__file__).parents[2]
 NEAR = 1e-4  # of the largest number of an output
+SIGMOID = 1e-7  # ONNX Runtime's is a fraction of polynomials: so far off near 0, 7e-4 of 3e-5
 RANDOM = np.random.default_rng(0)
 DET, REC, CLS = (
     f"ppocr/ch_{name}_infer.onnx" for name in ("PP-OCRv4_det", "PP-OCRv4_rec", "ppocr_mobile_v2.0_cls")
@@ -42,7 +43,7 @@ def exported(test_data, tmp_path_factory):
 
 
 def assert_as_onnx_runtime(exported, feeds):
-    """Outputs within NEAR of the largest number of each."""
+    """Outputs within NEAR of the largest number of each, and SIGMOID."""
     source, session = exported
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 3, 2
@@ -52,7 +53,7 @@ def assert_as_onnx_runtime(exported, feeds):
     expected, found = reference.run(None, feeds), session.run(None, feeds)
     for a, b in zip(expected, found, strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
-        assert np.abs(a - b).max() <= NEAR * np.abs(a).max()
+        assert np.abs(a - b).max() <= NEAR * np.abs(a).max() + SIGMOID
 
 
 def picture(test_data, name):

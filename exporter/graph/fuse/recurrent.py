@@ -37,6 +37,7 @@ class Layer:
     initial: tuple[str, ...]
     backward: tuple[int, ...]
     batch_first: bool
+    reset_first: bool  # of a GRU: whether its reset applies before the product
 
     @property
     def hidden(self) -> int:
@@ -81,7 +82,8 @@ def _layer(edit: Editing, node: Node) -> Layer | None:
     biases = None if bias is None else bias.reshape(len(backward), 2, gates)
     initial = tuple("" if _all_zeros(edit, name) else name for name in states)
     batch_first = bool(node.attributes.get("layout", 0))
-    return Layer(of_input, of_state, biases, initial, backward, batch_first)
+    reset_first = node.op == "GRU" and not node.attributes.get("linear_before_reset", 0)
+    return Layer(of_input, of_state, biases, initial, backward, batch_first, reset_first)
 
 
 def _floats(array: np.ndarray | None) -> np.ndarray | None:
@@ -96,8 +98,7 @@ def _is_usual(node: Node, directions: int) -> bool:
     a = node.attributes
     names = tuple(name.lower() for name in a.get("activations", ()))
     usual = names in ((), ACTIVATIONS[node.op] * directions)
-    resets = node.op == "LSTM" or bool(a.get("linear_before_reset", 0))
-    return usual and resets and "clip" not in a and not a.get("input_forget", 0)
+    return usual and "clip" not in a and not a.get("input_forget", 0)
 
 
 def _all_zeros(edit: Editing, name: str) -> bool:
@@ -152,6 +153,8 @@ def _direction(
     linear = edit.node("edge.Linear", (x,), f"{like}.gates", weight=weight)
     weight = add_matrix(edit, node, r, layer.r[d], of_state)
     attributes = {"weight": weight, "reverse": layer.backward[d]}
+    if layer.reset_first:
+        attributes["reset_first"] = 1
     outputs = [
         edit.model.fresh(f"{like}.{i}") if name else "" for i, name in enumerate(node.outputs)
     ]
@@ -160,11 +163,11 @@ def _direction(
 
 
 def _biases(op: str, layer: Layer, d: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Beside the input and beside the state.  GRU's reset applies to what the state gives to h."""
+    """Beside the input and beside the state, where a GRU's reset applies to what that gives to h."""
     if layer.biases is None:
         return None, None
     of_input, of_state = layer.biases[d]
-    if op == "LSTM":
+    if op == "LSTM" or layer.reset_first:
         return of_input + of_state, None
     kept = of_state.copy()
     kept[: 2 * layer.hidden] = 0

@@ -9,7 +9,7 @@ from ..units.recurrent import Recurrent
 GATES = {"edge.LSTM": 4, "edge.GRU": 3}
 STATES = {"edge.LSTM": 2, "edge.GRU": 1}
 FORMATS = ("int8", "float32", "float16")
-MOST_STEPS = 2048  # of two ops each
+MOST_STEPS = 2048  # of two ops each, or four
 
 
 @handles(*GATES)
@@ -33,7 +33,8 @@ def recurrent(self: Lowering, node: Node) -> bool:
     backward = bool(node.attributes.get("reverse", 0))
     kind = node.op.removeprefix("edge.").lower()
     cell = last_c if kind == "lstm" else None
-    self.add(Recurrent(kind, source, matrix, h, c, out, last_h, cell, backward))
+    first = kind == "gru" and bool(node.attributes.get("reset_first", 0))
+    self.add(Recurrent(kind, source, matrix, h, c, out, last_h, cell, backward, first))
     return True
 
 

@@ -91,9 +91,13 @@ def test_layers_of_another_kind_stay(attributes):
     assert make_recurrent(before).graph.nodes == before.graph.nodes
 
 
-def test_a_reset_before_the_product_stays():
-    before, _ = layer("GRU", linear_before_reset=0)
-    assert ops(make_recurrent(before)) == ["GRU"]
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_reset_before_the_product(direction, bias):
+    before, inputs = layer("GRU", direction=direction, bias=bias, linear_before_reset=0)
+    after = make_recurrent(before)
+    assert "GRU" not in ops(after)
+    assert_same(before, after, *inputs)
 
 
 def test_activations_that_are_written_out_are_the_usual_ones():

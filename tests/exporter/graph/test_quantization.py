@@ -88,7 +88,7 @@ def test_convolutions_with_a_window_fall_back_to_int8_and_a_note_says_so():
     model = convolutions()
     made = plan(model, parse("int4", graph=True))
     assert str(made.methods["last"].format) == "int8"
-    assert "1 convolutions with a window" in made.notes[0]
+    assert "1 matrices of convolutions with a window" in made.notes[0]
     assert str(plan(model, parse("float16", graph=True)).methods["last"].format) == "float16"
 
 

@@ -57,6 +57,22 @@ def test_every_library_has_the_kernels(tmp_path, kernels, op):
             assert np.abs(found - wanted).max() <= CLOSE["int8"]
 
 
+@pytest.mark.parametrize("form", CLOSE)
+@pytest.mark.parametrize("hidden", [16, 21])
+@pytest.mark.parametrize("is_given", [False, True])
+def test_a_reset_before_the_product(tmp_path, form, hidden, is_given):
+    b, states = Building(), ("h",) if is_given else ()
+    outputs = network(b, "edge.GRU", "x", hidden, form, states, reset_first=1)
+    file = b.write(tmp_path / "m.edge", dict.fromkeys(("x", *states), "float32"), outputs)
+    with closing(GraphModel(file, threads=2)) as model:
+        for steps, batch in ((7, 3), (1, 1)):
+            given = {name: floats(batch, hidden, seed=5) for name in states}
+            feeds = {"x": floats(steps, batch, 24), **given}
+            for found, wanted in zip(model.run(feeds), in_numpy(file, feeds), strict=True):
+                assert np.abs(found - wanted).max() <= CLOSE[form]
+        assert kernels_of(model)[1] == []
+
+
 def test_outputs_that_nobody_reads_and_layers_on_layers(tmp_path):
     b = Building()
     y, _, _ = network(b, "edge.LSTM", "x", 24, "float32")
