@@ -72,10 +72,11 @@ def _pixels(product, tokens):
 
     @inline
     def pixels(args, w, tile, source, pixel):
-        acc = product(args, w, source)
         at, stride = 64 * tile, arg(args, OUT_STRIDE)
+        bias = simd.splat(simd.float32(0))
         if arg(args, BIAS) != 0:
-            acc = simd.add_rows(acc, arg(args, BIAS) + at, 0)
+            bias = simd.load_floats(arg(args, BIAS) + at)
+        acc = product(args, w, source, simd.splat_rows(tokens, bias))
         if arg(args, RESIDUAL) != 0:
             step = arg(args, RESIDUAL_STRIDE)
             acc = simd.add_rows(acc, arg(args, RESIDUAL) + pixel * step + at, step)
@@ -91,12 +92,11 @@ def _by_codes(tokens):
     chains = 4 if tokens == 1 else 1
 
     @inline
-    def product(args, w, source):
+    def product(args, w, source, acc):
         pixel_bytes = arg(args, PIXEL_BYTES)
         step, scale_step = arg(args, STRIDE_X) * pixel_bytes, 4 * arg(args, STRIDE_X)
         scale, codes = simd.load_floats(w), w + 64
         columns = arg(args, TAP_STEPS)
-        acc = simd.zero_floats(tokens)
         for ky in range(arg(args, KERNEL_HEIGHT)):
             row = source + ky * arg(args, DILATION_Y) * arg(args, IN_WIDTH)
             for kx in range(arg(args, KERNEL_WIDTH)):
@@ -125,10 +125,9 @@ def _by_floats(kind):
             return _by_floats_of_one(load, width)
 
         @inline
-        def product(args, w, source):
+        def product(args, w, source, acc):
             pixel_bytes = arg(args, PIXEL_BYTES)
             step = arg(args, STRIDE_X) * pixel_bytes
-            acc = simd.zero_floats(tokens)
             for ky in range(arg(args, KERNEL_HEIGHT)):
                 row = source + ky * arg(args, DILATION_Y) * arg(args, IN_WIDTH)
                 for kx in range(arg(args, KERNEL_WIDTH)):
@@ -149,10 +148,10 @@ def _by_floats_of_one(load, width):
     """Four chains of sums: alone, each addition would wait for the one before."""
 
     @inline
-    def product(args, w, source):
+    def product(args, w, source, acc):
         pixel_bytes, steps = arg(args, PIXEL_BYTES), arg(args, TAP_STEPS)
         zero = simd.splat(simd.float32(0))
-        a, b, c, d = zero, zero, zero, zero
+        a, b, c, d = acc[0], zero, zero, zero
         for ky in range(arg(args, KERNEL_HEIGHT)):
             row = source + ky * arg(args, DILATION_Y) * arg(args, IN_WIDTH)
             for kx in range(arg(args, KERNEL_WIDTH)):
