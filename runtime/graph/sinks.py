@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from .lowering import touched
 from .storage import Buffer, Place
 from .units.chain import Chain
-from .units.convolution import Convolution
+from .units.convolution import PIXELS, Convolution
 from .units.host import Host
 from .units.norm import Norm
 from .units.unit import Codes, Unit
 from .units.window import Window
 
 Units = list[Unit | Host]
-MANY_ROWS = 512
+ROWS_A_THREAD = 2 * PIXELS  # of a product that is not cut by channels
 
 
-def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> Units:
+def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer], threads: int) -> Units:
     """The same units, with codes for whoever reads them; `kept` are buffers read afterwards."""
     made: dict[tuple[object, ...], Codes] = {}
     makers: dict[Buffer, Unit] = {}
@@ -27,7 +27,7 @@ def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> 
             key = (unit.x.buffer, *wanted.key)
             if key not in made:
                 made[key] = wanted
-                if not _takes(makers.get(unit.x.buffer), wanted):
+                if not _takes(makers.get(unit.x.buffer), wanted, threads):
                     result.append(Chain(unit.x, None, wanted))
             unit.codes = made[key]
         result.append(unit)
@@ -37,12 +37,14 @@ def with_codes(units: Units, places: Mapping[str, Place], kept: set[Buffer]) -> 
     return result
 
 
-def _takes(maker: Unit | None, codes: Codes) -> bool:
+def _takes(maker: Unit | None, codes: Codes, threads: int) -> bool:
     """Whether the unit that makes the floats can make the codes, too."""
     if not isinstance(maker, Chain | Window | Norm | Convolution) or maker.sink is not None:
         return False
     if isinstance(maker, Norm) and any(codes.borders):
         return False
+    if isinstance(maker, Convolution) and threads > 1 and maker.out.rows < ROWS_A_THREAD * threads:
+        return False  # threads share its channels, and a pixel's codes need all of them
     if isinstance(maker, Window) and maker.kind != "depthwise":
         return False
     if (
