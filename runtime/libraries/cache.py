@@ -6,6 +6,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+PASSED = b"passed"  # a verdict of the self-test
+
 
 def folder() -> Path:
     """EDGE_CACHE, or edge/kernels in the user's cache folder; native code: nobody else's."""

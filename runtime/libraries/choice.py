@@ -15,11 +15,8 @@ from pathlib import Path
 from edge.errors import KernelMismatch, LibraryError
 
 from . import cache as code
-from . import jit
 from .cpu import cpu_digest, host, machine, runnable
-from .jit import PASSED
 from .library import Library
-from .plain import NumpyLibrary
 from .prebuilt import FOLDER, Prebuilt
 
 PATIENCE_S = 120  # for a self-test on the slowest board
@@ -46,7 +43,7 @@ class Choice:
         """Why it is this one, in words."""
         if isinstance(self.library, Prebuilt):
             return f"the best for this processor that works here: {self.library.path}"
-        if isinstance(self.library, NumpyLibrary):
+        if self.library.source == "numpy":
             return _slow()
         if self.rejected:
             return "no prebuilt library works here"
@@ -71,6 +68,8 @@ def choice() -> Choice:
         except LibraryError as error:
             rejected.append(Rejected(name, str(error).removeprefix(f"{name}: ")))
     warnings.warn(_slow(), RuntimeWarning, stacklevel=2)
+    from .plain import NumpyLibrary
+
     return Choice(NumpyLibrary(), rejected)
 
 
@@ -93,6 +92,8 @@ def _candidates() -> Iterator[tuple[str, Callable[[], Library]]]:
             path = folder / f"{target.name}.so"
             if path.exists() and (folder == FOLDER or code.is_private(folder)):
                 yield str(path), lambda path=path: tested(path)  # type: ignore[misc]
+    from . import jit  # only if nothing prebuilt works here: a start on a device is to be short
+
     if jit.available():
         yield "numba", lambda: jit.Jit(host(), check)
 
@@ -104,9 +105,9 @@ def tested(path: Path) -> Prebuilt:
     """
     found = Prebuilt(path, machine())
     verdict = code.folder() / "tested" / f"{_digest(path)}-{cpu_digest()}"
-    if code.read(verdict) != PASSED:
+    if code.read(verdict) != code.PASSED:
         _test(path, found.target.name)
-        code.keep(verdict, PASSED)
+        code.keep(verdict, code.PASSED)
     return found
 
 

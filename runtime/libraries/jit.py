@@ -11,8 +11,6 @@ from . import cache
 from .cpu import cpu_digest
 from .library import Library
 
-PASSED = b"passed"
-
 
 def available() -> bool:
     """Whether Numba is installed; it is not imported."""
@@ -65,11 +63,11 @@ class Jit(Library):
         unchecked = [name for name in names if name not in self._addresses]
         super().load(names)
         verdicts = {name: self._objects.verdict(name) for name in unchecked}
-        new = [name for name, path in verdicts.items() if cache.read(path) != PASSED]
+        new = [name for name, path in verdicts.items() if cache.read(path) != cache.PASSED]
         if new:
             self._check(self, new)
         for name in new:
-            cache.keep(verdicts[name], PASSED)
+            cache.keep(verdicts[name], cache.PASSED)
 
     def _load(self, names: list[str]) -> dict[str, int]:
         import llvmlite.binding as llvm
