@@ -16,11 +16,11 @@ from .units.host import Host
 from .units.unit import Context, Unit
 from .units.window import Rows, Window
 
-BAND_BYTES = 384 * 1024  # of what lies between
+BAND_BYTES = 768 * 1024  # of what lies between, for each thread: about what its L2 cache holds
 
 
 def in_bands(
-    units: list[Unit | Host], places: Mapping[str, Place], kept: set[Buffer]
+    units: list[Unit | Host], places: Mapping[str, Place], kept: set[Buffer], threads: int
 ) -> list[Unit | Host]:
     """The same units, with pairs that fit as one."""
     users = Counter(buffer for unit in units for buffer in set(touched(unit, places)))
@@ -32,25 +32,26 @@ def in_bands(
         product = makers.get(unit.x.buffer)
         if product is None or users[unit.x.buffer] != 2 or unit.x.buffer in kept:
             continue
-        if _fits(product, unit):
+        if _fits(product, unit, threads * BAND_BYTES):
             result.remove(product)
-            result[result.index(unit)] = Bands(product, unit)
+            result[result.index(unit)] = Bands(product, unit, threads * BAND_BYTES)
     return result
 
 
-def _fits(product: Convolution, window: Window) -> bool:
+def _fits(product: Convolution, window: Window, most: int) -> bool:
     is_plain = product.image is None and product.residual is None and product.sink is None
     if not is_plain or product.out.rows != window.x.rows or product.out.size != window.x.size:
         return False
-    return 4 * window.x.rows * window.x.width > 2 * BAND_BYTES
+    return window.x.rows * window.x.stride > most
 
 
 @dataclass(eq=False)
 class Bands(Unit):
-    """A matrix product and what slides over its result."""
+    """A matrix product and what slides over its result, of which a band has so many bytes at most."""
 
     product: Convolution
     window: Window
+    most: int
     band: Buffer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class Bands(Unit):
         images, height, _, _ = self.window.x.shape
         out_height, s = self.window.out.shape[1], self.window.sliding
         reach, step = (s.kernel[0] - 1) * s.dilations[0], s.strides[0]
-        each = max(1, (BAND_BYTES // self._row_bytes - reach) // step)
+        each = max(1, (self.most // self._row_bytes - reach) // step)
         for image in range(images):
             for row in range(0, out_height, each):
                 last = min(row + each, out_height) - 1

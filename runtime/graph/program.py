@@ -40,7 +40,7 @@ class Program:
         self.memory = Memory(weights.arena)
         kept = {self._places[n].buffer for n in stretch.wanted if n in self._places}
         units = with_codes(lowering.units, self._places, kept, threads)
-        units = in_bands(borrow(units, self._places, kept), self._places, kept)
+        units = in_bands(borrow(units, self._places, kept), self._places, kept, threads)
         made = {name for node in stretch.nodes for name in node.outputs}
         self._given = [name for name in self._places if name not in made]
         self._constants = {
