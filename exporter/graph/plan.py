@@ -14,7 +14,7 @@ from .layers import EMBEDDING, RECURRENT, Layer, layers
 from .model import GraphModel, Matrix
 
 FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
-SMALL = 1024  # weights of a matrix that is not worth rounding
+SMALL = 512  # weights of a matrix that is not worth rounding
 TRANSFORMS = ("equalize", "bias_correct")  # that graphs have
 FLOAT = Method(WeightFormat("float32"))
 ROWS = WeightFormat("int8")  # a scale a row: what convolutions and recurrent layers run as
