@@ -39,8 +39,8 @@ is faster.
 MEMORY = """
 ## Memory and start
 
-The most private memory (MB; kernels from a prebuilt library) while it opened and ran with one thread, beyond Python's and NumPy's own; in
-brackets milliseconds from opening the file to the first result.
+The most private memory (MB; kernels from a prebuilt library) while it opened and ran with one thread,
+beyond Python's and NumPy's own; in brackets milliseconds from opening the file to the first result.
 
 | model | edge int8 | edge float32 | ONNX Runtime int8 | ONNX Runtime float32 |
 |---|---|---|---|---|

@@ -1,11 +1,13 @@
 """What is known of a graph's values before it runs: shapes, types, and the values of sizes."""
 
+import math
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from edge.errors import DoesNotFit
 from edge.format.graph import Graph, Node
 
 from ..host_ops import OPS
@@ -14,6 +16,8 @@ from .matrices import Matrices
 from .shapes import SHAPES
 
 SIZES = ("Shape", "Size")  # look at shapes alone
+
+MOST = 2**30  # elements of a value: 4 GiB of floats
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,9 @@ def outcome(
     if not keep and node.op in SHAPES:
         found = SHAPES[node.op](node, [f for f in inputs if f is not None], matrices)
         if found is not None:
+            for shape, _ in found:
+                if math.prod(shape) > MOST:
+                    raise DoesNotFit(f"{node} makes {list(shape)!r:.60}; use smaller inputs")
             return [Fact(shape, dtype) for shape, dtype in found]
     stand_ins = [None if f is None else f.stand_in() for f in inputs]
     with np.errstate(all="ignore"):

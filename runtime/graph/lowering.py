@@ -174,6 +174,13 @@ class Lowering:
             self._operands[name] = make()
         return self._operands[name]
 
+    def real(self, node: Node, key: str, default: float | None = None) -> float:
+        """An attribute that is a number."""
+        value = node.attributes.get(key, default)
+        if type(value) not in (int, float) or not abs(value) < 1e30:
+            raise self.broken(node, f"a number as {key!r}", value)
+        return float(value)
+
     def broken(self, node: Node, expected: str, found: object) -> FormatError:
         return FormatError(f"{node}: expected {expected}, found {found!r:.100}")
 

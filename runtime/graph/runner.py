@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.errors import EdgeError, FormatError
 from edge.format.graph import Graph, Node
 from edge.format.reader import EdgeFile
 
@@ -20,6 +21,7 @@ from .lowering import Stretch
 from .matrices import FileMatrices
 from .program import Program
 
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError)
 KEPT = 8  # programs of one place in a graph: as many shapes as are met in turn
 
 
@@ -143,7 +145,7 @@ class Runner:
         key = tuple(self._key(name, known[name]) for name in self._varying[at] if name in known)
         programs = self._programs.setdefault(at, OrderedDict())
         if key not in programs:
-            programs[key] = self._bind(at, known)
+            programs[key] = self._bound(at, known)
             if len(programs) > KEPT:
                 programs.popitem(last=False)
                 self._engine.renew()
@@ -155,6 +157,18 @@ class Runner:
             return type(value)
         content = value.tobytes() if name in self._sizes and value.dtype != object else None
         return value.shape, value.dtype, content
+
+    def _bound(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
+        try:
+            return self._bind(at, known)
+        except EdgeError:
+            raise
+        except NONSENSE as error:
+            path = self._engine.file.path
+            raise FormatError(
+                f"{path}: the graph cannot be bound to these inputs: {error}; it is broken, or is "
+                "not for such inputs"
+            ) from error
 
     def _bind(self, at: int, known: Mapping[str, Any]) -> tuple[Program, int] | None:
         facts: dict[str, Fact | None] = {

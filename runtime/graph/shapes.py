@@ -28,6 +28,12 @@ def _depthwise(node: Node, inputs: list[Any], matrices: Any) -> Found:
     return [(_slid(node, x.shape, w.shape[:2], x.shape[-1]), x.dtype)]
 
 
+def _pool(node: Node, inputs: list[Any], matrices: Any) -> Found:
+    shape, kernel = inputs[0].shape, node.attributes["kernel"]
+    found = _slid(node, shape, kernel, shape[-1])
+    return None if node.attributes.get("ceil_mode") else [(found, inputs[0].dtype)]
+
+
 def _slid(node: Node, shape: Shape, kernel: Shape, channels: int) -> Shape:
     """[N, H', W', channels] of [N, H, W, C]."""
     places = sliding_of(node, kernel, shape).places(*shape[1:3])
@@ -74,6 +80,8 @@ SHAPES: dict[str, Callable[[Node, list[Any], Any], Found]] = {
     "edge.Linear": _linear,
     "edge.Conv": _conv,
     "edge.Depthwise": _depthwise,
+    "edge.MaxPool": _pool,
+    "edge.AveragePool": _pool,
     "edge.Attention": _attention,
     "edge.Embedding": _embedding,
     "edge.LSTM": _recurrent,

@@ -22,7 +22,7 @@ class Sliding:
         """Rows and columns of the output."""
         sizes = height + self.pads[0] + self.pads[2], width + self.pads[1] + self.pads[3]
         down, across = (
-            (size - dilation * (kernel - 1) - 1) // stride + 1
+            max(0, (size - dilation * (kernel - 1) - 1) // stride + 1)
             for size, kernel, stride, dilation in zip(
                 sizes, self.kernel, self.strides, self.dilations, strict=True
             )

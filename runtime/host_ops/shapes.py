@@ -76,7 +76,9 @@ def split(
     *,
     outputs: int,
 ) -> tuple[np.ndarray, ...]:
-    cut = pieces(x.shape[axis], num_outputs or outputs) if sizes is None else ints(sizes)
+    if num_outputs is not None and num_outputs != outputs:
+        raise ValueError(f"{num_outputs} pieces, {outputs} outputs")
+    cut = pieces(x.shape[axis], outputs) if sizes is None else ints(sizes)
     if sum(cut) != x.shape[axis]:
         raise ValueError(f"pieces of {cut} make no axis of {x.shape[axis]}")
     return tuple(np.split(x, np.cumsum(cut)[:-1], axis))

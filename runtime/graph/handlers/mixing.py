@@ -37,7 +37,7 @@ def attention(self: Lowering, node: Node) -> bool:
     queries, keys, values = self.at(q), self.at(k), self.at(v)
     masked = self.at(mask) if mask else None
     out = self.new(node)
-    self.add(Attention(queries, keys, values, masked, out, heads, shared, a["scale"]))
+    self.add(Attention(queries, keys, values, masked, out, heads, shared, self.real(node, "scale")))
     return True
 
 
@@ -67,6 +67,6 @@ def norm(self: Lowering, node: Node) -> bool:
         return False
     kind = "layernorm" if node.op == "LayerNormalization" else "norm"
     source, out = self.at(x), self.new(node)
-    epsilon = node.attributes.get("epsilon", 1e-5)
+    epsilon = self.real(node, "epsilon", 1e-5)
     self.add(Norm(kind, source, out, weight, bias, epsilon))
     return True

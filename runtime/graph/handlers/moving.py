@@ -50,6 +50,8 @@ def slice_(self: Lowering, node: Node) -> bool:
     starts, ends = (g.tolist() for g in given[:2] if g is not None)
     axes = given[2].tolist() if len(given) > 2 and given[2] is not None else range(len(starts))
     every = given[3].tolist() if len(given) > 3 and given[3] is not None else [1] * len(starts)
+    if len({axis % len(shape) for axis in axes}) < len(starts):  # an axis that is cut twice
+        return False
     source = self.at(x)
     steps, offset = list(source.steps()), 0
     for axis, start, end, step in zip(axes, starts, ends, every, strict=True):

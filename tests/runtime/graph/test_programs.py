@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from contextlib import closing
+from contextlib import closing, suppress
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from graph_files import Building, in_numpy, kernels_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.errors import FormatError, InputError
+from edge.errors import EdgeError, FormatError, InputError
 from edge.format.graph import Graph, Node, Value
 from edge.runtime.graph.runner import KEPT
 from edge.runtime.graph_model import GraphModel
@@ -270,3 +270,40 @@ def test_images_too_large_for_the_cache_are_made_in_bands(tmp_path, strides, pad
         assert_alike(model.run(feeds), in_numpy(file, feeds), CLOSE["int8"])
         (program,) = model.programs()
         assert program.memory.end - program.memory.begin < 4 * 2 * 91 * 87 * 96
+
+
+BAD = (-1, 0, 2, 10**12, 1.5, "x", (), (0, 0), (-1, 3), (3, 3, 3), (9, 9, 9, 9), (2**40, 1))
+
+
+def network():
+    """Most operators that have kernels, and the names of what it gives."""
+    b = Building()
+    x = b("Transpose", "x", perm=(0, 2, 3, 1))
+    x = b("Relu", b.conv(x, 3, 16, kernel=(3, 3), pads=(1, 1, 1, 1)))
+    x = b("edge.Depthwise", x, b.floats(3, 3, 16), b.floats(16), **SAME)
+    x = b("edge.MaxPool", x, kernel=(2, 2), strides=(2, 2), pads=(0, 0, 0, 0), dilations=(1, 1))
+    x = b("Concat", x, b("Gelu", x), axis=3)
+    x = b("edge.DepthToSpace", x, block=(2, 2))
+    x = b("Slice", x, *(b.constant(np.array([i])) for i in (1, 4, 2, 1)))
+    tokens = b("Reshape", x, b.constant(np.array([1, -1, 8])))
+    q, k, v = (b.linear(tokens, 8, 32, form) for form in ("float32", "int8", "int8"))
+    mixed = b("edge.Attention", q, k, v, heads=2, kv_heads=2, scale=0.3)
+    y = b("LayerNormalization", mixed, b.floats(32), b.floats(32), axis=-1, epsilon=1e-5)
+    return b, [b("Softmax", y, axis=-1), b("Split", y, outputs=2, axis=2, num_outputs=2)[1]]
+
+
+def attributes_of_a_network():
+    nodes = network()[0].nodes
+    return [(i, key) for i, node in enumerate(nodes) for key in node.attributes]
+
+
+@pytest.mark.parametrize("index, key", attributes_of_a_network())
+def test_whatever_a_file_says_of_a_node_ends_in_a_result_or_an_error_with_a_name(
+    tmp_path, index, key
+):
+    for number, value in enumerate(BAD):
+        b, outputs = network()
+        b.nodes[index].attributes[key] = value
+        file = b.write(tmp_path / f"{number}.edge", {"x": "float32"}, outputs)
+        with suppress(EdgeError), closing(GraphModel(file, threads=1)) as model:
+            model.run({"x": image(1, 3, 8, 8)})
