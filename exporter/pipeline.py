@@ -21,7 +21,6 @@ from .architectures import lower
 from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_page, check_place
-from .graph.pipeline import export_graph
 from .graph.samples import Calib
 from .inspection import Inspection
 from .language import parse
@@ -75,6 +74,8 @@ def export(
             raise RecipeError(
                 f"{source}: statistics are of language models; give the graph's inputs"
             )
+        from .graph.pipeline import export_graph  # and onnx: only if needed
+
         return export_graph(
             source, output, quant=quant, group=group, calib=calib, force=force, report=report,
             max_drop=max_drop, progress=progress, calibrating=calibrating,

@@ -53,6 +53,11 @@ def test_no_heavy_module_is_imported_before_it_is_needed(code):
     assert loaded_after(code) == []
 
 
+def test_exporting_what_is_no_onnx_model_does_without_onnx():
+    names = ("onnx", "onnxruntime", "PIL")
+    assert loaded_after("import edge.exporter.pipeline, edge.cli.export", names) == []
+
+
 @pytest.mark.parametrize("module", ["edge.format.reader", "edge.format.writer"])
 def test_the_format_needs_numpy_alone(module):
     assert loaded_after(f"import {module}") == ["numpy"]
