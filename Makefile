@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 MODEL := .cache/SmolLM2-135M-Instruct.Q4_1.gguf
 MINILM := .cache/minilm_l6
 # What tests of ONNX models need; benchmarks/fetch_model.py knows them by these names.
-ONNX := $(addprefix .cache/,efficientnet_lite0.pth ppocr silero_vad.onnx magika pictures)
+ONNX := $(addprefix .cache/,efficientnet_lite0.pth ppocr silero_vad.onnx magika wakeword pictures)
 export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-arm64 check wheel libraries setup clean

@@ -9,6 +9,8 @@
     ppocr                PP-OCRv4 that finds, turns and reads lines, a folder (Apache-2.0)
     silero_vad           a detector of voices (MIT)
     magika               what kind of file bytes are, a folder (Apache-2.0)
+    wakeword             a spectrogram, a network over it and a word to listen for, a folder (the
+                         package is Apache-2.0)
     pictures             photographs of scikit-image's, a folder (most of them CC0)
 
 The wheel is downloaded by pip and unpacked; none of its code is installed or run.
@@ -86,6 +88,20 @@ MODELS = {
             ),
             "magika/models/standard_v3_3/config.min.json": (
                 "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"
+            ),
+        },
+    ),
+    "wakeword": Packaged(
+        "openwakeword==0.4.0",
+        {
+            "openwakeword/resources/models/melspectrogram.onnx": (
+                "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f"
+            ),
+            "openwakeword/resources/models/embedding_model.onnx": (
+                "ba754db3cd768a524c655ea90655ee5e6055a43b8dfd29366a11e93716ae9e51"
+            ),
+            "openwakeword/resources/models/alexa_v0.1.onnx": (
+                "6ff566a01d12670e8d9e3c59da32651db1575d17272a601b7f8a39283dfbae3e"
             ),
         },
     ),

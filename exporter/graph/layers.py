@@ -55,14 +55,14 @@ class Layer:
         (top, left, below, right), (down, across) = a["pads"], a["strides"]
         padded = np.pad(x, ((0, 0), (top, below), (left, right), (0, 0)))
         height, width = (
-            (size - dilation * (k - 1) - 1) // stride + 1
+            max(0, (size - dilation * (k - 1) - 1) // stride + 1)
             for size, k, stride, dilation in zip(
                 padded.shape[1:3], a["kernel"], a["strides"], a["dilations"], strict=True
             )
         )
         at = _some(len(x) * height * width, random, most)
-        image, place = at // (height * width), at % (height * width)
-        y, z = place // width * down, place % width * across
+        image, place = np.divmod(at, max(1, height * width))  # of no places there are none
+        y, z = place // max(1, width) * down, place % max(1, width) * across
         taps = [
             padded[image, y + i * a["dilations"][0], z + j * a["dilations"][1]]
             for i in range(a["kernel"][0])
@@ -70,7 +70,7 @@ class Layer:
         ]
         wide = -(-x.shape[-1] // LANES) * LANES - x.shape[-1]
         stacked: np.ndarray = np.pad(np.stack(taps, axis=1), ((0, 0), (0, 0), (0, wide)))
-        return stacked.reshape(len(at), -1).astype(np.float32)
+        return stacked.reshape(len(at), len(taps) * stacked.shape[2]).astype(np.float32)
 
 
 def _some(count: int, random: np.random.Generator, most: int) -> np.ndarray:

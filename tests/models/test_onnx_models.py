@@ -200,6 +200,26 @@ def test_a_recurrent_model_with_branches_agrees(exported, rate, samples, batch):
     assert_as_onnx_runtime(exported("silero_vad.onnx"), feeds)
 
 
+# --- openWakeWord: is it the word to listen for ---------------------------------------------------
+
+
+def test_a_keyword_spotter_of_three_models_agrees_and_hears_no_word_in_a_vowel(exported):
+    """Sound to mel bands, 76 of their frames to a vector, 16 vectors to how likely the word is."""
+    bands, network, word = (
+        exported(f"wakeword/{name}.onnx")
+        for name in ("melspectrogram", "embedding_model", "alexa_v0.1")
+    )
+    sound = 30000 * voice(2.5)[None]
+    assert_as_onnx_runtime(bands, {"input": sound})
+    frames = bands[1].run(None, {"input": sound})[0].reshape(-1, 32) / 10 + 2
+    windows = np.stack([frames[at : at + 76, :, None] for at in range(0, 16 * 8, 8)])
+    assert_as_onnx_runtime(network, {"input_1": windows})
+    vectors = network[1].run(None, {"input_1": windows})[0].reshape(1, 16, 96)
+    (argument,) = word[1].get_inputs()
+    assert_as_onnx_runtime(word, {argument.name: vectors})
+    assert word[1].run(None, {argument.name: vectors})[0].item() < 0.5
+
+
 # --- magika: what kind of file is this ------------------------------------------------------------
 
 

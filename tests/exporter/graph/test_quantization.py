@@ -108,7 +108,7 @@ def test_the_first_convolution_and_small_matrices_stay_floats_unless_a_rule_says
     assert str(plan(model, parse("int8", graph=True)).methods["stem"].format) == "float32"
     ruled = plan(model, parse("int8,stem=int8", graph=True))
     assert str(ruled.methods["stem"].format) == "int8"
-    small = replace(model, matrices={**model.matrices, "last": matrix(np.random, 4, 9 * 16)})
+    small = replace(model, matrices={**model.matrices, "last": matrix(np.random, 3, 9 * 16)})
     assert str(plan(small, parse("int8", graph=True)).methods["last"].format) == "float32"
 
 
