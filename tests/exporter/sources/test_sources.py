@@ -39,10 +39,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "model.onnx").write_bytes(b"x")
+    (tmp_path / "model.tflite").write_bytes(b"x")
 
     with pytest.raises(SourceError, match="not a model edge can read"):
-        open_source(tmp_path / "model.onnx")
+        open_source(tmp_path / "model.tflite")
 
 
 def test_without_gguf_py_the_package_to_install_is_named(tmp_path):
