@@ -61,8 +61,9 @@ def export(
     that stay on their grid.  `speeds` are GB/s of weights by format on the device ("products" of
     `edge doctor --json`), for mixed:Nms.  An ONNX file becomes a graph (graph/pipeline.py), `calib` its
     inputs (graph/samples), `max_drop` how far quantizing may take it from them (graph/fallback.py).
-    An export that was stopped goes on at the layer it was at, from a folder OUTPUT.unfinished.  `report` names an HTML page to write about it; with a text
-    (`calib`) it says how far the file is from the model.
+    An export that was stopped goes on at the layer it was at, from a folder OUTPUT.unfinished.
+    `report` names an HTML page to write about it; with a text (`calib`) it says how far the file is
+    from the model.
 
     Raises SourceError, UnsupportedModel (the model), RecipeError (the recipe), DoesNotFit (disk or
     memory), OSError (the place to write to).

@@ -284,7 +284,7 @@ def _row_scale(x, width):
 
 
 @inline
-def _encode_part(x, codes, width, inverse):
+def encode_part(x, codes, width, inverse):
     """Codes of `width` columns; their sum."""
     total = simd.round_to_int(simd.splat(simd.float32(0)))
     for i in range(0, width, 16):
@@ -306,7 +306,7 @@ def _encode_row(group):
         step = group if group > 0 else width
         for begin in range(0, width, step):
             size = min(step, width - begin)
-            total = _encode_part(x + 4 * begin, codes + begin, size, inverse)
+            total = encode_part(x + 4 * begin, codes + begin, size, inverse)
             simd.store_f32(scales, scale)
             simd.store_i32(starts, simd.int32(-arg(args, ZERO) * total))
             scales += 4

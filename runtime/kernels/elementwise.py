@@ -37,6 +37,7 @@ from .instructions import (
 )
 from .matmul import arg
 from .pixels import encode_pixel
+from .terms import offset
 
 (
     ROWS, ROWS_PER_CHUNK, WIDTH, SIZE,  # elements of a row: a multiple of 16, without padding
@@ -90,13 +91,10 @@ def _set(slot, address, step):
 
 @inline
 def _locate(operand, row):
-    address = simd.load_i64(operand + 8 * ADDRESS)
-    for i in range(simd.load_i64(operand + 8 * TERMS)):
-        term = operand + 8 * (TERMS + 1 + 3 * i)
-        divisor, modulus = simd.load_i64(term), simd.load_i64(term + 8)
-        index = row if divisor == 1 else row // divisor
-        address += (index if modulus == 0 else index % modulus) * simd.load_i64(term + 16)
-    return address
+    terms = operand + 8 * (TERMS + 1)
+    return simd.load_i64(operand + 8 * ADDRESS) + offset(
+        terms, simd.load_i64(operand + 8 * TERMS), row
+    )
 
 
 @inline

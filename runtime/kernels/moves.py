@@ -8,6 +8,7 @@ over terms of its own for the source and the output.
 from . import simd
 from .compiler import inline
 from .matmul import arg
+from .terms import offset
 
 (
     ROWS, ROWS_PER_CHUNK, SIZE,  # elements of a row
@@ -26,8 +27,8 @@ def move(args, chunk, scratch):
     while row < last:
         number, within = row // run, row % run
         end = min(row + run - within, last)
-        x = arg(args, X) + _offset(args, 0, from_terms, number) + within * arg(args, X_ROW)
-        out = arg(args, OUT) + _offset(args, from_terms, from_terms + to_terms, number)
+        x = arg(args, X) + offset(args + 8 * TERMS, from_terms, number) + within * arg(args, X_ROW)
+        out = arg(args, OUT) + offset(args + 8 * (TERMS + 3 * from_terms), to_terms, number)
         out += within * arg(args, OUT_ROW)
         for _ in range(row, end):
             _copy(args, x, out)
@@ -49,14 +50,3 @@ def _copy(args, x, out):
         i += 1
     for i in range(size, size + arg(args, CLEARED)):
         simd.store_f32(out + 4 * i, simd.float32(0))
-
-
-@inline
-def _offset(args, first, end, number):
-    offset = 0
-    for i in range(first, end):
-        term = args + 8 * (TERMS + 3 * i)
-        divisor, modulus = simd.load_i64(term), simd.load_i64(term + 8)
-        index = number if divisor == 1 else number // divisor
-        offset += (index if modulus == 0 else index % modulus) * simd.load_i64(term + 16)
-    return offset

@@ -5,6 +5,7 @@ encodes a pixel beside a border writes the border too, so the memory may have be
 """
 
 from . import simd
+from .activations import encode_part
 from .compiler import inline
 
 (
@@ -61,16 +62,9 @@ def _encode(sink, index, x):
         scale = size * simd.float32(1 / 127)
         if size > simd.float32(0):
             inverse = simd.float32(127) / size
-    top, factor = simd.splat(simd.float32(127)), simd.splat(inverse)
-    bottom = simd.splat(simd.float32(-127))
-    total = simd.round_to_int(simd.splat(simd.float32(0)))
-    for i in range(0, width, 16):
-        scaled = simd.minimum(simd.load_floats(x + 4 * i) * factor, top)
-        q = simd.round_to_int(simd.maximum(scaled, bottom))
-        simd.store_int8s(codes + i, q)
-        total = total + q
+    total = encode_part(x, codes, width, inverse)
     simd.store_f32(of(sink, SCALES) + 4 * index, scale)
-    start = simd.int32(-128 * simd.sum_int_lanes(total))
+    start = simd.int32(-128 * total)
     simd.store_i32(of(sink, STARTS) + 4 * index, start)
 
 

@@ -87,15 +87,11 @@ class Chain(Unit):
             yield self.out
 
     def buffers(self) -> Iterator[Buffer]:
-        yield from self.reads_buffers()
+        yield from (place.buffer for place in self.reads())
         if self.stores:
             yield self.out.buffer
         if self.sink is not None:
             yield self.sink.buffer
-
-    def reads_buffers(self) -> Iterator[Buffer]:
-        for place in self.reads():
-            yield place.buffer
 
     def scratch_bytes(self) -> int:
         return kernel.ROW_AT + (0 if self.stores else self.out.stride)
@@ -106,7 +102,7 @@ class Chain(Unit):
         operands = self.operands()
         if len(operands) + 1 + kernel.REGISTERS > kernel.SLOTS:
             return False
-        if any(len(_terms(o.shape, o, self.out)) > kernel.MOST_TERMS for o in operands):
+        if any(len(_terms(o.shape, self.out)) > kernel.MOST_TERMS for o in operands):
             return False
         return self._program(operands) is not None
 
@@ -116,16 +112,13 @@ class Chain(Unit):
         assert program is not None
         rows, width, size = self.out.rows, self.out.width, self.out.size
         places = [operand.placed(context.memory) for operand in operands]
-        table = []
-        for place in places:
-            found = _terms(place.shape, place, self.out)
-            table.append((place, place.size == 1 and size != 1 or place.size == 1, found))
+        found = [_terms(place.shape, self.out) for place in places]
         if self._is_flat(places):
             rows, width = _joined(rows * width)
             size = width
-            table = [(p, one, [] if one else [(1, 0, 4 * width)]) for p, one, _ in table]
+            found = [[] if place.size == 1 else [(1, 0, 4 * width)] for place in places]
         share = context.share(rows)
-        words = [w for p, one, found in table for w in _operand(p, one, found)]
+        words = [w for pair in zip(places, found, strict=True) for w in _operand(*pair)]
         arguments = (
             rows, share, width, size, context.memory.words(words), len(operands),
             context.memory.words([w for i in program for w in i]), len(program),
@@ -174,22 +167,20 @@ def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _terms(shape: tuple[int, ...], of: "Operand | Place", out: Place) -> list[Term]:
+def _terms(shape: tuple[int, ...], out: Place) -> list[Term]:
     """Where a row of the output finds its row of an operand that is broadcast to it."""
-    place = of.place if isinstance(of, Operand) else of
     shape = shape or (1,)
-    if place is None:
-        place = Place(Buffer(0), shape)
     outer = out.shape[:-1]
     missing = len(outer) - (len(shape) - 1)
     steps = [0] * missing + [
-        0 if size == 1 else step for size, step in zip(shape[:-1], place.steps()[:-1], strict=True)
+        0 if size == 1 else step
+        for size, step in zip(shape[:-1], Place(Buffer(0), shape).steps()[:-1], strict=True)
     ]
     return terms(outer, tuple(steps))
 
 
-def _operand(place: Place, is_one: bool, found: list[Term]) -> list[int]:
-    words = [place.address, int(is_one), len(found), *flat(found)]
+def _operand(place: Place, found: list[Term]) -> list[int]:
+    words = [place.address, int(place.size == 1), len(found), *flat(found)]
     return words + [0] * (kernel.OPERAND_WORDS - len(words))
 
 

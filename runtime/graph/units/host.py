@@ -8,6 +8,7 @@ import numpy as np
 
 from edge.format.graph import Node
 
+from ...numpy_kernels.memory import view as at
 from ..storage import Memory, Place
 
 Call = Callable[[Node, list[Any], Mapping[str, Any]], tuple[Any, ...]]
@@ -75,25 +76,8 @@ def view(place: Place) -> np.ndarray:
 
 def _rows(place: Place) -> np.ndarray:
     """float32 [rows, width]"""
-    return _at(place.address, (place.rows, place.width), (place.stride, 4))
+    return at(place.address, (place.rows, place.width), "<f4")
 
 
 def _strided(place: Place) -> np.ndarray:
-    return _at(place.address, place.shape, place.steps())
-
-
-def _at(address: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
-    return np.asarray(_Memory(address, shape, strides))
-
-
-class _Memory:
-    """What NumPy asks for to make an array of somebody else's memory."""
-
-    def __init__(self, address: int, shape: tuple[int, ...], strides: tuple[int, ...]):
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (address, False),
-            "shape": shape,
-            "typestr": "<f4",
-            "strides": strides,
-        }
+    return at(place.address, place.shape, "<f4", place.steps()[:-1])
