@@ -8,11 +8,13 @@ import numpy as np
 
 from edge.errors import RecipeError
 from edge.format import spec
+from edge.format.config import DecoderConfig
 from edge.format.formats import WeightFormat
 
+from ..architectures import Lowered
 from ..architectures.placement import Placement
 from ..calibration.probe import rounded
-from ..calibration.statistics import Statistics
+from ..calibration.statistics import Statistics, split
 from ..layer_error import output_error
 from ..quantize import Method, quantize
 from ..recipe import Recipe
@@ -26,7 +28,8 @@ FORMATS = (
     WeightFormat("int6", 256),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
-TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
+TINY = 1e-12  # of the energy: what matrices lose that are on the probe's grid
+RESIDUAL = ("attention.output", "feed_forward.down")  # their products are added to it
 ROWS = 128  # of a matrix stand for all
 Progress = Callable[[int, int], None]  # matrices done, matrices in all
 Speeds = Mapping[str, float]  # GB/s of weights by format
@@ -43,19 +46,19 @@ def allocate(
 
     `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
     statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
-    that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
-    the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
-    too small.
+    that is lost.  With them it is divergence: measured of each kind of matrix, all layers' at
+    once, and shared out by `_shares`.  Padding counts.  Raises RecipeError if the budget is too
+    small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
-    errors = np.array([_errors(weights, t, recipe, statistics) for t in matrices])
+    shares = np.array([_shares(weights, t, recipe, statistics) for t in matrices])
+    errors = shares[:, 1:]
     if statistics is not None and weights.model.kind == "decoder":
         names = [t.name for t in matrices]
-        errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
-        errors[:, 1:] /= np.maximum(errors[:, :1], TINY)
+        errors = errors * _worth(weights, statistics, names, shares[:, 0], progress)
     costs = _costs(matrices, recipe, speeds)
     assert recipe.budget is not None
-    chosen = choose(errors[:, 1:], costs, recipe.budget.amount)
+    chosen = choose(errors, costs, recipe.budget.amount)
     if chosen is None:
         least = math.ceil(100 * costs.min(axis=1).sum()) / 100
         raise RecipeError(
@@ -91,22 +94,28 @@ def _costs(matrices: list[Placement], recipe: Recipe, speeds: Speeds | None) -> 
     return milliseconds
 
 
-def _divergences(
+def _worth(
     weights: Weights,
-    recipe: Recipe,
     statistics: Statistics,
     names: list[str],
+    probed: np.ndarray,
     progress: Progress,
 ) -> np.ndarray:
-    """float64 [matrices, 1]; what was measured before a kill is not measured again."""
+    """float64 [matrices, 1]: nats a token for a share of energy, by a matrix's kind.
+
+    `probed` is the share that each loses when it is rounded as `divergences` does it.
+    """
     from ..calibration.divergence import divergences  # the runtime: only if needed
 
-    known = statistics.divergences(str(recipe))
-    missing = [name for name in names if name not in known]
-    for name, nats in divergences(weights, statistics.tokens(), missing, progress):
-        known[name] = nats
-        statistics.keep_divergences(str(recipe), known)
-    return np.array([[known[name]] for name in names])
+    kinds: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        kinds.setdefault(split(name)[1], []).append(i)
+    groups = [[names[i] for i in of_kind] for of_kind in kinds.values()]
+    worth = np.empty((len(names), 1))
+    measured = divergences(weights, statistics.tokens(), groups, progress)
+    for of_kind, nats in zip(kinds.values(), measured, strict=True):
+        worth[of_kind] = nats / max(probed[of_kind].sum(), TINY)
+    return worth
 
 
 def _is_free(tensor: Placement, recipe: Recipe) -> bool:
@@ -123,18 +132,31 @@ def _method(recipe: Recipe, form: WeightFormat) -> Method:
     return replace(recipe.body, format=form)
 
 
-def _errors(
+def _shares(
     weights: Weights, tensor: Placement, recipe: Recipe, statistics: Statistics | None
 ) -> list[float]:
-    """The share of the output's energy that the probe loses, then each format, rounded to nearest."""
+    """The share of energy that the probe loses, then each format, rounded to nearest.
+
+    Errors are tr(D H D^T); what the residual stream takes in is compared with its energy, what
+    others read with that of the output itself.
+    """
     matrix = weights.read(tensor.name)
     matrix = matrix[:: max(1, len(matrix) // ROWS)]
     h = np.eye(matrix.shape[1])
     if statistics is not None:
-        h = weights.second_moments(tensor.name, statistics.fit(tensor.name).balanced)
-    energy = output_error(matrix, h) or 1.0
+        h = weights.second_moments(tensor.name, statistics.fit(tensor.name).plain)
+    energy = output_error(matrix, h)
+    if statistics is not None and _is_added(tensor, weights.model):
+        layer, _ = split(tensor.name)
+        energy = statistics.energy(layer) * len(matrix) / tensor.shape[0]
     stored = [rounded(matrix), *(_quantized(matrix, recipe, form) for form in FORMATS)]
-    return [output_error(values - matrix, h) / energy for values in stored]
+    return [output_error(values - matrix, h) / (energy or 1.0) for values in stored]
+
+
+def _is_added(tensor: Placement, model: Lowered) -> bool:
+    """Whether a matrix's product goes into the residual stream as it is."""
+    is_plain = isinstance(model.config, DecoderConfig) and not model.config.post_norms
+    return is_plain and split(tensor.name)[1] in RESIDUAL
 
 
 def _quantized(matrix: np.ndarray, recipe: Recipe, form: WeightFormat) -> np.ndarray:
