@@ -1,25 +1,24 @@
 """Bits where they matter: every matrix of the layers in one of a few formats."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from edge.errors import RecipeError
 from edge.format import spec
-from edge.format.config import DecoderConfig
 from edge.format.formats import WeightFormat
 
-from ..architectures import Lowered
 from ..architectures.placement import Placement
 from ..calibration.probe import rounded
-from ..calibration.statistics import Statistics, split
-from ..layer_error import output_error
+from ..calibration.statistics import Statistics
 from ..quantize import Method, quantize
 from ..recipe import Recipe
 from ..weights import Weights
 from .ilp import choose
+from .sensitivity import Progress, shares, worth
 
 FORMATS = (
     WeightFormat("int3", 256),
@@ -28,10 +27,6 @@ FORMATS = (
     WeightFormat("int6", 256),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
-TINY = 1e-12  # of the energy: what matrices lose that are on the probe's grid
-RESIDUAL = ("attention.output", "feed_forward.down")  # their products are added to it
-ROWS = 128  # of a matrix stand for all
-Progress = Callable[[int, int], None]  # matrices done, matrices in all
 Speeds = Mapping[str, float]  # GB/s of weights by format
 
 
@@ -47,15 +42,15 @@ def allocate(
     `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
     statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
     that is lost.  With them it is divergence: measured of each kind of matrix, all layers' at
-    once, and shared out by `_shares`.  Padding counts.  Raises RecipeError if the budget is too
+    once, and shared out by `shares`.  Padding counts.  Raises RecipeError if the budget is too
     small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
-    shares = np.array([_shares(weights, t, recipe, statistics) for t in matrices])
-    errors = shares[:, 1:]
+    ways = [rounded, *(partial(_quantized, recipe=recipe, form=form) for form in FORMATS)]
+    lost = np.array([shares(weights, tensor, statistics, ways) for tensor in matrices])
+    errors = lost[:, 1:]
     if statistics is not None and weights.model.kind == "decoder":
-        names = [t.name for t in matrices]
-        errors = errors * _worth(weights, statistics, names, shares[:, 0], progress)
+        errors *= worth(weights, statistics, [t.name for t in matrices], lost[:, 0], progress)
     costs = _costs(matrices, recipe, speeds)
     assert recipe.budget is not None
     chosen = choose(errors, costs, recipe.budget.amount)
@@ -94,30 +89,6 @@ def _costs(matrices: list[Placement], recipe: Recipe, speeds: Speeds | None) -> 
     return milliseconds
 
 
-def _worth(
-    weights: Weights,
-    statistics: Statistics,
-    names: list[str],
-    probed: np.ndarray,
-    progress: Progress,
-) -> np.ndarray:
-    """float64 [matrices, 1]: nats a token for a share of energy, by a matrix's kind.
-
-    `probed` is the share that each loses when it is rounded as `divergences` does it.
-    """
-    from ..calibration.divergence import divergences  # the runtime: only if needed
-
-    kinds: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        kinds.setdefault(split(name)[1], []).append(i)
-    groups = [[names[i] for i in of_kind] for of_kind in kinds.values()]
-    worth = np.empty((len(names), 1))
-    measured = divergences(weights, statistics.tokens(), groups, progress)
-    for of_kind, nats in zip(kinds.values(), measured, strict=True):
-        worth[of_kind] = nats / max(probed[of_kind].sum(), TINY)
-    return worth
-
-
 def _is_free(tensor: Placement, recipe: Recipe) -> bool:
     is_body = len(tensor.shape) == 2 and tensor.name.startswith("layers.")
     return is_body and recipe.rule(tensor.name) is None
@@ -132,33 +103,6 @@ def _method(recipe: Recipe, form: WeightFormat) -> Method:
     return replace(recipe.body, format=form)
 
 
-def _shares(
-    weights: Weights, tensor: Placement, recipe: Recipe, statistics: Statistics | None
-) -> list[float]:
-    """The share of energy that the probe loses, then each format, rounded to nearest.
-
-    Errors are tr(D H D^T); what the residual stream takes in is compared with its energy, what
-    others read with that of the output itself.
-    """
-    matrix = weights.read(tensor.name)
-    matrix = matrix[:: max(1, len(matrix) // ROWS)]
-    h = np.eye(matrix.shape[1])
-    if statistics is not None:
-        h = weights.second_moments(tensor.name, statistics.fit(tensor.name).plain)
-    energy = output_error(matrix, h)
-    if statistics is not None and _is_added(tensor, weights.model):
-        layer, _ = split(tensor.name)
-        energy = statistics.energy(layer) * len(matrix) / tensor.shape[0]
-    stored = [rounded(matrix), *(_quantized(matrix, recipe, form) for form in FORMATS)]
-    return [output_error(values - matrix, h) / (energy or 1.0) for values in stored]
-
-
-def _is_added(tensor: Placement, model: Lowered) -> bool:
-    """Whether a matrix's product goes into the residual stream as it is."""
-    is_plain = isinstance(model.config, DecoderConfig) and not model.config.post_norms
-    return is_plain and split(tensor.name)[1] in RESIDUAL
-
-
-def _quantized(matrix: np.ndarray, recipe: Recipe, form: WeightFormat) -> np.ndarray:
+def _quantized(matrix: np.ndarray, *, recipe: Recipe, form: WeightFormat) -> np.ndarray:
     method = _method(recipe, form)
     return quantize(matrix, method.without_data() if method.needs_data else method).dequantize()
