@@ -67,6 +67,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
     "take-out": ("addends", "take_out"),
+    "take-columns": ("addends", "take_columns"),
     "sparse-add": ("addends", "sparse_add"),
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),
