@@ -28,12 +28,15 @@ class Matrix:
     sparse: "Sparse | None" = None
     low_rank: "LowRank | None" = None
     scale: float = 0.0  # of its input's codes, as Encoding has it
-    factor: int = 0  # address of what its input is multiplied by, or 0
+    order: int = 0  # address of the order in which it reads its input's columns, or 0
+    factor: int = 0  # address of what these are multiplied by, or 0
 
     @property
     def encoding(self) -> Encoding:
         taken = None if self.outliers is None else self.outliers.taken
-        return replace(encoding(self.form), taken=taken, scale=self.scale, factor=self.factor)
+        return replace(
+            encoding(self.form), taken=taken, scale=self.scale, order=self.order, factor=self.factor
+        )
 
     @property
     def steps(self) -> int:
@@ -77,6 +80,7 @@ class Weights:
     def __init__(self, file: EdgeFile, arena: Arena):
         self._file, self.arena = file, arena
         self._taken: dict[bytes, Taken] = {}
+        self._orders: dict[bytes, int] = {}
 
     def vector(self, name: str, size: int) -> int:
         info = self._file.info(name)
@@ -100,8 +104,18 @@ class Weights:
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
             scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            order=self._order(name),
             factor=self._factor(name, form, columns),
         )
+
+    def _order(self, name: str) -> int:
+        order = beside.order(self._file, name)
+        if order is None:
+            return 0
+        key = order.tobytes()
+        if key not in self._orders:  # matrices that read the same share it
+            self._orders[key] = self._placed(order)
+        return self._orders[key]
 
     def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
         stored = f"{name}.in_scale"
