@@ -28,6 +28,7 @@ PRODUCTS = {  # by weight format
     "int6-g256": ("two_level", "kernel", "int6", False),
     **{f"{kind}-g256-offset": ("two_level", "kernel", kind, True) for kind in ("int5", "int4")},
     "int3-g256": ("two_level", "kernel", "int3", False),
+    "int2-g256-offset": ("two_level", "kernel", "int2", True),
     **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),

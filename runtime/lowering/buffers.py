@@ -75,14 +75,14 @@ def encoding(form: WeightFormat) -> Encoding:
     """What a product with weights of this format wants."""
     if form.is_float:
         return FLOAT
+    if form.multiplier_columns == 16:
+        return Encoding("group16", form.zero)
     if form.offset:
         return Encoding("moment", 0)
     if form.has_codebook:  # levels are 8-bit codes to a product
         return Encoding("group", CODES["int8"].zero)
     if form.kind == "ternary" and form.group:
         return Encoding("row256", form.zero)
-    if form.multiplier_columns:
-        return Encoding("group16", form.zero)
     return Encoding("group" if form.group else "row", form.zero)
 
 

@@ -79,7 +79,8 @@ def multipliers(
 ) -> list[np.ndarray]:
     """Random ones of scales, and of offsets, as far as the format has them."""
     count = (1 + form.offset) * (form.multiplier_columns > 0)
-    return [rng.integers(-128, 128, (rows, form.runs(columns)), np.int8) for _ in range(count)]
+    values, shape = form.multiplier_values, (rows, form.runs(columns))
+    return [rng.integers(values.start, values.stop, shape, np.int8) for _ in range(count)]
 
 
 def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -47,6 +47,7 @@ from .products import (
 )
 from .runs import (
     add_code4_run,
+    add_int2_shifted_halves,
     add_int3_halves,
     add_int4_run,
     add_int4_shifted_run,
@@ -110,6 +111,7 @@ from .vectors import (
 __all__ = [
     "absolute",
     "add_code4_run",
+    "add_int2_shifted_halves",
     "add_int3_halves",
     "add_int4_run",
     "add_int4_shifted_run",
