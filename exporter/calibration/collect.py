@@ -83,18 +83,26 @@ def _run(
 ) -> dict[tuple[str, ...], dict[str, Moments]]:
     """One layer over all windows, in place; moments of what matrices read, by their names."""
     found: dict[tuple[str, ...], dict[str, Moments]] = {}
-    sinks = SINK if model.kind == "decoder" else 0  # an encoder's tokens see each other
-    block = Block(_Layer(source, model, layer), library(), usable_cores(), hidden.shape[1])  # type: ignore[arg-type]
-    for i, window in enumerate(hidden):
-        part = "held" if i % HELD_OUT == HELD_OUT - 1 else "fit"
+    is_decoder, windows = model.kind == "decoder", len(hidden)
+    sinks = SINK if is_decoder else 0  # an encoder's tokens see each other
+    together = 1 if is_decoder else HELD_OUT  # its windows are short
+    tokens = together * hidden.shape[1]
+    block = Block(_Layer(source, model, layer), library(), usable_cores(), tokens)  # type: ignore[arg-type]
+    for start in range(0, windows, together):
+        end = min(start + together, windows)
+        held = np.arange(start, end) % HELD_OUT == HELD_OUT - 1
 
-        def seen(names: tuple[str, ...], x: np.ndarray, part: str = part) -> None:
+        def seen(names: tuple[str, ...], x: np.ndarray, held: np.ndarray = held) -> None:
             names = tuple(name.replace("layers.0.", f"layers.{layer}.", 1) for name in names)
-            parts = found.setdefault(names, {p: Moments.empty(x.shape[1]) for p in ("fit", "held")})
-            parts[part].update(x, sinks)
+            columns = x.shape[1]
+            parts = found.setdefault(names, {p: Moments.empty(columns) for p in ("fit", "held")})
+            texts = x.reshape(len(held), -1, columns)
+            for part, where in (("fit", ~held), ("held", held)):
+                if where.any():
+                    parts[part].update(texts[where].reshape(-1, columns), sinks)
 
-        block.run(window, seen)
-        progress(i + 1)
+        block.run(hidden[start:end], seen)
+        progress(end)
     block.close()
     return found
 

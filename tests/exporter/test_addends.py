@@ -68,6 +68,15 @@ def test_outlier_columns_are_those_of_the_inputs_or_else_of_the_weights():
     assert outliers(matrix, 10.0 ** np.arange(256)).sum() == 256 // 16  # no more than these
 
 
+def test_columns_are_apart_if_the_scale_falls_by_much():
+    """Two as they come out of an encoder's layer norms; but not as gated products are."""
+    matrix = drawn((16, 384))
+    inputs = 1 + 0.3 * np.random.default_rng(0).random(384)
+    inputs[[9, 20]] = 4.4, 3.3
+    assert np.flatnonzero(outliers(matrix, inputs)).tolist() == [9, 20]
+    assert not outliers(matrix, 4.4 * np.arange(1, 385) ** -0.2).any()
+
+
 def test_sparse_entries_lower_the_error_of_heavy_tails_by_a_fifth():
     matrix = drawn((256, 1024))
     for method in (Method(OFFSET4, "minmax"), Method(CODE4, "nf4")):
