@@ -25,7 +25,8 @@ from .recipe import ALIASES, PRESETS, Budget, Preset, Recipe
 ACTIVATIONS = {"": "", "t": "token", "s": "static"}
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {
-    "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
+    "2": "int2", "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8",
+    "16": "float16", "32": "float32",
 }  # fmt: skip
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
@@ -183,9 +184,11 @@ def _with(recipe: Recipe, methods: list[str]) -> Recipe:
     if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
         _refuse(recipe, [*transforms, *(name for name in methods if entries[name].needs_data)])
         return replace(recipe, inexact=_with_all(recipe.inexact, methods))
-    if recipe.keeps or recipe.body.format.is_float:
+    if recipe.name == "keep" or recipe.body.format.is_float:
         _refuse(recipe, methods)
-    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+    keeps = () if transforms else recipe.keeps  # they change every matrix
+    body = _with_all(recipe.body, methods)
+    return replace(recipe, body=body, transforms=transforms, keeps=keeps)
 
 
 def _refuse(recipe: Recipe, methods: Sequence[str]) -> None:
@@ -232,7 +235,7 @@ def _rule(text: str, graph: bool) -> tuple[str, Method]:
             f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
             "the rules"
         )
-    if recipe.keeps or recipe.inexact or recipe.kv or recipe.budget:
+    if recipe.name == "keep" or recipe.inexact or recipe.kv or recipe.budget:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )

@@ -10,6 +10,7 @@ from edge.format.formats import QuantizedTensor, WeightFormat
 from ..quantize import Method
 from ..recipe import Recipe
 from ..registry import find
+from ..rules import FEW, has_two_bits, too_few
 from .layers import EMBEDDING, RECURRENT, Layer, layers
 from .model import GraphModel, Matrix
 
@@ -63,6 +64,8 @@ def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
         methods[name] = _by_rows(wanted) if name in by_rows else wanted
         if methods[name] != wanted:
             windows.append(name)
+    if not force:
+        _check_bits(model, recipe, methods)
     return Plan(recipe, methods, by_rows, _notes(recipe, windows))
 
 
@@ -92,6 +95,13 @@ def _check(recipe: Recipe, force: bool) -> None:
             f"recipe {name!r}: rounding a graph to {recipe.base} would ruin it; choose int8 "
             "or int4 (or --force it)"
         )
+
+
+def _check_bits(model: GraphModel, recipe: Recipe, methods: Mapping[str, Method]) -> None:
+    size = sum(matrix.weight.size for matrix in model.matrices.values())
+    few = next((method for method in methods.values() if has_two_bits(method)), None)
+    if few is not None and size < FEW:
+        raise too_few(recipe, size, few)
 
 
 def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> Method:

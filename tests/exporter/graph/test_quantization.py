@@ -121,6 +121,7 @@ def test_the_first_convolution_and_small_matrices_stay_floats_unless_a_rule_says
         ("int4:outliers", "for language models"),
         ("int8,nothing=float16", "fits no matrix; one is called 'fc0'"),
         ("ternary", "would ruin it"),
+        ("int8,fc1=int2", "million weights to int2-g256-offset would ruin it"),
     ],
 )
 def test_what_a_graph_cannot_have_is_refused_in_a_line(text, message):
