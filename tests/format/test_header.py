@@ -307,6 +307,16 @@ def test_a_file_shorter_than_its_tensors_is_refused(refusal, pieces):
     assert f"of {len(pieces.data) - 64}, expected" in refusal(pieces.bytes()[:-64])
 
 
+@pytest.mark.parametrize("extra", [-64, 64])
+@pytest.mark.parametrize("form", ["int8-g32", "int6-g256", "int4-g256-offset", "int2-g256-offset"])
+def test_a_matrix_of_another_size_than_its_format_takes_is_refused(refusal, form, extra):
+    right, size = spec.nbytes(form, (16, 330)), spec.nbytes(form, (16, 330)) + extra
+    pieces = one_tensor(form, [16, 330], size, data=bytes(size))
+    assert f"bytes 0 to {size} of {size}, expected {right} bytes" in refusal(pieces.bytes())
+    pieces.header["w"]["shape"] = [1, size]
+    assert f"tensor 'w': expected 'U8' [1, {right}] in the header" in refusal(pieces.bytes())
+
+
 @pytest.mark.parametrize(
     "digest", [None, "", "0" * 63, "0" * 65, "g" * 64, "A" * 64, "0" * 63 + "\n"]
 )
