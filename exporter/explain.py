@@ -15,7 +15,7 @@ from .allocation.mixed import Speeds, allocate
 from .architectures import lower
 from .architectures.placement import Placement
 from .augmented import augmented
-from .calibration.corpus import MOST_WINDOWS, SELF, SELF_WINDOWS, WINDOW, windows_for
+from .calibration.corpus import MOST_WINDOWS, SELF_WINDOWS, WINDOW, own_and_text, windows_for
 from .cautions import before, kind_of
 from .duration import Sampled, Seconds, cores, seconds
 from .language import parse
@@ -127,9 +127,11 @@ def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
     """Of calibration; as many as are read at most if it is not known."""
     if calib is None:
         return MOST_WINDOWS * WINDOW
-    if isinstance(calib, str) and calib == SELF:
-        return SELF_WINDOWS * WINDOW
-    return windows_for(weights.model, calib, weights.source.tokenizer()).size
+    by_itself, text = own_and_text(calib)
+    own = SELF_WINDOWS * WINDOW if by_itself else 0
+    if text is None:
+        return own
+    return own + windows_for(weights.model, text, weights.source.tokenizer()).size
 
 
 def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:

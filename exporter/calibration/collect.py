@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.errors import RecipeError
 from edge.format import tiles
 from edge.format.formats import ALIGNMENT
 from edge.format.reader import EdgeFile
@@ -20,8 +21,9 @@ from edge.runtime.lowering.block import Block
 from edge.runtime.model import Model, usable_cores
 
 from ..architectures import Lowered
-from ..sources import Source
+from ..sources import Source, TokenizerFiles
 from ..weights import Weights
+from .corpus import SELF_WINDOWS, WINDOW, Text, mixed, own_and_text, windows_for
 from .moments import Moments
 from .statistics import HELD_OUT, Statistics, identity
 
@@ -94,6 +96,25 @@ def _run(
         progress(i + 1)
     block.close()
     return found
+
+
+def read(
+    source: Source, model: Lowered, tokenizer: TokenizerFiles | None, calib: Text
+) -> np.ndarray:
+    """int64 [windows, tokens] of a text, of what the model writes, or of both.
+
+    Raises SourceError, RecipeError if an encoder is to write.
+    """
+    by_itself, text = own_and_text(calib)
+    if not by_itself:
+        assert text is not None
+        return windows_for(model, text, tokenizer)
+    if model.kind != "decoder":
+        raise RecipeError(f"--calib {calib}: an encoder writes no text; give it one (--calib FILE)")
+    given = None if text is None else windows_for(model, text, tokenizer)
+    tokens = min(WINDOW, model.config.context) if given is None else given.shape[1]
+    own = written_by_itself(source, SELF_WINDOWS, tokens)
+    return own if given is None else mixed(given, own)
 
 
 def written_by_itself(source: Source, windows: int, tokens: int, seed: int = 0) -> np.ndarray:

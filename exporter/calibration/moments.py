@@ -71,6 +71,12 @@ class Moments:
         return mean
 
     @property
+    def plain(self) -> np.ndarray:
+        """float64 [columns, columns]: E[x x^T] without the sinks."""
+        plain: np.ndarray = self.body / max(1, int(self.tokens[0]))
+        return plain
+
+    @property
     def balanced(self) -> np.ndarray:
         """float64 [columns, columns]: H of methods that minimize tr(D H D^T).
 
