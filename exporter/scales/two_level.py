@@ -138,9 +138,8 @@ class _Fit:
             shift = (moved * self.weights).sum(axis=2) / total
         refitted: np.ndarray = self.offsets + shift
         if is_unsigned(self.form):  # the sign of a group's offsets stays
-            below = np.repeat(_any_below(self.offsets, self.of_a_group), self.of_a_group, axis=1)
-            np.maximum(refitted, 0, out=refitted, where=~below)
-            np.minimum(refitted, 0, out=refitted, where=below)
+            below = _below(self.offsets, self.of_a_group)
+            refitted = np.where(below, np.minimum(refitted, 0), np.maximum(refitted, 0))
         return refitted
 
     def _grouped(self, values: np.ndarray) -> np.ndarray:
@@ -154,15 +153,16 @@ def _of_one_sign(
 
     Its last code stays where it is.
     """
-    moved = np.repeat(_any_below(offsets, of_a_group), of_a_group, axis=1) & (offsets > 0)
+    moved = _below(offsets, of_a_group) & (offsets > 0)
     reaching = scales + offsets / np.float32(CODES[form.kind].levels - 1)
     return np.where(moved, reaching, scales), np.where(moved, np.float32(0), offsets)
 
 
-def _any_below(offsets: np.ndarray, of_a_group: int) -> np.ndarray:
-    """bool [rows, groups] of offsets [rows, runs]"""
-    below: np.ndarray = (offsets.reshape(len(offsets), -1, of_a_group) < 0).any(axis=2)
-    return below
+def _below(offsets: np.ndarray, of_a_group: int) -> np.ndarray:
+    """bool [rows, runs]: whether a run of the same group begins below 0."""
+    any_of_group = (offsets.reshape(len(offsets), -1, of_a_group) < 0).any(axis=2)
+    runs: np.ndarray = np.repeat(any_of_group, of_a_group, axis=1)
+    return runs
 
 
 def _grid(levels: list[Levels]) -> Grid:
