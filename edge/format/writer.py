@@ -89,7 +89,7 @@ class EdgeWriter:
         error: float | None = None,
         activation: str | float | None = None,
     ) -> spec.TensorInfo:
-        """`activation`: "token", or the scale of its input's codes (edge/format/spec.py)."""
+        """`activation`: "token", "float", or a scale (edge/format/spec.py)."""
         form = str(tensor.format)
         return self._add(name, form, tensor.shape, tiles.pack(tensor), error, activation)
 
@@ -259,9 +259,10 @@ def _declared(info: spec.TensorInfo) -> dict[str, Any]:
 
 def _version(infos: Sequence[spec.TensorInfo]) -> int:
     """Older readers open whatever they understand."""
-    oldest, newest = spec.FORMAT_VERSIONS
+    if any(i.activation == "float" for i in infos):
+        return 3
     is_new = any(i.activation is not None or i.name.rpartition(".")[2] in NEW for i in infos)
-    return newest if is_new else oldest
+    return 2 if is_new else 1
 
 
 def _align(n: int) -> int:

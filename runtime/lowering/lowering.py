@@ -70,7 +70,8 @@ class Lowering:
             if other not in (first, FLOAT):
                 rest = self._multiplied(out, other) if other.factor else out
                 rest = self._taken_out(rest, other) if other.taken else rest
-                self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
+                if other.sink != FLOAT.sink:
+                    self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
 
     def _multiplied(self, x: Floats, by: Encoding) -> Floats:
         """x times the factors of the encoding."""
@@ -162,14 +163,16 @@ class Lowering:
         first: int = ZERO,
         barrier: bool = True,
     ) -> None:
-        form = w.form
+        form, encoding = w.form, w.encoding
         tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
         share = -(-tiles // (CHUNKS_A_THREAD * self.threads))
         per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, share))
-        if w.encoding == FLOAT:
-            source = (x.address, x.stride, 0, 0, 0)
+        source: tuple[int, ...]
+        if encoding.sink == FLOAT.sink:
+            x = self.buffers.multiplied(encoding, x.size) if encoding.factor else x
+            source = (x.address, x.stride, *w.scales_layout)
         else:
-            c = self.buffers.codes(x.size, w.encoding)
+            c = self.buffers.codes(x.size, encoding)
             source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
         arguments = (
             self._register(first), self._register(TOKENS), tiles, per_chunk,
@@ -178,7 +181,7 @@ class Lowering:
         )  # fmt: skip
         weights = w.address, tiles * tile_bytes
         chunks = -(-tiles // per_chunk)
-        self.ops.append(Op(f"matmul-{form}", arguments, chunks, barrier=barrier, weights=weights))
+        self.ops.append(Op(w.kernel, arguments, chunks, barrier=barrier, weights=weights))
 
     def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
         self.ops.append(Op(kernel, arguments, chunks, tokens))

@@ -11,7 +11,7 @@ from edge.format.reader import EdgeFile
 from edge.format.spec import PAYLOADS, weight_format
 
 from ..plan import Arena
-from .buffers import BY_TOKEN, Encoding, Taken, encoding
+from .buffers import BY_TOKEN, FLOAT, Encoding, Taken, encoding
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,43 @@ class Matrix:
     low_rank: "LowRank | None" = None
     scale: float = 0.0  # of its input's codes, as Encoding has it
     factor: int = 0  # address of what its input is multiplied by, or 0
+    weight_only: bool = False  # codes whose input stays floats
 
     @property
     def encoding(self) -> Encoding:
         taken = None if self.outliers is None else self.outliers.taken
-        return replace(encoding(self.form), taken=taken, scale=self.scale, factor=self.factor)
+        wanted = FLOAT if self.weight_only else encoding(self.form)
+        return replace(wanted, taken=taken, scale=self.scale, factor=self.factor)
+
+    @property
+    def kernel(self) -> str:
+        """Of its product with activations in this encoding."""
+        return f"weight-only-{self.form.kind}" if self.weight_only else f"matmul-{self.form}"
+
+    @property
+    def scales_layout(self) -> tuple[int, int, int]:
+        """Columns a scale, columns a multiplier, and whether there is an offset: what weight-only
+        products are told (kernels/weight_only.py); nothing of floats."""
+        if self.form.is_float:
+            return 0, 0, 0
+        return self.form.group, self.form.multiplier_columns, int(self.form.offset)
 
     @property
     def steps(self) -> int:
-        """Turns of the product's outer loop (kernels/matmul.py)."""
-        if self.form.is_float:
+        """Turns of the product's outer loop (kernels/matmul.py), or columns."""
+        if self.form.is_float or self.weight_only:
             return self.columns
         if self.form.group and not self.form.multiplier_columns:
             return self.form.blocks(self.columns)
         unit = 96 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // unit
+
+
+def _scale(activation: str | float | None) -> float:
+    """Of an Encoding."""
+    if isinstance(activation, float):
+        return activation
+    return BY_TOKEN if activation == "token" else 0.0
 
 
 @dataclass(frozen=True)
@@ -99,8 +121,9 @@ class Weights:
             outliers=self._outliers(name),
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
-            scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            scale=_scale(info.activation),
             factor=self._factor(name, form, columns),
+            weight_only=info.activation == "float",
         )
 
     def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
