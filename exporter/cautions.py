@@ -107,6 +107,6 @@ def _of_forced(recipe: Recipe, formats: Iterable[tuple[str, float | None]]) -> I
     body = str(recipe.body.format)
     if any(error and form == body for form, error in formats):
         yield (
-            "the model was not trained with ternary weights: rounding it to them ruins it "
+            f"the model was not trained with {recipe.base} weights: rounding it to them ruins it "
             "(perplexity times thousands); an export needs --force"
         )

@@ -133,7 +133,7 @@ def _grid(matrix: np.ndarray, method: Method, h: np.ndarray | None) -> Quantized
         named = zip(("scales", "offsets"), grid, strict=True)
         return {name: part for name, part in named if part is not None}
 
-    blocks = _on_all_cores(block, list(row_blocks(matrix.shape)))
+    blocks = _on_all_cores(block, _blocks(matrix.shape, method.scales))
     parts = {name: np.concatenate([found[name] for found in blocks]) for name in blocks[0]}
     none = np.broadcast_to(np.uint8(0), matrix.shape)  # takes no memory
     return QuantizedTensor(form, none, **parts)
@@ -151,8 +151,13 @@ def _codes(matrix: np.ndarray, grid: QuantizedTensor, method: Method) -> np.ndar
         rounded = round_(groups, scales[at], fitted, form)
         codes[at] = rounded.reshape(len(rounded), -1)[:, :columns]
 
-    _on_all_cores(block, list(row_blocks(matrix.shape)))
+    _on_all_cores(block, _blocks(matrix.shape, method.rounding))
     return codes
+
+
+def _blocks(shape: tuple[int, ...], name: str) -> list[slice]:
+    """Of rows, as the method of that name sees them."""
+    return [slice(0, shape[0])] if find(name).whole else list(row_blocks(shape))
 
 
 def _on_all_cores(work: Callable[[slice], T], blocks: list[slice]) -> list[T]:

@@ -1,5 +1,6 @@
 """Recipes: what each matrix of a model is stored as."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -58,6 +59,11 @@ class Recipe:
         if tensor == "embedding.weight" and method.addends:  # looked up, not multiplied
             return replace(method, addends=())
         return method
+
+    @property
+    def base(self) -> str:
+        """Its name without methods and rules."""
+        return re.split("[:,]", self.name)[0]
 
     def rule(self, tensor: str) -> Method | None:
         name = tensor.removesuffix(".weight")
@@ -139,6 +145,12 @@ def _ternary_body(name: str, group: int) -> Recipe:
     return Recipe(name, exact, _int8(32), keeps=(name,), inexact=rounded)
 
 
+def _binary_body(name: str, group: int) -> Recipe:
+    form = WeightFormat("ternary")
+    exact = Method(form, "absmax", "sign")
+    return Recipe(name, exact, _int8(32), inexact=Method(form, "absmean_all", "sign_centred"))
+
+
 def _floats(name: str, group: int) -> Recipe:
     method = Method(WeightFormat(name))
     return Recipe(name, method, method)
@@ -206,6 +218,11 @@ PRESETS = {
     "ternary-dense": Preset(
         "The same in 1.67 bits: for memory so slow that unpacking costs less than reading.",
         _ternary_body,
+    ),
+    "binary": Preset(
+        "Weights -1 and 1 times a scale a row, stored as ternary (2 bits): for models that were "
+        "trained so (BitNet b1).",
+        _binary_body,
     ),
     "float16": Preset("16-bit floats: twice the size of int8.", _floats),
     "float32": Preset("32-bit floats: the reference, to compare with.", _floats),

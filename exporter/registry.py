@@ -39,6 +39,7 @@ class Entry:
     suits       grids it is for: "offset" (int4), "symmetric" (int8), "ternary", "codebook"
     symmetric   scales without offsets, even where the format can have them
     seeded      takes a `seed`: it throws dice
+    whole       of scales and rounding: sees all rows of a matrix at once, not some after others
     stage       of a transform: "model" (all of it, first), "layer" (one after the other), "matrix"
                 (when it is quantized)
     """
@@ -50,6 +51,7 @@ class Entry:
     needs_data: bool = False
     symmetric: bool = False
     seeded: bool = False
+    whole: bool = False
     stage: str = "layer"
 
 

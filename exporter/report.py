@@ -73,7 +73,7 @@ def _of_grids(recipe: Recipe, infos: Iterable[TensorInfo]) -> tuple[str, ...]:
         return tuple(_of_kept(recipe, anew, [i for i in moved if i not in anew], len(matrices)))
     rounded = len(anew)
     if recipe.inexact is not None and rounded:
-        return (f"{rounded} matrices were not {recipe.body.format} and were rounded by force",)
+        return (f"{rounded} matrices were not {recipe.base} and were rounded by force",)
     return ()
 
 

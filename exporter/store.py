@@ -159,9 +159,8 @@ class Store:
     def _check_forced(self, tensor: Placement) -> None:
         if not self.force:
             raise RecipeError(
-                f"recipe {str(self.recipe)!r}: tensor {tensor.source!r} is not "
-                f"{self.recipe.body.format}, and rounding it would ruin the model; "
-                "choose int8 or int4 (or --force it)"
+                f"recipe {str(self.recipe)!r}: tensor {tensor.source!r} is not {self.recipe.base}, "
+                "and rounding it would ruin the model; choose int8 or int4 (or --force it)"
             )
 
 

@@ -39,7 +39,7 @@ EXPECTED = {
 def expected(recipe: str, parameters: int) -> Quality:
     if recipe.startswith("int8"):  # whatever its groups and scales
         recipe = "int8"
-    if recipe in ("keep", "ternary", "ternary-dense"):
+    if recipe in ("keep", "ternary", "ternary-dense", "binary"):
         return KEPT
     if recipe in ("float16", "float32"):
         return FLOAT

@@ -89,7 +89,7 @@ def _check(recipe: Recipe, force: bool) -> None:
             )
     if recipe.inexact is not None and not force:
         raise RecipeError(
-            f"recipe {name!r}: rounding a graph to {recipe.body.format} would ruin it; choose int8 "
+            f"recipe {name!r}: rounding a graph to {recipe.base} would ruin it; choose int8 "
             "or int4 (or --force it)"
         )
 

@@ -13,6 +13,7 @@ from edge.format.formats import WeightFormat
 from ..registry import CODEBOOK, OFFSET, SYMMETRIC, TERNARY, Entry, find
 from .gptq import gptq
 from .rtn import rtn
+from .sign import sign, sign_centred
 from .stochastic import stochastic
 
 
@@ -55,6 +56,14 @@ ROUNDING = {
         "rounds up with the probability of the remainder.",
         suits=(OFFSET, SYMMETRIC, TERNARY),
         seeded=True,
+    ),
+    "sign": Entry("rounding", sign, "to -1 or 1, never 0 (XNOR-Net).", suits=(TERNARY,)),
+    "sign_centred": Entry(
+        "rounding",
+        sign_centred,
+        "the same once the matrix's mean is off (BitNet b1).",
+        suits=(TERNARY,),
+        whole=True,
     ),
     "gptq": Entry(
         "rounding",

@@ -16,6 +16,7 @@ from edge.format.formats import WeightFormat
 from ..registry import OFFSET, SYMMETRIC, TERNARY, Entry, find
 from .absmax import absmax
 from .absmean import absmean
+from .absmean_all import absmean_all
 from .aciq import aciq
 from .clip import clip
 from .hqq import hqq
@@ -69,6 +70,13 @@ SCALES = {
     "percentile": Entry("scales", percentile, "cuts a row's few largest weights off."),
     "absmean": Entry("scales", absmean, "BitNet's scale of ternary weights.", suits=(TERNARY,)),
     "twn": Entry("scales", twn, "the best scale of ternary weights.", suits=(TERNARY,)),
+    "absmean_all": Entry(
+        "scales",
+        absmean_all,
+        "the mean magnitude of all rows, BitNet b1's.",
+        suits=(TERNARY,),
+        whole=True,
+    ),
     "mse": Entry(
         "scales", mse, "the range of least squared error.", suits=(OFFSET, SYMMETRIC, TERNARY)
     ),

@@ -98,6 +98,7 @@ def text(folder, words):
         ("code4:hqq", {}, "no scales 'hqq' for code4; "),
         ("int4,layers.9.*=int8", {}, r"rule for 'layers.9.\*' fits no matrix; one is called"),
         ("ternary", {}, "is not ternary, and rounding it would ruin the model"),
+        ("binary", {}, "is not binary, and rounding it would ruin the model"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(quant, settings, message, tmp_path):

@@ -19,8 +19,9 @@ METHODS = [
     *[Method(WeightFormat("int4", g, True), "minmax") for g in (32, 64, 128)],
     Method(WeightFormat("ternary"), "absmax"),
     Method(WeightFormat("ternary"), "absmean"),
+    Method(WeightFormat("ternary"), "absmean_all"),
 ]
-ON_GRID = [method for method in METHODS if method.scales != "absmean"]
+ON_GRID = [method for method in METHODS if not method.scales.startswith("absmean")]
 SEARCHED = [
     Method(form, scales)
     for scales in ("percentile", "mse", "aciq", "kl", "hqq", "twn")
@@ -60,7 +61,7 @@ def test_codes_and_scales_are_those_of_the_format(method, shape):
             np.testing.assert_array_equal(part, part.astype(form.scale_type).astype(np.float32))
 
 
-@pytest.mark.parametrize("method", METHODS[:-2], ids=lambda m: f"{m.format}-{m.scales}")
+@pytest.mark.parametrize("method", METHODS[:-3], ids=lambda m: f"{m.format}-{m.scales}")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("spread", [1e-6, 1e-4, 0.05, 30.0])
 def test_no_weight_moves_by_more_than_half_a_step(method, shape, spread):

@@ -29,6 +29,7 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int6", "int6-g256", "int8-g32"),
         ("ternary", "ternary", "int8-g32"),
         ("ternary-dense", "ternary-dense", "int8-g32"),
+        ("binary", "ternary", "int8-g32"),
         ("float16", "float16", "float16"),
         ("float32", "float32", "float32"),
     ],
@@ -55,7 +56,7 @@ def test_the_default_group_may_be_said():
 @pytest.mark.parametrize("text", ["", "int7", "INT4", "int4-64", "int4-g", "int4-g64-g64", "q4_0"])
 def test_an_unknown_recipe_lists_the_choices(text):
     with pytest.raises(
-        RecipeError, match="choose from keep, int8, int4, .*ternary, ternary-dense, float16"
+        RecipeError, match="choose from keep, int8, int4, .*ternary, ternary-dense, binary, float16"
     ):
         parse(text)
 

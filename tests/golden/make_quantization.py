@@ -116,7 +116,27 @@ def _torch(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return model(torch.from_numpy(x)).numpy()
 
 
-GOLDENS = {"hqq": hqq, "gptq": gptq, "int8_linear": int8_linear}
+def int8_static() -> dict[str, np.ndarray]:
+    """The same by torch's prepare and convert: fixed scales of x and y, a scale a row."""
+    import torch
+    from torch.ao.quantization import DeQuantStub, QConfig, QuantStub, convert, prepare
+    from torch.ao.quantization.observer import MinMaxObserver, default_per_channel_weight_observer
+
+    torch.backends.quantized.engine = "qnnpack"  # fbgemm's activations have 7 bits
+    random = np.random.default_rng(2)
+    x = random.uniform(-1, 1, (64, COLUMNS)).astype(np.float32)
+    weights = random.normal(0, 0.05, (ROWS, COLUMNS)).astype(np.float32)
+    linear = torch.nn.Linear(COLUMNS, ROWS, bias=False)
+    linear.weight.data = torch.from_numpy(weights.copy())
+    model = torch.nn.Sequential(QuantStub(), linear, DeQuantStub()).eval()
+    observer = MinMaxObserver.with_args(dtype=torch.quint8)
+    model.qconfig = QConfig(activation=observer, weight=default_per_channel_weight_observer)
+    prepared = prepare(model)
+    prepared(torch.from_numpy(x))
+    return {"x": x, "weights": weights, "y": convert(prepared)(torch.from_numpy(x)).numpy()}
+
+
+GOLDENS = {"hqq": hqq, "gptq": gptq, "int8_linear": int8_linear, "int8_static": int8_static}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or GOLDENS:

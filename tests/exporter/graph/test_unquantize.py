@@ -60,6 +60,34 @@ def test_a_statically_quantized_model_becomes_floats_with_the_same_weights(
         assert lowered.grids[weight].bits == 8
 
 
+# What a layer with a bias reads, by the name of its scale.
+READS = [
+    ("mlp", QuantFormat.QDQ, {"fc2": "c"}),
+    ("mlp", QuantFormat.QOperator, {"fc2": "b"}),
+    ("cnn", QuantFormat.QDQ, {"c1": "x", "c2": "b", "fc": "g"}),
+    ("cnn", QuantFormat.QOperator, {"c1": "x", "c2": "a", "fc": "g"}),
+]
+
+
+@pytest.mark.parametrize("name, kind, reads", READS, ids=lambda part: getattr(part, "name", None))
+@pytest.mark.parametrize("per_channel", [False, True], ids=["tensor", "channel"])
+def test_a_bias_of_integers_counts_steps_of_the_inputs_times_the_weights_scale(
+    tmp_path, name, kind, reads, per_channel
+):
+    """And becomes, exactly, its code times their product."""
+    path = static(tmp_path, name, kind, per_channel=per_channel)
+    lowered, arrays = unquantize(read(path)), stored(path)
+    layers = [n for n in lowered.graph.nodes if n.op in ("Conv", "Gemm") and len(n.inputs) == 3]
+    biases = {node.inputs[1]: node.inputs[2] for node in layers}
+    assert biases.keys() == reads.keys()
+    for layer, read_by in reads.items():
+        codes = arrays[f"{layer}_bias_quantized"]
+        step = arrays[f"{read_by}_scale"] * arrays[f"{layer}_scale"]
+        assert codes.dtype == np.int32 and codes.any() and step.dtype == np.float32
+        found = lowered.graph.constants[biases[layer]]
+        np.testing.assert_array_equal(found, codes.astype(np.float32) * step)
+
+
 @pytest.mark.parametrize("per_channel", [False, True], ids=["tensor", "channel"])
 @pytest.mark.parametrize("kind", [QuantType.QInt8, QuantType.QUInt8], ids=lambda k: k.name)
 def test_dynamically_quantized_products_become_float_products(tmp_path, per_channel, kind):

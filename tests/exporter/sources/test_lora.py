@@ -13,11 +13,13 @@ from safetensors.numpy import load_file, save_file
 from edge.errors import EdgeError, SourceError, UnsupportedModel
 from edge.exporter import export
 from edge.exporter.explain import explain
+from edge.exporter.quantize import Method, quantize
 from edge.exporter.sources import open_source
 from edge.exporter.sources.lora import LoraSource
 from edge.format.formats import QuantizedTensor, WeightFormat
 from edge.format.reader import EdgeFile
-from tests.exporter.memory_source import MemorySource
+from tests.exporter import decoder_oracle
+from tests.exporter.memory_source import MemorySource, golden
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 BASE = GOLDEN / "llama2"
@@ -80,6 +82,27 @@ def test_an_export_has_the_merged_weights_and_says_of_what(adapter, tmp_path):
     assert file.document["source"]["sha256"] != base.digest()
     # Tiles of 16 rows hold the same numbers in another order.
     np.testing.assert_allclose(np.sort(stored.ravel()), np.sort(merged.ravel()), atol=1e-5)
+
+
+def test_a_model_with_the_adapter_beside_it_is_the_merged_model(adapter, tmp_path):
+    """Its matrices on a grid, so that they can stay; factors that float16 holds."""
+    base, method = golden("llama2"), Method(WeightFormat("int8", 32), "absmax")
+    for name in [name for name, values in base.tensors.items() if values.ndim == 2]:
+        base.on_grid[name] = quantize(base.tensors.pop(name), method)
+    halves = {name: values.astype(np.float16) / 4 for name, values in FACTORS.items()}
+    beside = {"lora": adapter({}, halves)}
+    base_logits = exported_logits(base, tmp_path, quant="keep")
+    merged = exported_logits(base, tmp_path, quant="float32", **beside)
+    apart = exported_logits(base, tmp_path, quant="keep", lora_apart=True, **beside)
+    assert EdgeFile(tmp_path / "x.edge").info("layers.0.attention.query.low_rank_left").shape
+    np.testing.assert_allclose(apart, merged, atol=1e-4)
+    assert np.abs(base_logits - merged).max() > 0.1
+
+
+def exported_logits(source: MemorySource, folder: Path, **settings: Any) -> np.ndarray:
+    """What the file means, in float64."""
+    export(source, folder / "x.edge", **settings)
+    return decoder_oracle.logits(folder / "x.edge", np.arange(16))
 
 
 def test_what_an_adapter_leaves_alone_stays_on_its_grid(adapter):
