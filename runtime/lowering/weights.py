@@ -118,7 +118,7 @@ class Weights:
             columns=columns,
             address=self._file.address(f"{name}.weight"),
             bias=self.vector(bias, rows) if bias in self._file else 0,
-            outliers=self._outliers(name),
+            outliers=self._outliers(name, info.activation),
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
             scale=_scale(info.activation),
@@ -134,10 +134,12 @@ class Weights:
             self._mismatch(f"{name}.weight", f"codes, for there is {stored!r}")
         return self.vector(stored, columns)
 
-    def _outliers(self, name: str) -> Outliers | None:
+    def _outliers(self, name: str, activation: str | float | None) -> Outliers | None:
         columns = beside.outlier_columns(self._file, name)
         if columns is None:
             return None
+        if activation == "float":  # nothing is rounded that they would have to be kept from
+            self._mismatch(f"{name}.weight", "codes of activations, for there are outlier columns")
         key = columns.tobytes()
         if key not in self._taken:  # matrices that read the same share it
             self._taken[key] = Taken(self._placed(columns), len(columns))
