@@ -138,7 +138,8 @@ def _weights(bench: Bench, form: WeightFormat) -> tuple[np.ndarray, np.ndarray, 
 def _multipliers(bench: Bench, form: WeightFormat) -> np.ndarray | None:
     if not form.multiplier_columns:
         return None
-    return bench.random.integers(-128, 128, (ROWS, form.runs(COLUMNS))).astype(np.int8)
+    values, shape = form.multiplier_values, (ROWS, form.runs(COLUMNS))
+    return bench.random.integers(values.start, values.stop, shape).astype(np.int8)
 
 
 def _codebooks(bench: Bench, form: WeightFormat) -> np.ndarray | None:

@@ -23,6 +23,17 @@ def take_out(bench: Bench) -> Found:
     return found, expected, np.zeros_like(found)
 
 
+def take_columns(bench: Bench) -> Found:
+    x, out = bench.normal(TOKENS, COLUMNS), bench.zeros(TOKENS, COLUMNS)
+    order = bench.random.permutation(COLUMNS).astype("<i4")
+    columns = bench.place(order).view("<i4")
+    bench.run(
+        "take-columns", bench.register(1), address(x), x.strides[0], address(out), out.strides[0],
+        COLUMNS, address(columns), COLUMNS, tokens=4,
+    )  # fmt: skip
+    return out, x[:, order], np.zeros_like(out)
+
+
 def sparse_add(bench: Bench) -> Found:
     matrix, x = bench.normal(ROWS, COLUMNS), bench.normal(TOKENS, COLUMNS)
     sparse = Sparse.of(matrix, bench.random.random(matrix.shape) < 0.1)
@@ -39,4 +50,4 @@ def sparse_add(bench: Bench) -> Found:
     return out, expected, np.abs(x) @ np.abs(weights).T
 
 
-ADDENDS = {"take-out": take_out, "sparse-add": sparse_add}
+ADDENDS = {"take-out": take_out, "take-columns": take_columns, "sparse-add": sparse_add}

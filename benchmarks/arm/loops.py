@@ -16,7 +16,7 @@ from edge.runtime.kernels.target import TARGETS
 
 FORMATS = (
     *("int4-g32", "int4-g32-offset", "int8-g32", "int8", "ternary", "ternary-g256"),
-    *("int4-g256-offset", "int5-g256-offset", "int6-g256", "int3-g256"),
+    *("int4-g256-offset", "int5-g256-offset", "int6-g256", "int3-g256", "int2-g256-offset"),
 )
 ARM = "aarch64", "aarch64-dotprod", "aarch64-i8mm"
 MULTIPLY_ADDS = {"usmmla": 32, "sdot": 16, "usdot": 16} | dict.fromkeys(

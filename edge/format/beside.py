@@ -1,4 +1,4 @@
-"""Addends as a file has them, with every index checked before it is used."""
+"""What lies beside a matrix, as a file has it, with every index checked before it is used."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.errors import FormatError
 
-from . import tiles
+from . import in_order, tiles
 from .addends import Addends, LowRank, Outliers, Sparse, check_columns, check_entries
 from .formats import TILE_ROWS
 from .reader import EdgeFile
@@ -30,6 +30,15 @@ def outlier_columns(file: EdgeFile, stem: str) -> np.ndarray | None:
         return None
     columns = file.read_indices(f"{stem}.outlier_columns")
     _check(file, stem, lambda: check_columns(columns, file.info(f"{stem}.weight").shape[1]))
+    return columns
+
+
+def order(file: EdgeFile, stem: str) -> np.ndarray | None:
+    """int32 [columns], a copy: the columns of its input as the matrix reads them."""
+    if f"{stem}.{in_order.NAME}" not in file:
+        return None
+    columns = file.read_indices(f"{stem}.{in_order.NAME}")
+    _check(file, stem, lambda: in_order.check_permutation(columns))
     return columns
 
 

@@ -11,6 +11,8 @@ K-quants of ggml are, a run of 16 or 32 columns has int8 multipliers of its grou
 
     w = scale * m * (code - zero)    or    w = scale * m * code + offset * n
 
+Those of int2 are 0..15, the two of a run in one byte.
+
 The codes of code4 are no numbers: w = scale * codebook[code], 16 int8 levels for every 4 rows.
 """
 
@@ -41,6 +43,7 @@ class Codes:
     shifted: tuple[int, ...] = ()  # the same of formats with an offset
     runs: int = 0  # columns a multiplier, in groups of 256 that have two levels
     shifted_runs: int = 0
+    multiplier_bits: int = 8  # signed; of 4 bits they are not, and come in pairs
     has_codebook: bool = False
 
     @property
@@ -61,6 +64,7 @@ CODES = {
     "int4": Codes(16, 8, (4,), 64, (32, 64, 128), (32, 64, 128, GROUP), shifted_runs=32),
     "code4": Codes(16, 0, (4,), 64, (32, 64, 128), has_codebook=True),
     "int3": Codes(8, 4, (2, 1), 64, (GROUP,), runs=16),
+    "int2": Codes(4, 0, (2,), 64, (), (GROUP,), shifted_runs=16, multiplier_bits=4),
     "ternary": Codes(3, 1, (2,), 64, (0, GROUP)),
     "ternary-dense": Codes(3, 1, (), 96, (0,)),
 }
@@ -108,6 +112,15 @@ class WeightFormat:
         if self.is_float or self.group != GROUP:
             return 0
         return CODES[self.kind].shifted_runs if self.offset else CODES[self.kind].runs
+
+    @property
+    def multiplier_bits(self) -> int:
+        return CODES[self.kind].multiplier_bits
+
+    @property
+    def multiplier_values(self) -> range:
+        """What a multiplier may be."""
+        return range(16) if self.multiplier_bits == 4 else range(-128, 128)
 
     @property
     def step_columns(self) -> int:
@@ -174,7 +187,8 @@ class WeightFormat:
         codes = CODES[self.kind]
         size = columns // codes.columns * codes.vectors * ALIGNMENT
         if self.multiplier_columns:
-            size += columns // self.multiplier_columns * (1 + self.offset) * TILE_ROWS
+            bits = (1 + self.offset) * self.multiplier_bits
+            size += columns // self.multiplier_columns * bits * TILE_ROWS // 8
         return size
 
     def tiles(self, rows: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from edge.errors import FormatError
 
-from . import addends, config, encoder_config, graph_config, spec
+from . import addends, config, encoder_config, graph_config, in_order, spec
 from .formats import ALIGNMENT
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -126,6 +126,7 @@ class Header:
         tensors = {info.name: info for info in infos}
         try:
             addends.check(tensors)
+            in_order.check(tensors, self.document["kind"])
         except ValueError as reason:
             self._fail(str(reason))
         return tensors

@@ -26,8 +26,9 @@ An .edge file is a safetensors file with stricter rules:
 
 A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" or "indices"
 (float32 or int32, padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
-is without padding.  Beside a matrix NAME.weight may lie the vectors NAME.bias and NAME.in_scale:
-y = W (x in_scale) + bias; what else rides beside it is in addends.py, and reads x in_scale, too.
+is without padding.  Beside a matrix NAME.weight may lie NAME.in_order (in_order.py) and the vectors
+NAME.in_scale and NAME.bias: y = W x' + bias, where x' is x[in_order] times in_scale; what else rides
+beside it is in addends.py, and reads x', too.
 `tokenizer.json`, `chat_template.jinja` and `chat_pattern.json` (what most templates do, as data:
 chat_pattern.py) are tensors of bytes, and so are a graph's `graph.json` and `graph.constants`
 (graph_json.py).
@@ -45,7 +46,7 @@ from functools import cache
 
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
-FORMAT_VERSIONS = (1, 2, 3)  # 2: `activation`, `in_scale`, addends; 3: activation "float"
+FORMAT_VERSIONS = (1, 2, 3)  # 2: `activation`, `in_scale`, addends; 3: `in_order`, "float"
 LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder", "graph")
 MAX_HEADER = 16 * 2**20

@@ -6,14 +6,15 @@ two groups with float16 scales [group][16 rows], or one (256 columns, or a whole
 
 A block of two levels is 64 bytes of float16: scales of two groups, or the scales and the offsets
 of one.  Then come pieces of 64 columns: int8 multipliers [run][16 rows] of the scales, those of
-the offsets, the codes.  The last block of a tile ends with the last piece that there is.
+the offsets (where they have 4 bits both are in a byte, the offset's above), the codes.  The last
+block of a tile ends with the last piece that there is.
 
 Codes whose bits lie in planes: a vector of 64 bytes holds a plane's `bits` bits of 16 rows x
 32 / bits columns; bits `bits * i` and on of a row's byte c belong to column 4i + c.  A unit is the
 vectors of the first plane, the lowest bits, then those of the second, for as many columns as the
 narrowest plane's vector holds.
 
-    int8, int4, ternary   one plane, of 8, 4 or 2 bits
+    int8, int4, int2, ternary   one plane, of 8, 4, 2 or 2 bits
     code4    as int4, and the tile begins with 64 bytes of codebooks, 16 int8 for every 4 rows: as
              a byte shuffle of AVX-512 looks up in 4 tables at once
     int6     192 bytes = 16 rows x 16 columns: two vectors of 4 bits, one of the 2 above them
@@ -196,12 +197,11 @@ def _with_multipliers(packed: np.ndarray, tensor: QuantizedTensor, pieces: int) 
     """Every piece's multipliers, and its codes behind them: uint8 [tiles, pieces, bytes]."""
     tiles, runs = len(packed), PIECE // tensor.format.multiplier_columns
     parts = []
-    for multipliers in (tensor.multipliers, tensor.offset_multipliers):
-        if multipliers is not None:
-            padded = np.zeros((tiles * TILE_ROWS, pieces * runs), np.int8)
-            padded[: len(multipliers), : multipliers.shape[1]] = multipliers
-            by_piece = padded.reshape(tiles, TILE_ROWS, pieces, runs).transpose(0, 2, 3, 1)
-            parts.append(np.ascontiguousarray(by_piece).view(np.uint8).reshape(tiles, pieces, -1))
+    for table in _multiplier_bytes(tensor):
+        padded = np.zeros((tiles * TILE_ROWS, pieces * runs), np.uint8)
+        padded[: len(table), : table.shape[1]] = table
+        by_piece = padded.reshape(tiles, TILE_ROWS, pieces, runs).transpose(0, 2, 3, 1)
+        parts.append(by_piece.reshape(tiles, pieces, -1))
     return np.concatenate([*parts, packed.reshape(tiles, pieces, -1)], axis=2)
 
 
@@ -211,14 +211,28 @@ def _without_multipliers(
     """The codes alone, and int8 [rows, runs] of scales, and of offsets if there are any."""
     runs = PIECE // form.multiplier_columns
     pieces = packed.reshape(len(packed), -1, form.code_bytes(PIECE))
-    start, multipliers = 0, {}
-    for name in ("multipliers", "offset_multipliers")[: 1 + form.offset]:
-        lines = np.ascontiguousarray(pieces[:, :, start : start + runs * TILE_ROWS])
-        by_row = lines.view(np.int8).reshape(*pieces.shape[:2], runs, TILE_ROWS)
+    start, tables = 0, []
+    for _ in range((1 + form.offset) * form.multiplier_bits // 8):
+        by_row = pieces[:, :, start : start + runs * TILE_ROWS].reshape(
+            *pieces.shape[:2], runs, TILE_ROWS
+        )
         table = by_row.transpose(0, 3, 1, 2).reshape(len(packed) * TILE_ROWS, -1)
-        multipliers[name] = np.ascontiguousarray(table[:rows, : form.runs(columns)])
+        tables.append(np.ascontiguousarray(table[:rows, : form.runs(columns)]))
         start += runs * TILE_ROWS
+    if form.multiplier_bits == 4:
+        tables = [tables[0] & 15, tables[0] >> 4]
+    names = ("multipliers", "offset_multipliers")
+    multipliers = {name: table.view(np.int8) for name, table in zip(names, tables, strict=False)}
     return np.ascontiguousarray(pieces[:, :, start:]), multipliers
+
+
+def _multiplier_bytes(tensor: QuantizedTensor) -> list[np.ndarray]:
+    """uint8 [rows, runs] each, as they lie one after the other."""
+    both = (tensor.multipliers, tensor.offset_multipliers)
+    tables = [table.view(np.uint8) for table in both if table is not None]
+    if tensor.format.multiplier_bits == 4:
+        return [tables[0] | tables[1] << 4]
+    return tables
 
 
 def _pack_codebooks(codebooks: np.ndarray, tiles: int) -> np.ndarray:

@@ -16,14 +16,15 @@ import numpy as np
 
 from edge.errors import DoesNotFit
 
-from . import spec, tiles
+from . import in_order, spec, tiles
 from .addends import PARTS
 from .formats import ALIGNMENT, QuantizedTensor
 from .header import Header
 from .unfinished import Unfinished
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NEW = {"in_scale", *PARTS}  # parts of names that the first version would pass over
+# Parts of names that readers of earlier versions would pass over.
+SINCE = {in_order.NAME: 3, **dict.fromkeys(["in_scale", *PARTS], 2)}
 
 
 class EdgeWriter:
@@ -259,10 +260,10 @@ def _declared(info: spec.TensorInfo) -> dict[str, Any]:
 
 def _version(infos: Sequence[spec.TensorInfo]) -> int:
     """Older readers open whatever they understand."""
-    if any(i.activation == "float" for i in infos):
-        return 3
-    is_new = any(i.activation is not None or i.name.rpartition(".")[2] in NEW for i in infos)
-    return 2 if is_new else 1
+    oldest = spec.FORMAT_VERSIONS[0]
+    parts = (SINCE.get(i.name.rpartition(".")[2], oldest) for i in infos)
+    schemes = (2 + (i.activation == "float") for i in infos if i.activation is not None)
+    return max(oldest, *parts, *schemes)
 
 
 def _align(n: int) -> int:

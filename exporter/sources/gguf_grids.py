@@ -114,6 +114,15 @@ def _q8_0(blocks: np.ndarray) -> Parts:
     return blocks[:, :, 2:] ^ 0x80, _half(blocks, 0)  # int8 q as q + 128
 
 
+def _q2_k(blocks: np.ndarray) -> Parts:
+    """16 bytes with the multipliers of a run's scale and, above it, of its minimum; then codes."""
+    scales, shifts = (
+        part.view(np.int8) for part in (blocks[:, :, :16] & 15, blocks[:, :, :16] >> 4)
+    )
+    codes = _fields(blocks[:, :, 16:80], 32, 2)
+    return codes, _half(blocks, 80), -_half(blocks, 82), scales, shifts
+
+
 def _q3_k(blocks: np.ndarray) -> Parts:
     """32 bytes of third bits, 64 with the two below; a code is q + 4, a multiplier m + 32."""
     codes = _fields(blocks[:, :, 32:96], 32, 2) | _fields(blocks[:, :, :32], 32, 1) << 2
@@ -180,6 +189,7 @@ LEVELS = {  # of codes; MXFP4's are 4-bit floats, times 2
     "MXFP4": (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12),
 }
 GRIDS: dict[str, tuple[Unpack, WeightFormat]] = {
+    "Q2_K": (_q2_k, WeightFormat("int2", 256, offset=True)),
     "Q3_K": (_q3_k, WeightFormat("int3", 256)),
     "Q4_0": (_q4_0, WeightFormat("int4", 32)),
     "IQ4_NL": (_iq4_nl, WeightFormat("code4", 32)),

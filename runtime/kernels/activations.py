@@ -11,7 +11,7 @@ start from it.  Vectors are padded with zeros to a multiple of 16, and stay so.
 Codes: q = round(x / x_scale), x_scale = max|x| / 127, with
 
     group    x_scale and start per 32 columns     start = -zero * sum(q)
-    group16  x_scale per 32 columns, start per 16
+    group16  x_scale per 32 columns, start per 16; moment per 16 if zero is 0
     moment   x_scale and moment per 32 columns    moment = x_scale * sum(q), a float32
     row      one x_scale and start
     row256   x_scale repeated, start per 256 columns
@@ -264,8 +264,14 @@ def _start(args, starts, scale, p, q):
 
 @inline
 def _starts16(args, starts, scale, p, q):
-    simd.store_i32(starts, simd.int32(-arg(args, ZERO) * simd.sum_int_lanes(p)))
-    simd.store_i32(starts + 4, simd.int32(-arg(args, ZERO) * simd.sum_int_lanes(q)))
+    """Moments where there is no zero point: an offset has them."""
+    first, second = simd.sum_int_lanes(p), simd.sum_int_lanes(q)
+    if arg(args, ZERO) == 0:
+        simd.store_f32(starts, scale * simd.float32(first))
+        simd.store_f32(starts + 4, scale * simd.float32(second))
+    else:
+        simd.store_i32(starts, simd.int32(-arg(args, ZERO) * first))
+        simd.store_i32(starts + 4, simd.int32(-arg(args, ZERO) * second))
     return starts + 8
 
 

@@ -1,11 +1,11 @@
-"""What rides beside a matrix (edge/format/addends.py): columns taken out, sparse entries."""
+"""What rides beside a matrix (edge/format/addends.py, in_order.py): columns taken, sparse entries."""
 
 from . import simd
 from .compiler import inline
 from .layout import ACTIVATION_TOKENS as TOKENS
 from .matmul import arg
 
-# take_out
+# take_out; take_columns up to COUNT
 (
     END,  # address of the number of tokens
     X, X_STRIDE, OUT, OUT_STRIDE, WIDTH,  # WIDTH: padded to 16
@@ -36,6 +36,18 @@ def take_out(args, chunk, scratch):
             column = out + 4 * simd.int64(simd.load_i32(columns + 4 * i))
             simd.store_f32(taken + 4 * i, simd.load_f32(column))
             simd.store_f32(column, simd.float32(0))
+
+
+def take_columns(args, chunk, scratch):
+    """OUT = X's columns, in the order of COLUMNS; what is behind the last stays as it is."""
+    end = min((chunk + 1) * TOKENS, simd.load_i64(arg(args, END)))
+    columns = arg(args, COLUMNS)
+    for token in range(chunk * TOKENS, end):
+        x = arg(args, X) + token * arg(args, X_STRIDE)
+        out = arg(args, OUT) + token * arg(args, OUT_STRIDE)
+        for at in range(0, 4 * arg(args, COUNT), 4):
+            column = x + 4 * simd.int64(simd.load_i32(columns + at))
+            simd.store_f32(out + at, simd.load_f32(column))
 
 
 def sparse_add(args, chunk, scratch):

@@ -30,6 +30,7 @@ PRODUCTS = {  # by weight format
     "int6-g256": ("two_level", "kernel", "int6", False),
     **{f"{kind}-g256-offset": ("two_level", "kernel", kind, True) for kind in ("int5", "int4")},
     "int3-g256": ("two_level", "kernel", "int3", False),
+    "int2-g256-offset": ("two_level", "kernel", "int2", True),
     **{f"code4-g{group}": ("code4", "kernel", group) for group in (32, 64, 128)},
     "ternary": ("ternary", "kernel", 0),
     "ternary-g256": ("ternary", "kernel", 256),
@@ -70,6 +71,7 @@ KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
 FUNCTIONS = {  # name: (module, function), with nothing to choose
     "norm-add": ("activations", "norm_add"),
     "take-out": ("addends", "take_out"),
+    "take-columns": ("addends", "take_columns"),
     "sparse-add": ("addends", "sparse_add"),
     "positions": ("embedding", "add_positions"),
     "bidirectional": ("bidirectional", "attention"),

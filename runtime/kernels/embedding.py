@@ -43,8 +43,10 @@ def _weight(form):
     code = _in_planes(CODES[form.kind].planes) if CODES[form.kind].planes else _ternary_dense
     scale, booked, run = _scale(form), form.has_codebook, form.multiplier_columns
     shift_at = codes_at // 2  # offsets fill the second half of the lines
-    factors = PIECE // run * 16 if run else 0  # bytes of a piece's multipliers of scales
-    code_at, piece_bytes = factors * (1 + offset), form.code_bytes(PIECE) if run else 0
+    factor, shift_factor = _FACTORS[form.multiplier_bits]
+    code_at = PIECE // run * (1 + offset) * 2 * form.multiplier_bits if run else 0
+    shift_factors = code_at // 2 if form.multiplier_bits == 8 else 0  # multipliers of offsets
+    piece_bytes = form.code_bytes(PIECE) if run else 0
 
     @inline
     def plain(tile, block, lane, column):
@@ -60,9 +62,10 @@ def _weight(form):
         piece = block + codes_at + column // PIECE * piece_bytes
         value = code(piece + code_at, lane, column % PIECE)
         m = piece + column % PIECE // run * 16 + lane
-        step = scale(block, lane, column) * _signed(m)
+        step = scale(block, lane, column) * factor(m)
         if offset:
-            return step * value + scale(block + shift_at, lane, column) * _signed(m + factors)
+            shift = scale(block + shift_at, lane, column) * shift_factor(m + shift_factors)
+            return step * value + shift
         return step * (value - simd.float32(zero))
 
     return of_two_levels if run else plain
@@ -84,6 +87,19 @@ def _scale(form):
 def _signed(address):
     byte = simd.load_u8(address)
     return simd.float32(byte) - simd.float32(256 * (byte > 127))
+
+
+@inline
+def _low_nibble(address):
+    return simd.float32(simd.load_u8(address) & 15)
+
+
+@inline
+def _high_nibble(address):
+    return simd.float32(simd.load_u8(address) >> 4)
+
+
+_FACTORS = {8: (_signed, _signed), 4: (_low_nibble, _high_nibble)}  # of scales and offsets, by bits
 
 
 def _in_planes(planes):

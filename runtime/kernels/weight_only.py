@@ -80,23 +80,30 @@ def _runs_of_block(group, factored, has_offset):
     return group // RUN * (1 + two)
 
 
+_FACTORS = {  # of scales, of offsets, and bytes from ones to the others, by their bits
+    8: (simd.load_int8s, simd.load_int8s, LINE // 2),
+    4: (simd.load_low_nibbles, simd.load_high_nibbles, 0),
+}
+
+
 def _numbers(kind):
     """Step and shift of a run; `run` counts from its block."""
     zero = -float(CODES[kind].zero)
+    factor, offset_factor, between = _FACTORS[CODES[kind].multiplier_bits]
 
     @inline
     def numbers(lines, factors, run, group, factored, has_offset):
         table = lines + TABLE * (group > 0 and RUN * run >= group)
         if factored:
             at = factors + 16 * (run % PIECE >> (factored > RUN))
-            step = simd.load_halves(table) * simd.load_int8s(at)
+            step = simd.load_halves(table) * factor(at)
         elif 0 < group < GROUP:
             step = simd.load_halves(table)
         else:
             step = simd.load_floats(lines)
         shift = step * simd.splat(simd.float32(zero))
         if has_offset and factored:
-            shift = simd.load_halves(lines + TABLE) * simd.load_int8s(at + LINE // 2)
+            shift = simd.load_halves(lines + TABLE) * offset_factor(at + between)
         elif has_offset:
             shift = simd.load_halves(table + LINE)
         return step, shift

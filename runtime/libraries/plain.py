@@ -35,6 +35,7 @@ _FACTORIES: dict[str, Callable[..., Kernel]] = {
 _FUNCTIONS: dict[str, Kernel] = {
     "norm-add": activations.norm_add,
     "take-out": addends.take_out,
+    "take-columns": addends.take_columns,
     "sparse-add": addends.sparse_add,
     "softcap": activations.softcap,
     "positions": embedding.add_positions,

@@ -35,13 +35,15 @@ class Encoding:
 
     taken   columns that are left out, or None
     scale   of the codes: fixed and positive; BY_TOKEN; 0: as the sink has it
-    factor  address of what the columns are multiplied by first, or 0
+    order   address of the order that columns are brought into first, int32, or 0
+    factor  address of what they are multiplied by then, or 0
     """
 
     sink: str
     zero: int
     taken: Taken | None = None
     scale: float = 0.0
+    order: int = 0
     factor: int = 0
 
     @property
@@ -51,7 +53,7 @@ class Encoding:
     @property
     def is_of_other_floats(self) -> bool:
         """Whether the codes are of something else than the floats that were made."""
-        return self.taken is not None or self.factor != 0
+        return self.taken is not None or self.order != 0 or self.factor != 0
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,14 @@ def encoding(form: WeightFormat) -> Encoding:
     """What a product with weights of this format wants."""
     if form.is_float:
         return FLOAT
+    if form.multiplier_columns == 16:
+        return Encoding("group16", form.zero)
     if form.offset:
         return Encoding("moment", 0)
     if form.has_codebook:  # levels are 8-bit codes to a product
         return Encoding("group", CODES["int8"].zero)
     if form.kind == "ternary" and form.group:
         return Encoding("row256", form.zero)
-    if form.multiplier_columns:
-        return Encoding("group16", form.zero)
     return Encoding("group" if form.group else "row", form.zero)
 
 
@@ -92,6 +94,7 @@ class Buffers:
         self.tokens = tokens
         self._codes: dict[tuple[int, str, int, int], Codes] = {}
         self._places: dict[Encoding, int] = {}
+        self._orders: dict[int, int] = {}
         self._spare: dict[tuple[str, int], Floats] = {}
 
     def floats(self, size: int) -> Floats:
@@ -111,6 +114,10 @@ class Buffers:
         assert wanted.taken is not None
         return self.spare(f"taken-{self._places[wanted]}", wanted.taken.count)
 
+    def ordered(self, order: int, size: int) -> Floats:
+        """For the columns of one activation in this order."""
+        return self.spare(f"ordered-{self._orders[order]}", size)
+
     def multiplied(self, wanted: Encoding, size: int) -> Floats:
         """For the columns that an encoding multiplies by its factors."""
         return self.spare(f"multiplied-{self._places[wanted]}", size)
@@ -118,6 +125,7 @@ class Buffers:
     def place(self, wanted: list[Encoding]) -> None:
         """Say which encodings one activation has: their buffers differ, others' are reused."""
         apart = [encoding for encoding in wanted if not encoding.is_plain]
+        self._orders |= {order: i for i, order in enumerate(orders(wanted))}
         self._places |= {encoding: i for i, encoding in enumerate(apart, 1)}
 
     def codes(self, size: int, wanted: Encoding) -> Codes:
@@ -135,6 +143,11 @@ class Buffers:
                 groups_stride,
             )
         return self._codes[key]
+
+
+def orders(wanted: list[Encoding]) -> list[int]:
+    """Each once."""
+    return list(dict.fromkeys(encoding.order for encoding in wanted if encoding.order))
 
 
 def round_up(n: int, multiple: int) -> int:

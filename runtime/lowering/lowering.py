@@ -5,7 +5,7 @@ from edge.format.reader import EdgeFile
 
 from ..kernels.layout import ACTIVATION_TOKENS, EMBEDDING_TOKENS
 from ..plan import Op, float_bits
-from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, round_up
+from .buffers import FLOAT, Buffers, Codes, Encoding, Floats, orders, round_up
 from .weights import Matrix, Sparse, Weights
 
 CHUNK_BYTES = 256 * 1024  # of weights: stays in a core's L2 while tokens pass
@@ -66,12 +66,28 @@ class Lowering:
         if source != "plain" or norm or first != FLOAT:
             name = "-".join([source, *([self.norm_kind] if norm else []), first.sink])
             self._encode(name, x, up, out, norm, first)
+        for order in orders(wanted):
+            self._take_columns(out, order)
         for other in wanted:
             if other not in (first, FLOAT):
-                rest = self._multiplied(out, other) if other.factor else out
+                rest = self._ordered(out, other)
+                rest = self._multiplied(rest, other) if other.factor else rest
                 rest = self._taken_out(rest, other) if other.taken else rest
                 if other.sink != FLOAT.sink:
                     self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
+
+    def _take_columns(self, x: Floats, order: int) -> None:
+        """x in another order, for all that want that one."""
+        out = self.buffers.ordered(order, x.size)
+        self._by_token(
+            "take-columns", ACTIVATION_TOKENS,
+            self._register(TOKENS), x.address, x.stride, out.address, out.stride, x.width,
+            order, x.size,
+        )  # fmt: skip
+
+    def _ordered(self, x: Floats, to: Encoding) -> Floats:
+        """x in the order of the encoding."""
+        return self.buffers.ordered(to.order, x.size) if to.order else x
 
     def _multiplied(self, x: Floats, by: Encoding) -> Floats:
         """x times the factors of the encoding."""
@@ -136,6 +152,7 @@ class Lowering:
         """What rides beside the matrix, added to its product (edge/format/addends.py)."""
         if w.outliers is not None:
             self._matmul(self.buffers.taken(w.encoding), w.outliers.weight, out, out, first)
+        x = self._ordered(x, w.encoding)
         if w.encoding.factor:
             x = self.buffers.multiplied(w.encoding, x.size)
         if w.low_rank is not None:
@@ -163,25 +180,28 @@ class Lowering:
         first: int = ZERO,
         barrier: bool = True,
     ) -> None:
-        form, encoding = w.form, w.encoding
+        form = w.form
         tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
         share = -(-tiles // (CHUNKS_A_THREAD * self.threads))
         per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, share))
-        source: tuple[int, ...]
-        if encoding.sink == FLOAT.sink:
-            x = self.buffers.multiplied(encoding, x.size) if encoding.factor else x
-            source = (x.address, x.stride, *w.scales_layout)
-        else:
-            c = self.buffers.codes(x.size, encoding)
-            source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
         arguments = (
             self._register(first), self._register(TOKENS), tiles, per_chunk,
-            w.address, tile_bytes, w.steps, *source,
+            w.address, tile_bytes, w.steps, *self._read(x, w),
             out.address, out.stride, w.bias, residual.address if residual else 0,
         )  # fmt: skip
         weights = w.address, tiles * tile_bytes
         chunks = -(-tiles // per_chunk)
         self.ops.append(Op(w.kernel, arguments, chunks, barrier=barrier, weights=weights))
+
+    def _read(self, x: Floats, w: Matrix) -> tuple[int, ...]:
+        """A product's arguments about its input, which `_activation` has made."""
+        encoding = w.encoding
+        if encoding.sink != FLOAT.sink:
+            c = self.buffers.codes(x.size, encoding)
+            return c.address, c.stride, c.scales, c.starts, c.groups_stride
+        x = self._ordered(x, encoding)
+        x = self.buffers.multiplied(encoding, x.size) if encoding.factor else x
+        return x.address, x.stride, *w.scales_layout
 
     def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
         self.ops.append(Op(kernel, arguments, chunks, tokens))

@@ -28,14 +28,17 @@ class Matrix:
     sparse: "Sparse | None" = None
     low_rank: "LowRank | None" = None
     scale: float = 0.0  # of its input's codes, as Encoding has it
-    factor: int = 0  # address of what its input is multiplied by, or 0
+    order: int = 0  # address of the order in which it reads its input's columns, or 0
+    factor: int = 0  # address of what these are multiplied by, or 0
     weight_only: bool = False  # codes whose input stays floats
 
     @property
     def encoding(self) -> Encoding:
         taken = None if self.outliers is None else self.outliers.taken
         wanted = FLOAT if self.weight_only else encoding(self.form)
-        return replace(wanted, taken=taken, scale=self.scale, factor=self.factor)
+        return replace(
+            wanted, taken=taken, scale=self.scale, order=self.order, factor=self.factor
+        )
 
     @property
     def kernel(self) -> str:
@@ -99,6 +102,7 @@ class Weights:
     def __init__(self, file: EdgeFile, arena: Arena):
         self._file, self.arena = file, arena
         self._taken: dict[bytes, Taken] = {}
+        self._orders: dict[bytes, int] = {}
 
     def vector(self, name: str, size: int) -> int:
         info = self._file.info(name)
@@ -122,9 +126,19 @@ class Weights:
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
             scale=_scale(info.activation),
+            order=self._order(name),
             factor=self._factor(name, form, columns),
             weight_only=info.activation == "float",
         )
+
+    def _order(self, name: str) -> int:
+        order = beside.order(self._file, name)
+        if order is None:
+            return 0
+        key = order.tobytes()
+        if key not in self._orders:  # matrices that read the same share it
+            self._orders[key] = self._placed(order)
+        return self._orders[key]
 
     def _factor(self, name: str, form: WeightFormat, columns: int) -> int:
         stored = f"{name}.in_scale"

@@ -126,8 +126,9 @@ def _encode(args: list[int], sink: str, first: int, values: np.ndarray) -> None:
     kept[:] = q.reshape(count, -1)[:, :width]
     shape, outer = groups.shape[:2], (stride,)
     view(scales + first * stride, shape, "<f4", outer)[:] = scale[:, :, 0]
-    if sink == "moment":
-        view(starts + first * stride, shape, "<f4", outer)[:] = scale[:, :, 0] * sums.astype("<f4")
+    if sink == "moment" or (sink == "group16" and zero == 0):
+        moments = sums.reshape(*shape, -1).astype("<f4") * scale
+        view(starts + first * stride, sums.shape, "<f4", outer)[:] = moments.reshape(sums.shape)
     else:
         view(starts + first * stride, sums.shape, "<i4", outer)[:] = -zero * sums
 

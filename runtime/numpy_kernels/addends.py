@@ -18,6 +18,15 @@ def take_out(args: list[int], chunks: range) -> None:
     rest[:, where] = 0
 
 
+def take_columns(args: list[int], chunks: range) -> None:
+    """OUT = X's columns, in the order of COLUMNS."""
+    end, x, x_stride, out, out_stride, width, columns, count = args[:8]
+    first, tokens = tokens_of(chunks, ACTIVATION_TOKENS, integer(end))
+    source = floats(x + first * x_stride, tokens, width, x_stride)
+    taken = floats(out + first * out_stride, tokens, count, out_stride)
+    taken[:] = source[:, view(columns, (count,), "<i4")]
+
+
 def sparse_add(args: list[int], chunks: range) -> None:
     """SUM[token, row] += the row's entries times Y[token]."""
     first, last, rows, rows_per_chunk, begins, entries, y, y_stride, out, out_stride = args[:10]

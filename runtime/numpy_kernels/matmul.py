@@ -122,15 +122,17 @@ def _by_run(matrix: Tiles, tiles: range) -> _Product:
     codes = _by_columns(whole_numbers(tensor), runs)
     scales = _spread(tensor.scales, form.group // width, runs)[:, None]
     _, shifts = tensor.steps()
-    offsets = None if shifts is None else _spread(shifts, form.step_columns // width, runs)
+    if shifts is not None:
+        repeats = max(form.step_columns // width, 1)
+        shifts = _spread(shifts, repeats, matrix.columns // min(form.step_columns, width))
 
     def product(x: _Inputs) -> np.ndarray:
         sums = _by_columns(x.codes(matrix.columns), runs).transpose(0, 2, 1) @ codes
         sums *= x.scales(runs).T[:, :, None]  # in place: new arrays of this size cost as much
         sums *= scales
         total: np.ndarray = sums.sum(axis=0)
-        if offsets is not None:
-            total += x.moments(runs) @ offsets
+        if shifts is not None:
+            total += x.moments(len(shifts)) @ shifts
         return total
 
     return product

@@ -194,9 +194,9 @@ misfit("wider_model", {"hidden": 65536})
 
 
 def wrong_indices(name: str, part: str, values: list[int]) -> None:
-    """A matrix with three outlier columns, three sparse entries and more, one list wrong."""
+    """A matrix with three outlier columns, three sparse entries, an order and more, one list wrong."""
     query = LAYER + "attention.query"
-    tensors = small_file.with_addends(TENSORS, query)
+    tensors = small_file.with_order(small_file.with_addends(TENSORS, query), query)
     MISFITS[name] = {"tensors": tensors, "contents": {f"{query}.{part}": np.array(values)}}
 
 
@@ -207,6 +207,19 @@ wrong_indices("entry_beyond_the_row", "sparse_entries", [1, 65535, 2])
 wrong_indices("rows_beyond_the_entries", "sparse_rows", [0, *[2**30] * 32])
 wrong_indices("rows_before_the_entries", "sparse_rows", [-(2**20), *[3] * 32])
 wrong_indices("falling_rows", "sparse_rows", [0, 3, 0, *[3] * 30])
+wrong_indices("order_before_the_row", "in_order", [-1, *range(1, 32)])
+wrong_indices("order_beyond_the_row", "in_order", [*range(31), 2**31 - 1])
+wrong_indices("order_with_a_column_twice", "in_order", [0, *range(31)])
+
+
+@attack
+def order_of_another_length(pieces: Pieces) -> bytes:
+    """A vector of the file becomes the order, half of its numbers being padding."""
+    name = f"{LAYER}attention.query.in_order"
+    pieces.header[name] = pieces.header.pop("output_norm.weight") | {"dtype": "I32"}
+    declared = pieces.document["tensors"].pop("output_norm.weight")
+    pieces.document["tensors"][name] = declared | {"format": "indices", "shape": [17]}
+    return pieces.bytes()
 
 
 @harmless

@@ -46,6 +46,8 @@ def tensors_of(c: DecoderConfig, random: Random) -> Tensors:
         if name != "embedding" and random.random() < 0.3:
             count = random.choice([1, 3, 100])
             tensors.update(small_file.with_addends(tensors, name, count))
+        if name != "embedding" and random.random() < 0.3:
+            tensors.update(small_file.with_order(tensors, name))
         if random.random() < 0.3:
             tensors[f"{name}.bias"] = "vector", (rows,)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from edge.format import spec, tiles
 from edge.format.addends import PARTS
-from edge.format.beside import addends
+from edge.format.beside import addends, order
 from edge.format.config import DecoderConfig, Rope
 from edge.format.reader import EdgeFile
 
@@ -16,7 +16,8 @@ Weights = dict[str, np.ndarray]
 
 
 def matrix(file: EdgeFile, name: str) -> np.ndarray:
-    """float32 [rows, columns] of a stored matrix, dequantized, with what rides beside it."""
+    """float32 [rows, columns] of a stored matrix, dequantized, with what rides beside it, its
+    columns in the order in which it reads them."""
     return addends(file, name.removesuffix(".weight")).add_to(alone(file, name))
 
 
@@ -40,7 +41,10 @@ def logits(path: Path, tokens: np.ndarray) -> np.ndarray:
     file = EdgeFile(path)
     weights = {}
     for name, info in file.tensors.items():
-        if info.format != "bytes" and name.rpartition(".")[2] not in PARTS:
+        stem, _, part = name.rpartition(".")
+        if part == "in_order":
+            weights[name] = order(file, stem)
+        elif info.format != "bytes" and part not in PARTS:
             read = vector if info.format == "vector" else matrix
             weights[name] = read(file, name).astype(np.float64)
     return _Pass(file.config, weights, len(tokens)).logits(tokens)
@@ -69,6 +73,8 @@ class _Pass:
         return x / np.sqrt(mean + self.c.norm_epsilon) * self.w[name + ".weight"]
 
     def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        if f"{name}.in_order" in self.w:
+            x = x[:, self.w[f"{name}.in_order"]]
         x = x * self.w.get(name + ".in_scale", 1.0)
         return x @ self.w[name + ".weight"].T + self.w.get(name + ".bias", 0.0)
 

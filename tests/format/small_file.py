@@ -79,7 +79,8 @@ def multipliers(
 ) -> list[np.ndarray]:
     """Random ones of scales, and of offsets, as far as the format has them."""
     count = (1 + form.offset) * (form.multiplier_columns > 0)
-    return [rng.integers(-128, 128, (rows, form.runs(columns)), np.int8) for _ in range(count)]
+    values, shape = form.multiplier_values, (rows, form.runs(columns))
+    return [rng.integers(values.start, values.stop, shape, np.int8) for _ in range(count)]
 
 
 def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.ndarray | None:
@@ -90,10 +91,12 @@ def codebooks(form: WeightFormat, rows: int, rng: np.random.Generator) -> np.nda
 
 
 def indices(name: str, tensors: dict[str, tuple[str, tuple[int, ...]]]) -> np.ndarray:
-    """Of an addend: as many as there are, all over the matrix."""
+    """Of an addend: as many as there are, all over the matrix; of an order: one at random."""
     stem, _, part = name.rpartition(".")
     count = tensors[name][1][0]
     rows, columns = tensors[f"{stem}.weight"][1]
+    if part == "in_order":
+        return np.random.default_rng(count).permutation(count)
     if part == "outlier_columns":
         return np.arange(count) * columns // count
     if part == "sparse_entries":
@@ -121,6 +124,16 @@ def with_addends(
             "outlier_weight": ("float16", (rows, count)),
         }
     return tensors | {f"{name}.{part}": info for part, info in beside.items()}
+
+
+def with_order(
+    tensors: dict[str, tuple[str, tuple[int, ...]]], name: str
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """And the order in which the matrix `name` reads its input, unless it is of floats."""
+    form, (_, columns) = tensors[f"{name}.weight"]
+    if form in FLOATS:
+        return tensors
+    return tensors | {f"{name}.in_order": ("indices", (columns,))}
 
 
 def floats(rows: int, columns: int, seed: int = 0) -> np.ndarray:

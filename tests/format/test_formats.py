@@ -13,6 +13,7 @@ NAMES = [
     "code4-g64",
     "float16",
     "float32",
+    "int2-g256-offset",
     "int3-g256",
     "int4-g128",
     "int4-g128-offset",
@@ -53,7 +54,7 @@ def test_a_name_means_its_format(name):
     ["", "int3", "int8-g16", "int8-offset", "int4", "int4-offset", "ternary-g32", "float16-g32"]
     + ["code4", "code4-g32-offset", "code4-g256"]
     + ["int6", "int6-g16", "int6-g256-offset", "int4-g256", "int5-g256", "int5-g64", "int3-g32"]
-    + ["int3-g256-offset"]
+    + ["int3-g256-offset", "int2", "int2-g256", "int2-g32-offset", "int2-offset"]
     + ["ternary-dense-g256", "int8-g0", "int8-g032", "int4-g32-offset-offset", " int8", "int8\n"]
     + ["int8-g-32", "int8-g99999", "vector", "bytes", "int٨"],
 )
@@ -86,6 +87,7 @@ def test_every_tile_is_whole_lines(name, rows, columns):
         ("int5-g256-offset", 5 + 2 * 8 / 32 + 2 * 16 / 256),
         ("int4-g256-offset", 4 + 2 * 8 / 32 + 2 * 16 / 256),
         ("int3-g256", 3 + 8 / 16 + 16 / 256),
+        ("int2-g256-offset", 2 + 2 * 4 / 16 + 2 * 16 / 256),
         ("int4-g32", 4.5),
         ("int4-g32-offset", 5),
         ("int4-g64-offset", 4.5),
@@ -124,6 +126,8 @@ def test_dense_ternary_takes_three_weights_in_five_bits():
         ("int4-g256-offset", (1, 256), 64 + 4 * (64 + 64 * 8)),
         ("int4-g256-offset", (1, 257), 2 * 64 + 5 * (64 + 64 * 8)),
         ("int3-g256", (17, 576), 2 * (2 * 64 + 9 * (64 + 64 * 6))),
+        ("int2-g256-offset", (1, 1), 64 + 64 + 64 * 4),
+        ("int2-g256-offset", (17, 576), 2 * (3 * 64 + 9 * (64 + 64 * 4))),
         ("code4-g32", (17, 65), 2 * (64 + 2 * (64 + 64 * 8))),
     ],
 )
@@ -185,6 +189,16 @@ def test_offsets_have_multipliers_of_their_own():
     tensor = QuantizedTensor(form, codes, scale, offset, *factors)
     assert [part.tolist() for part in tensor.steps()] == [[[2.5, -64]], [[0.75, -0.5]]]
     assert tensor.dequantize().tolist() == [[8.25] * 32 + [-960.5] * 2]
+
+
+def test_multipliers_of_int2_are_those_of_16_columns():
+    form = WeightFormat("int2", 256, offset=True)
+    codes = np.array([[3] * 16 + [1] * 2], np.uint8)
+    scale, offset = np.array([[[0.5]], [[-0.25]]], np.float32)
+    factors = np.array([[[15, 0]], [[1, 4]]], np.int8)
+    tensor = QuantizedTensor(form, codes, scale, offset, *factors)
+    assert tensor.dequantize().tolist() == [[22.25] * 16 + [-1.0] * 2]
+    assert [*form.multiplier_values] == [*range(16)]
 
 
 def test_a_code_of_a_codebook_is_looked_up_in_that_of_its_four_rows():

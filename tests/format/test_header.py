@@ -81,12 +81,12 @@ def change(document, path, value):
 @pytest.mark.parametrize(
     "path, value, expected",
     [
-        ("version", 3, "version 3, this edge reads 1 and 2"),
-        ("version", 0, "version 0, this edge reads 1 and 2"),
-        ("version", True, "version True, this edge reads 1 and 2"),
-        ("version", 1.0, "version 1.0, this edge reads 1 and 2"),
-        ("version", "1", "version '1', this edge reads 1 and 2"),
-        ("version", DELETED, "version None, this edge reads 1 and 2"),
+        ("version", 4, "version 4, this edge reads 1, 2, 3"),
+        ("version", 0, "version 0, this edge reads 1, 2, 3"),
+        ("version", True, "version True, this edge reads 1, 2, 3"),
+        ("version", 1.0, "version 1.0, this edge reads 1, 2, 3"),
+        ("version", "1", "version '1', this edge reads 1, 2, 3"),
+        ("version", DELETED, "version None, this edge reads 1, 2, 3"),
         ("layout", 2, "layout 2, this edge reads 3"),
         ("layout", DELETED, "layout None, this edge reads 3"),
         ("layout", ["x" * 500], "this edge reads 3"),

@@ -242,6 +242,35 @@ def test_int3_by_hand():
     assert pack(tensor("int3-g256", codes, [[0.5]], None, [[3, -3]])).tobytes() == expected
 
 
+def test_int2_by_hand():
+    """Bytes of a scale's multiplier and an offset's, of 16 columns each; then bit pairs of 64."""
+    codes = np.zeros((2, 320), np.uint8)
+    codes[0, [0, 4, 17, 63]], codes[1, 319] = [3, 2, 1, 3], 2
+    scales, shifts = np.zeros((2, 2, 20), np.int8)
+    scales[0, :5], shifts[0, :5] = [15, 1, 2, 3, 4], [0, 15, 5, 6, 7]
+    scales[1, 19], shifts[1, 19] = 9, 10
+    found = pack(
+        tensor(
+            "int2-g256-offset",
+            codes,
+            [[0.5, 2.0], [4.0, 8.0]],
+            [[-1.0, -2.0], [-4.0, -8.0]],
+            scales,
+            shifts,
+        )
+    ).tobytes()
+    first = b"".join(bytes([byte]).ljust(16, b"\0") for byte in (0x0F, 0xF1, 0x52, 0x63))
+    low = bytes([0b1011]).ljust(64, b"\0") + bytes([0, 1]).ljust(64, b"\0")
+    last = bytes(64) + bytes([0, 0, 0, 0b11_00_00_00]).ljust(64, b"\0")
+    assert found[: 64 + 320] == halves(0.5, 4.0) + halves(-1.0, -4.0) + first + low + last
+    assert found[64 + 320 : 64 + 640] == bytes([0x74]).ljust(320, b"\0")
+    assert found[64 + 640 : 64 + 4 * 320] == bytes(640)
+    rest = found[64 + 4 * 320 :]  # the last group is one piece long
+    assert rest[:64] == halves(2.0, 8.0) + halves(-2.0, -8.0)
+    assert rest[64:128] == bytes(48) + bytes([0, 0xA9]).ljust(16, b"\0")
+    assert rest[128:] == bytes(192) + bytes([0] * 7 + [0b10_00_00_00]).ljust(64, b"\0")
+
+
 def test_ternary_by_hand():
     """Bits 2i and 2i + 1 of byte c are column 4i + c; code 1 means zero."""
     codes = [[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 2]]

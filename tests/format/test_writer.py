@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge.errors import DoesNotFit, FormatError
+from edge.format import beside
 from edge.format.reader import EdgeFile
 from edge.format.spec import MAX_HEADER, weight_format
 from edge.format.writer import EdgeWriter
@@ -19,6 +20,7 @@ from tests.format import small_file
 
 SCHEMES = Path(__file__).parents[1] / "golden" / "format" / "schemes.edge"
 GOLDEN = Path(__file__).parents[1] / "golden" / "format" / "v3.edge"
+ORDERED = GOLDEN.with_name("ordered.edge")
 NEEDS_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and modes of Unix")
 
 
@@ -75,6 +77,23 @@ def test_the_bytes_of_version_2_are_those_of_the_stored_file(tmp_path):
     file = EdgeFile(SCHEMES)
     assert file.document["version"] == 2 and file.verify() == []
     assert [info.activation for info in file.tensors.values()] == [None, "token", 0.25]
+
+
+def write_ordered(path):
+    """What version 3 added: the order in which a matrix reads its input."""
+    with EdgeWriter(path, tensors=2) as writer:
+        writer.document = small_file.DOCUMENT
+        writer.add_indices("a.in_order", np.arange(31, -1, -1))
+        writer.add_matrix("a.weight", small_file.quantized(weight_format("int8-g32"), 16, 32))
+
+
+def test_the_bytes_of_version_3_are_those_of_the_stored_file(tmp_path):
+    """tests/golden/format/ordered.edge was made by write_ordered."""
+    write_ordered(tmp_path / "ordered.edge")
+    assert (tmp_path / "ordered.edge").read_bytes() == ORDERED.read_bytes()
+    file = EdgeFile(ORDERED)
+    assert file.document["version"] == 3 and file.verify() == []
+    assert beside.order(file, "a").tolist() == list(range(31, -1, -1))
 
 
 def test_the_stored_file_can_be_read():

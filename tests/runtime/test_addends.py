@@ -24,13 +24,17 @@ def kernels(request):
     return request.param()
 
 
-def file_of(path, forms, count=3) -> EdgeFile:
-    """Matrices a, b, c with addends; c has other outlier columns than a and b."""
+def file_of(path, forms, count=3, ordered=(), factors=False, contents=None) -> EdgeFile:
+    """Matrices a, b, c with addends, some with an order; c has other outlier columns than a and b."""
     tensors = {f"{n}.weight": (form, (ROWS, COLUMNS)) for n, form in zip(NAMES, forms, strict=True)}
     for name in NAMES:
         tensors = small_file.with_addends(tensors, name, count)
-    contents = {"c.outlier_columns": np.arange(count) + COLUMNS - count}
-    small_file.write(path, tensors=tensors, contents=contents)
+    for name in ordered:
+        tensors = small_file.with_order(tensors, name)
+    if factors:
+        tensors |= {f"{name}.in_scale": ("vector", (COLUMNS,)) for name in NAMES}
+    others = {"c.outlier_columns": np.arange(count) + COLUMNS - count}
+    small_file.write(path, tensors=tensors, contents=others | (contents or {}))
     return EdgeFile(path)
 
 
@@ -62,7 +66,10 @@ def run(file: EdgeFile, kernels, x: np.ndarray, first: int = 0) -> list[np.ndarr
 
 def expected(file: EdgeFile, name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Products by the definition, and the sums of their terms' magnitudes; float64."""
-    addends = decoder_oracle.addends(file, name)
+    addends, order = decoder_oracle.addends(file, name), decoder_oracle.order(file, name)
+    x = x if order is None else x[:, order]
+    if f"{name}.in_scale" in file:
+        x = x * decoder_oracle.vector(file, f"{name}.in_scale")
     form, base = file.info(f"{name}.weight").format, decoder_oracle.alone(file, f"{name}.weight")
     rest, weight = x.astype(np.float64), addends.add_to(np.zeros_like(base)).astype(np.float64)
     if addends.outliers is not None:
@@ -86,6 +93,28 @@ def test_products_and_addends_add_up(tmp_path, kernels, forms, count):
     for name, found in zip(NAMES, run(file, kernels, x), strict=True):
         wanted, magnitude = expected(file, name, x)
         assert (np.abs(found - wanted) <= 2e-5 * (magnitude + 1)).all(), name
+
+
+@pytest.mark.parametrize("factors", [False, True])
+@pytest.mark.parametrize("forms", [("int8", "int8", "int8"), ("code4-g32", "int8-g64", "ternary")])
+@pytest.mark.parametrize("ordered", ["b", "abc"])
+def test_matrices_read_their_inputs_in_their_own_orders(tmp_path, kernels, forms, ordered, factors):
+    """b and c read in one order, a (if it has one) in another."""
+    other = {"a.in_order": np.arange(COLUMNS)[::-1]} if "a" in ordered else {}
+    file = file_of(tmp_path / "f.edge", forms, 3, ordered, factors, other)
+    x = np.random.default_rng(0).standard_normal((COUNT, COLUMNS)).astype(np.float32)
+    for name, found in zip(NAMES, run(file, kernels, x), strict=True):
+        wanted, magnitude = expected(file, name, x)
+        assert (np.abs(found - wanted) <= 2e-5 * (magnitude + 1)).all(), name
+
+
+def test_an_order_is_made_once_for_all_that_read_in_it(tmp_path):
+    file = file_of(tmp_path / "f.edge", ("int8", "int8-g64", "ternary"), 3, "abc")
+    lowering = Lowering(file, threads=1, tokens=1)
+    source = lowering.buffers.floats(COLUMNS)
+    matrices = [lowering.weights.matrix(name, ROWS, COLUMNS) for name in NAMES]
+    lowering._activation("plain", source, None, source, "", matrices)
+    assert [op.kernel for op in lowering.ops].count("take-columns") == 1
 
 
 def test_only_the_last_tokens_where_only_those_are_wanted(tmp_path, kernels):

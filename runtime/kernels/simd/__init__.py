@@ -48,6 +48,7 @@ from .products import (
 )
 from .runs import (
     add_code4_run,
+    add_int2_shifted_halves,
     add_int3_halves,
     add_int4_run,
     add_int4_shifted_run,
@@ -114,6 +115,7 @@ __all__ = [
     "add_code4_run",
     "add_floats_bytes",
     "add_floats_run",
+    "add_int2_shifted_halves",
     "add_int3_halves",
     "add_int4_run",
     "add_int4_shifted_run",

@@ -217,37 +217,62 @@ add_code4_run.__doc__ = (
 )
 
 
-def _halves(layout):
+class _HalvesScaling:
+    """The same of two runs: acc[t] + x_scale[t] * sum(scale * sums[t]) + sum(shift * moment[t])."""
+
+    def __init__(self, block, scales, shifts, x_scales, starts, stride):
+        self.block, self.isa, self.builder = block, block.isa, block.builder
+        self.scales = [block.pieces(scale) for scale in scales]
+        self.shifts = [block.pieces(shift) for shift in shifts]
+        self.x_scales, self.starts, self.stride = x_scales, [starts, block.at(starts, 4)], stride
+
+    def first_sums(self, part, tokens, half):
+        first = [emit.constant(ir.VectorType(I32, self.block.lanes), 0)] * len(tokens)
+        if not self.shifts:
+            first = self.block.per_token(self.starts[half], self.stride, I32, tokens)
+        return [[start] * len(part) for start in first]
+
+    def add(self, acc, sums, part, tokens):
+        """Into acc[token][piece], of sums[half][token][piece]."""
+        x_scales = self.block.per_token(self.x_scales, self.stride, F32, tokens)
+        for i, (t, x_scale) in enumerate(zip(tokens, x_scales, strict=True)):
+            for k, piece in enumerate(part):
+                first, second = (self.builder.sitofp(own[i][k], x_scale.type) for own in sums)
+                total = self.builder.fmul(first, self.scales[0][piece])
+                total = self._fma(second, self.scales[1][piece], total)
+                acc[t][piece] = self._fma(total, x_scale, acc[t][piece])
+        for start, shift in zip(self.starts, self.shifts, strict=False):
+            moments = self.block.per_token(start, self.stride, F32, tokens)
+            for t, moment in zip(tokens, moments, strict=True):
+                for piece in part:
+                    acc[t][piece] = self._fma(shift[piece], moment, acc[t][piece])
+
+    def _fma(self, a, b, c):
+        return emit.fused(self.isa, self.builder, a, b, c)
+
+
+def _halves(layout, shifted=False):
     """Intrinsic: see add_int6_halves."""
 
-    def typing(acc, w, first, second, x):
-        return acc(acc, w, first, second, x)
+    def typing(acc, w, scales, shifts, x):
+        return acc(acc, w, scales, shifts, x)
 
     @block_op(typing)
     def add_halves(isa, builder, values, args):
         acc = emit.unpack(builder, values[0])
-        x, x_stride, x_scales, starts, stride = emit.unpack(builder, values[4])
+        scales, shifts = (emit.unpack(builder, pair) for pair in values[2:4])
+        x, x_stride, *per_token = emit.unpack(builder, values[4])
         block = _Block(isa, builder, layout, values[1], x, x_stride, len(acc), paired=False)
-        scales = [block.pieces(scale) for scale in values[2:4]]
+        scaling = _HalvesScaling(block, scales, shifts if shifted else [], *per_token)
         results = [block.pieces(vector) for vector in acc]
         for part in block.parts:
-            codes = [block.codes(part, chunk) for chunk in range(2)]
+            codes = [block.codes(part, half) for half in range(2)]
             for tokens in block.groups:
-                halves = []
-                for chunk in range(2):
-                    start = block.at(starts, 4 * chunk)
-                    first = block.per_token(start, stride, I32, tokens)
-                    sums = [[value] * len(part) for value in first]
-                    halves.append(block.dot(sums, codes[chunk], tokens, chunk))
-                factors = block.per_token(x_scales, stride, F32, tokens)
-                for i, t in enumerate(tokens):
-                    for k, piece in enumerate(part):
-                        own = [builder.sitofp(half[i][k], factors[i].type) for half in halves]
-                        total = builder.fmul(own[0], scales[0][piece])
-                        total = emit.fused(isa, builder, own[1], scales[1][piece], total)
-                        results[t][piece] = emit.fused(
-                            isa, builder, total, factors[i], results[t][piece]
-                        )
+                sums = [
+                    block.dot(scaling.first_sums(part, tokens, half), codes[half], tokens, half)
+                    for half in range(2)
+                ]
+                scaling.add(results, sums, part, tokens)
                 block.settle([[results[t][piece] for piece in part] for t in tokens])
         return emit.pack(builder, [emit.concat(builder, own) for own in results])
 
@@ -257,10 +282,15 @@ def _halves(layout):
 add_int6_halves = _halves(_INT6)
 add_int6_halves.__doc__ = """acc + 32 columns of codes . x, times scale * x_scale.
 
-As add_int4_run, but 16 columns have the first scale and 16 the second, and a token has two starts.
+As add_int4_run, but of two scales 16 columns have the first and 16 the second, and a token has two
+starts.
 """
 add_int3_halves = _halves(_INT3)
 add_int3_halves.__doc__ = """The same for codes of two planes, 2 bits and 1."""
+add_int2_shifted_halves = _halves(_CRUMBS, shifted=True)
+add_int2_shifted_halves.__doc__ = (
+    """The same for 2-bit codes, plus shift * moment: two float32 moments in place of starts."""
+)
 
 
 def _row_run(layout, chunks=4):

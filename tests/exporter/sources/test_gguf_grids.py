@@ -10,6 +10,7 @@ from edge.format.formats import WeightFormat
 
 KINDS = {t.name: t for t in gguf.GGMLQuantizationType}
 FORMATS = {
+    "Q2_K": WeightFormat("int2", 256, offset=True),
     "Q3_K": WeightFormat("int3", 256),
     "Q4_K": WeightFormat("int4", 256, offset=True),
     "Q5_0": WeightFormat("int5", 32),
@@ -103,6 +104,6 @@ def test_mxfp4_with_other_scales_is_not_kept(block_matrix, exponent):
         assert kept_grid(block_matrix("MXFP4", data, 256)) is None
 
 
-@pytest.mark.parametrize("name", ["F16", "Q2_K", "IQ4_XS"])
+@pytest.mark.parametrize("name", ["F16", "IQ4_XS"])
 def test_other_types_have_no_grid_of_ours(random_blocks, block_matrix, name):
     assert kept_grid(block_matrix(name, random_blocks(name, 2, 256), 256)) is None

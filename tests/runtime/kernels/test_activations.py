@@ -142,6 +142,8 @@ def test_codes_of_groups_agree_with_the_definition(kernels, size):
     assert (halves.starts[:, : 2 * groups] == -32 * sums16).all()
     moments = Case(kernels, "plain-moment", x).starts.view(np.float32)[:, :groups]
     assert (moments == scales * sums.astype(np.float32)).all()
+    moments16 = Case(kernels, "plain-group16", x, zero=0).starts.view(np.float32)[:, : 2 * groups]
+    assert (moments16 == np.repeat(scales, 2, axis=1) * sums16.astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("size", [64, 100, 576])

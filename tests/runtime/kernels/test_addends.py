@@ -1,4 +1,4 @@
-"""Columns taken out and sparse entries, by every library."""
+"""Columns taken and taken out, and sparse entries, by every library."""
 
 import machine
 import numpy as np
@@ -33,6 +33,22 @@ def test_columns_are_taken_out_of_a_copy(kernels, tokens, width, count):
     assert np.array_equal(taken[:, :count], x[:, columns]) and not rest[:, columns].any()
     assert np.array_equal(rest[:, kept], x[:, kept])
     assert np.isnan(rest[:, width:]).all()
+
+
+@pytest.mark.parametrize("tokens, columns", [(1, 1), (5, 79), (9, 300)])
+def test_columns_are_taken_in_an_order(kernels, tokens, columns):
+    rng = np.random.default_rng([tokens, columns])
+    x = padded(rng.standard_normal((tokens, columns)).astype(np.float32))
+    out, before = padded(np.full_like(x, np.nan)), x.copy()
+    order = rng.permutation(columns).astype(np.int32)
+    end, listed, at = np.array([tokens]), machine.aligned(order), machine.address
+    arguments = (
+        at(end), at(x), x.strides[0], at(out), out.strides[0], -(-columns // 16) * 16,
+        at(listed), columns,
+    )  # fmt: skip
+    machine.run(kernels, "take-columns", arguments, -(-tokens // 4))
+    assert np.array_equal(x, before) and np.array_equal(out[:, :columns], x[:, order])
+    assert np.isnan(out[:, columns:]).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 1.0])

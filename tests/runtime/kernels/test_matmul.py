@@ -18,7 +18,7 @@ GROUPED = [f"int8-g{g}" for g in (32, 64, 128)] + [
     for offset in ("", "-offset")
 ]
 GROUPED += [f"code4-g{g}" for g in (32, 64, 128)]
-TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256"]
+TWO_LEVEL = ["int6-g256", "int5-g256-offset", "int4-g256-offset", "int3-g256", "int2-g256-offset"]
 FORMATS = ["int8", *GROUPED, *TWO_LEVEL, "ternary", "ternary-g256", "ternary-dense"]
 SHAPES = [(1, 32), (16, 64), (17, 96), (40, 300), (100, 576)]
 TOKENS = [1, 2, 3, 4, 5, 8, 9, 16, 33]
@@ -58,8 +58,9 @@ class Activations:
             spread[:] = scales
         self.scales = machine.aligned(spread)
         starts = -to.zero * sums
-        if to.sink == "moment":
-            starts = (spread * sums.astype(np.float32)).view(np.int32)
+        if form.offset:  # moments
+            starts = np.repeat(spread, 32 // sums_over, axis=1)[:, :count] * sums
+            starts = starts.astype(np.float32).view(np.int32)
         self.starts = machine.aligned(starts.astype(np.int32))
 
 
@@ -120,8 +121,10 @@ def test_extreme_codes_do_not_saturate(kernels, name, code, x):
     groups = columns // form.group if form.group else 1
     scales = np.ones((rows, groups), np.float32)
     offsets = -8 * scales if form.offset else None
-    factors = np.full((rows, form.runs(columns)), -128, np.int8)
-    parts = [factors, np.full_like(factors, 64)][
+    values = form.multiplier_values
+    most, other = (values[-1], 7) if form.multiplier_bits == 4 else (values[0], 64)
+    factors = np.full((rows, form.runs(columns)), most, np.int8)
+    parts = [factors, np.full_like(factors, other)][
         : (1 + form.offset) * (form.multiplier_columns > 0)
     ]
     codes = np.full((rows, columns), value, np.uint8)
