@@ -70,12 +70,14 @@ def _recipe(text: str, group: int | None, graph: bool) -> Recipe:
     name, activation, kv = _bits(base)
     recipe = replace(_preset(base if name is None else name, group, graph), kv=kv)
     recipe = _activated(recipe, activation)
-    shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
+    shown = recipe.name if name is None else base + ("" if group is None else f":g{group}")
     tail = f":{'+'.join(methods)}" if methods else ""
     if activation != "static" or not graph:
         _refuse_ranges(base, methods)
     if activation == "float" and "outliers" in methods:
-        raise RecipeError(f"{base!r}: 'outliers' are kept from being rounded, and a16 rounds nothing")
+        raise RecipeError(
+            f"{base!r}: 'outliers' are kept from being rounded, and a16 rounds nothing"
+        )
     return replace(_with(recipe, methods), name=shown + tail)
 
 
@@ -156,7 +158,9 @@ def _bits(base: str) -> tuple[str | None, str, str | None]:
         raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
     floats = int(weights) > 8
     if activations not in ACTIVATIONS or (floats and activations is not None):
-        computes = "32-bit floats: leave it out" if floats else "a8, a8t, a8s or a16, floats: say one"
+        computes = (
+            "32-bit floats: leave it out" if floats else "a8, a8t, a8s or a16, floats: say one"
+        )
         raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
     if kv is not None and kv not in KV_BITS:
         raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")

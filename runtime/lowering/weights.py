@@ -36,9 +36,7 @@ class Matrix:
     def encoding(self) -> Encoding:
         taken = None if self.outliers is None else self.outliers.taken
         wanted = FLOAT if self.weight_only else encoding(self.form)
-        return replace(
-            wanted, taken=taken, scale=self.scale, order=self.order, factor=self.factor
-        )
+        return replace(wanted, taken=taken, scale=self.scale, order=self.order, factor=self.factor)
 
     @property
     def kernel(self) -> str:
