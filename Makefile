@@ -40,7 +40,7 @@ demo: .cache/smollm2.edge
 
 test: setup
 	@$(MAKE) --no-print-directory -k $(MODEL) $(MINILM) $(ONNX) || echo "a model cannot be had: tests that need it are skipped"
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 libraries: setup
 	$(BIN)/edge compile --target all -o runtime/libraries/lib

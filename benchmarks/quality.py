@@ -23,8 +23,8 @@ from quality_table import RECIPES, write
 
 from edge.exporter import pipeline
 from edge.exporter.architectures import lower
-from edge.exporter.calibration.collect import collect
-from edge.exporter.calibration.corpus import windows
+from edge.exporter.calibration.collect import collect, written_by_itself
+from edge.exporter.calibration.corpus import SELF_WINDOWS, mixed, windows
 from edge.exporter.sources import open_source
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
@@ -63,37 +63,48 @@ class Bench:
             pipeline.export(self.source, path, quant="float32")
         return path
 
-    def statistics(self):
+    def statistics(self, data: str = "text"):
+        """Of "text", of windows that the model writes ("self"), or of both ("self+text")."""
         source = self.source
         model = lower(source)
         ids = windows(self.read, source.tokenizer(), model.config.vocabulary, self.calibration)
-        return collect(source, model, ids, self.folder / "calibration")
+        if data != "text":
+            own = self._own()
+            ids = own if data == "self" else mixed(ids, own)
+        return collect(source, model, ids, self.folder / f"calibration-{data}")
+
+    def _own(self) -> np.ndarray:
+        path = self.folder / "self.npy"
+        if not path.exists():
+            np.save(path, written_by_itself(self.source, SELF_WINDOWS, CTX))
+        return np.load(path)
 
     def reference_scores(self, text: Path) -> np.ndarray:
         """float32 [scored positions, vocabulary]: log-probabilities of the float model."""
         path = self.folder / f"reference-{text.stem}-{self.chunks}.npy"
         if not path.exists():
-            np.save(path, np.concatenate(list(self._scores(self.reference(), None, text))))
+            np.save(path, np.concatenate(list(self._scores(self.reference(), text))))
         return np.load(path, mmap_mode="r")
 
-    def measure(self, recipe: str, kv: str | None = None) -> None:
-        """Export, evaluate, note down."""
+    def measure(self, name: str) -> None:
+        """Export, evaluate, note down; a name is a recipe, and what it read if not text."""
+        recipe, _, data = name.partition(" by ")
         path, started = self.folder / f"candidate-{os.getpid()}.edge", time.monotonic()
-        calib = self.statistics() if pipeline.parse(recipe).needs_data else None
+        calib = self.statistics(data or "text") if pipeline.parse(recipe).needs_data else None
         report = pipeline.export(self.source, path, quant=recipe, calib=calib, force=True)
         seconds = time.monotonic() - started
-        row = {"name": recipe, "bits": report.bits_per_weight, "bytes": report.bytes}
+        row = {"name": name, "bits": report.bits_per_weight, "bytes": report.bytes}
         row |= {"seconds": seconds, "fallbacks": sum("held-out" in n for n in report.notes)}
         for domain, text in self.texts.items():
-            row |= {domain + key: value for key, value in self.compare(path, kv, text).items()}
+            row |= {domain + key: value for key, value in self.compare(path, text).items()}
         self.add(row)
         path.unlink()
 
-    def compare(self, path: Path, kv: str | None, text: Path) -> dict[str, float]:
+    def compare(self, path: Path, text: Path) -> dict[str, float]:
         reference = self.reference_scores(text)
         targets = self._targets(text)
         losses, base_losses, divergences, agreements, at = [], [], [], [], 0
-        for scores in self._scores(path, kv, text):
+        for scores in self._scores(path, text):
             base = reference[at : at + len(scores)]
             wanted = targets[at : at + len(scores)]
             at += len(scores)
@@ -120,9 +131,9 @@ class Bench:
     def _targets(self, text: Path) -> np.ndarray:
         return self._tokens(text)[:, CTX // 2 + 1 :].ravel()
 
-    def _scores(self, path: Path, kv: str | None, text: Path):
+    def _scores(self, path: Path, text: Path):
         """Log-probabilities at the second half of every window, as `edge eval` takes them."""
-        model = Model(EdgeFile(path), context=CTX, kv=kv, outputs=85)
+        model = Model(EdgeFile(path), context=CTX, outputs=85)
         for window in self._tokens(text):
             model.rewind(0)
             model.forward(window[: CTX // 2])

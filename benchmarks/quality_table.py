@@ -6,6 +6,8 @@ from pareto import chart
 
 RECIPES = [
     "int8",
+    "w8a8kv8",
+    "w8a8kv4",
     "int8-g0",
     "int6",
     "int5:awq+mse+gptq+quantease",
@@ -23,6 +25,8 @@ RECIPES = [
     "int4:awq+mse+gptq+quantease",
     "int4-g256:mse",
     "int4-g256:awq+mse+gptq+quantease",
+    "int4-g256:awq+mse+gptq+quantease by self",
+    "int4-g256:awq+mse+gptq+quantease by self+text",
     "int4-calibrated",
     "w4a8kv8:awq+mse+gptq+quantease,*.value=int8",
     "int4-attention8",
@@ -46,7 +50,8 @@ Against the float32 export of the same weights, on {scored} tokens of each of tw
 512 (second halves): KL divergence in nats a token and its standard error, ratio of perplexities,
 share of positions with the same likeliest token. *Same domain* is the last fifth of the documentation of
 Python's language; data-aware methods, and llama.cpp's importance matrix, read {calibration} windows of its
-first four fifths (ours lie evenly over them, llama.cpp's are the first). *Other domain* is {text}.
+first four fifths (ours lie evenly over them, llama.cpp's are the first); *by self* windows that the
+model wrote, as `--calib self` does, *by self+text* both. *Other domain* is {text}.
 
 Bits a weight: all tensors of the file, padding and the int8 embedding included (llama.cpp's: q8_0); edge
 computes with 8-bit activations, llama.cpp too. Seconds are of a shared machine. The checkpoint was Q4_1

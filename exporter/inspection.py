@@ -4,13 +4,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from edge.errors import DoesNotFit
 
 from . import page
 from .architectures import lower
-from .calibration.corpus import SELF, windows_for
+from .calibration.corpus import Text, own_and_text, windows_for
 from .calibration.statistics import HELD_OUT, Statistics
 from .explain import explain
 from .page.quality import Quality
@@ -19,7 +17,7 @@ from .sources import Source
 from .weights import Weights
 
 MOST = 4  # windows: some hundred positions each tell a good recipe from a bad one
-Calib = str | Path | np.ndarray | Statistics | None
+Calib = Text | Statistics | None
 
 
 class Inspection:
@@ -55,20 +53,18 @@ class Inspection:
             if statistics is not None:
                 some = slice(HELD_OUT - 1, MOST * HELD_OUT, HELD_OUT)
                 return self._compared(output, statistics, some)
-            if isinstance(self._calib, np.ndarray | Path) or self._calib not in (None, SELF):
-                return self._on_text(output)
+            if isinstance(self._calib, Text) and (text := own_and_text(self._calib)[1]) is not None:
+                return self._on_text(output, text)
         except DoesNotFit:
             pass
         return None
 
-    def _on_text(self, output: Path) -> Quality | None:
+    def _on_text(self, output: Path, text: Text) -> Quality | None:
         """The recipe read no text: a few windows of it pass through the float model here."""
         from .calibration.collect import collect
 
-        assert isinstance(self._calib, np.ndarray | Path | str)
         model = lower(self._source)
-        tokenizer = self._source.tokenizer()
-        ids = windows_for(model, self._calib, tokenizer, MOST)[:MOST]
+        ids = windows_for(model, text, self._source.tokenizer(), MOST)[:MOST]
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as folder:
             statistics = collect(self._source, model, ids, Path(folder, "statistics"))
             return self._compared(output, statistics, slice(None))

@@ -18,7 +18,7 @@ from edge.format.writer import EdgeWriter
 from . import cautions, chat
 from .allocation.mixed import Speeds, allocate
 from .architectures import lower
-from .calibration.corpus import SELF, SELF_WINDOWS, WINDOW, record, windows_for
+from .calibration.corpus import Text, record
 from .calibration.statistics import Statistics
 from .destination import check_disk, check_not_source, check_page, check_place
 from .graph.samples import Calib
@@ -56,7 +56,7 @@ def export(
     `quant` names a recipe ("int8", "int4-g64"; edge.exporter.recipe.RECIPES lists them), `group`
     its group size; `force` applies a recipe even where it ruins the model.  `calib` is what
     data-aware recipes read: a text file, a folder of them, token ids [windows, tokens], "self"
-    (what the model writes), or what edge.exporter.calibration.collect made of them.  `lora` is a
+    (what the model writes), "self+TEXT" (both), or what edge.exporter.calibration.collect made of them.  `lora` is a
     folder of PEFT's with an adapter to merge into the model; `lora_apart` leaves it beside matrices
     that stay on their grid.  `speeds` are GB/s of weights by format on the device ("products" of
     `edge doctor --json`), for mixed:Nms.  An ONNX file becomes a graph (graph/pipeline.py), `calib` its
@@ -169,22 +169,16 @@ def _unread(recipe: Recipe, calib: object, report: object) -> tuple[str, ...]:
 def _statistics(
     weights: Weights,
     tokenizer: TokenizerFiles | None,
-    calib: str | Path | np.ndarray | Statistics,
+    calib: Text | Statistics,
     folder: Path,
     progress: Progress,
 ) -> Statistics:
     if isinstance(calib, Statistics):
         return calib
-    from .calibration.collect import collect, written_by_itself  # the runtime: only if needed
+    from .calibration.collect import collect, read  # the runtime: only if needed
 
-    source, model = weights.source, weights.model
-    if isinstance(calib, str) and calib == SELF:
-        if model.kind != "decoder":
-            raise RecipeError("--calib self: an encoder writes no text; give it one (--calib FILE)")
-        ids = written_by_itself(source, SELF_WINDOWS, min(WINDOW, model.config.context))
-    else:
-        ids = windows_for(model, calib, tokenizer)
-    return collect(source, model, ids, folder, progress)
+    ids = read(weights.source, weights.model, tokenizer, calib)
+    return collect(weights.source, weights.model, ids, folder, progress)
 
 
 def _transform(
@@ -255,9 +249,11 @@ def _check_apart(recipe: Recipe, lora: str | Path | None, apart: bool) -> None:
 
 
 def _most_tensors(weights: Weights, recipe: Recipe, apart: bool) -> int:
-    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias, adapters."""
+    """With the tokenizer's three, and what is beside matrices: orders, factors, biases, adapters."""
     tensors = len(weights.model.tensors)
     most = tensors + 3 + (tensors if any(corrections(recipe)) else 0) + 2 * tensors * apart
+    if recipe.keeps and weights.source.reorders:
+        most += sum(len(t.shape) == 2 for t in weights.model.tensors)
     most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 

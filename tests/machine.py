@@ -1,6 +1,7 @@
 """Run one kernel of a library from a test: buffers in, chunk by chunk, as the team would."""
 
 import ctypes
+import fcntl
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -55,7 +56,10 @@ def _prebuilt(target: Target) -> Prebuilt:
             linker.find(machine())
         except EdgeError as error:
             pytest.skip(str(error))
-        library.build(target, path.parent)
+        path.parent.mkdir(exist_ok=True)
+        with open(path.with_suffix(".lock"), "w") as lock:  # tests run in several processes
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            library.build(target, path.parent)
     return Prebuilt(path, machine())
 
 

@@ -111,7 +111,7 @@ def warnings(found: list[Row]) -> list[str]:
     return [
         f"{row.domain.name!r:.40}: the divergence is {row.kl_ratio:.2f} times that of the "
         f"calibration's domain (above {FAR}): the recipe fits its calibration text better than "
-        "this one; calibrate on a mixture of texts"
+        "this one; calibrate on a mixture of texts (--calib self+TEXT adds what the model writes)"
         for row in found
         if row.kl_ratio is not None and row.kl_ratio > FAR
     ]

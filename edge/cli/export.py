@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--calib",
         metavar="PATH",
-        help="what to read: a text, a folder of them, a .npy of ids, or self; of a graph .npz, .npy, "
+        help="what to read: a text, a folder of them, a .npy of ids, self, or self+TEXT; of a graph .npz, .npy, "
         "images, or a folder of them",
     )
     for part in ("mean", "std"):

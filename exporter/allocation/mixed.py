@@ -1,8 +1,9 @@
 """Bits where they matter: every matrix of the layers in one of a few formats."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,11 +14,11 @@ from edge.format.formats import WeightFormat
 from ..architectures.placement import Placement
 from ..calibration.probe import rounded
 from ..calibration.statistics import Statistics
-from ..layer_error import output_error
 from ..quantize import Method, quantize
 from ..recipe import Recipe
 from ..weights import Weights
 from .ilp import choose
+from .sensitivity import Progress, shares, worth
 
 FORMATS = (
     WeightFormat("int3", 256),
@@ -26,9 +27,6 @@ FORMATS = (
     WeightFormat("int6", 256),
     *(WeightFormat("int8", group) for group in (128, 32)),
 )
-TINY = 1e-12  # of the energy: what a matrix loses that is on the probe's grid
-ROWS = 128  # of a matrix stand for all
-Progress = Callable[[int, int], None]  # matrices done, matrices in all
 Speeds = Mapping[str, float]  # GB/s of weights by format
 
 
@@ -43,19 +41,19 @@ def allocate(
 
     `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
     statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
-    that is lost.  With them it is divergence: measured with the matrix at 3 bits, and carried over to each format by
-    the ratio of output errors, tr(D H D^T).  Padding counts.  Raises RecipeError if the budget is
-    too small.
+    that is lost.  With them it is divergence: measured of each kind of matrix, all layers' at
+    once, and shared out by `shares`.  Padding counts.  Raises RecipeError if the budget is too
+    small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
-    errors = np.array([_errors(weights, t, recipe, statistics) for t in matrices])
+    ways = [rounded, *(partial(_quantized, recipe=recipe, form=form) for form in FORMATS)]
+    lost = np.array([shares(weights, tensor, statistics, ways) for tensor in matrices])
+    errors = lost[:, 1:]
     if statistics is not None and weights.model.kind == "decoder":
-        names = [t.name for t in matrices]
-        errors[:, 1:] *= _divergences(weights, recipe, statistics, names, progress)
-        errors[:, 1:] /= np.maximum(errors[:, :1], TINY)
+        errors *= worth(weights, statistics, [t.name for t in matrices], lost[:, 0], progress)
     costs = _costs(matrices, recipe, speeds)
     assert recipe.budget is not None
-    chosen = choose(errors[:, 1:], costs, recipe.budget.amount)
+    chosen = choose(errors, costs, recipe.budget.amount)
     if chosen is None:
         least = math.ceil(100 * costs.min(axis=1).sum()) / 100
         raise RecipeError(
@@ -91,24 +89,6 @@ def _costs(matrices: list[Placement], recipe: Recipe, speeds: Speeds | None) -> 
     return milliseconds
 
 
-def _divergences(
-    weights: Weights,
-    recipe: Recipe,
-    statistics: Statistics,
-    names: list[str],
-    progress: Progress,
-) -> np.ndarray:
-    """float64 [matrices, 1]; what was measured before a kill is not measured again."""
-    from ..calibration.divergence import divergences  # the runtime: only if needed
-
-    known = statistics.divergences(str(recipe))
-    missing = [name for name in names if name not in known]
-    for name, nats in divergences(weights, statistics.tokens(), missing, progress):
-        known[name] = nats
-        statistics.keep_divergences(str(recipe), known)
-    return np.array([[known[name]] for name in names])
-
-
 def _is_free(tensor: Placement, recipe: Recipe) -> bool:
     is_body = len(tensor.shape) == 2 and tensor.name.startswith("layers.")
     return is_body and recipe.rule(tensor.name) is None
@@ -123,20 +103,6 @@ def _method(recipe: Recipe, form: WeightFormat) -> Method:
     return replace(recipe.body, format=form)
 
 
-def _errors(
-    weights: Weights, tensor: Placement, recipe: Recipe, statistics: Statistics | None
-) -> list[float]:
-    """The share of the output's energy that the probe loses, then each format, rounded to nearest."""
-    matrix = weights.read(tensor.name)
-    matrix = matrix[:: max(1, len(matrix) // ROWS)]
-    h = np.eye(matrix.shape[1])
-    if statistics is not None:
-        h = weights.second_moments(tensor.name, statistics.fit(tensor.name).balanced)
-    energy = output_error(matrix, h) or 1.0
-    stored = [rounded(matrix), *(_quantized(matrix, recipe, form) for form in FORMATS)]
-    return [output_error(values - matrix, h) / energy for values in stored]
-
-
-def _quantized(matrix: np.ndarray, recipe: Recipe, form: WeightFormat) -> np.ndarray:
+def _quantized(matrix: np.ndarray, *, recipe: Recipe, form: WeightFormat) -> np.ndarray:
     method = _method(recipe, form)
     return quantize(matrix, method.without_data() if method.needs_data else method).dequantize()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.errors import RecipeError
 from edge.format import tiles
 from edge.format.formats import ALIGNMENT
 from edge.format.reader import EdgeFile
@@ -20,9 +21,10 @@ from edge.runtime.lowering.block import Block
 from edge.runtime.model import Model, usable_cores
 
 from ..architectures import Lowered
-from ..sources import Source
+from ..sources import Source, TokenizerFiles
 from ..weights import Weights
-from .moments import Moments
+from .corpus import SELF_WINDOWS, WINDOW, Text, mixed, own_and_text, windows_for
+from .moments import SINK, Moments
 from .statistics import HELD_OUT, Statistics, identity
 
 Progress = Callable[[int, int], None]  # windows done, windows of all layers
@@ -81,6 +83,7 @@ def _run(
 ) -> dict[tuple[str, ...], dict[str, Moments]]:
     """One layer over all windows, in place; moments of what matrices read, by their names."""
     found: dict[tuple[str, ...], dict[str, Moments]] = {}
+    sinks = SINK if model.kind == "decoder" else 0  # an encoder's tokens see each other
     block = Block(_Layer(source, model, layer), library(), usable_cores(), hidden.shape[1])  # type: ignore[arg-type]
     for i, window in enumerate(hidden):
         part = "held" if i % HELD_OUT == HELD_OUT - 1 else "fit"
@@ -88,12 +91,31 @@ def _run(
         def seen(names: tuple[str, ...], x: np.ndarray, part: str = part) -> None:
             names = tuple(name.replace("layers.0.", f"layers.{layer}.", 1) for name in names)
             parts = found.setdefault(names, {p: Moments.empty(x.shape[1]) for p in ("fit", "held")})
-            parts[part].update(x)
+            parts[part].update(x, sinks)
 
         block.run(window, seen)
         progress(i + 1)
     block.close()
     return found
+
+
+def read(
+    source: Source, model: Lowered, tokenizer: TokenizerFiles | None, calib: Text
+) -> np.ndarray:
+    """int64 [windows, tokens] of a text, of what the model writes, or of both.
+
+    Raises SourceError, RecipeError if an encoder is to write.
+    """
+    by_itself, text = own_and_text(calib)
+    if not by_itself:
+        assert text is not None
+        return windows_for(model, text, tokenizer)
+    if model.kind != "decoder":
+        raise RecipeError(f"--calib {calib}: an encoder writes no text; give it one (--calib FILE)")
+    given = None if text is None else windows_for(model, text, tokenizer)
+    tokens = min(WINDOW, model.config.context) if given is None else given.shape[1]
+    own = written_by_itself(source, SELF_WINDOWS, tokens)
+    return own if given is None else mixed(given, own)
 
 
 def written_by_itself(source: Source, windows: int, tokens: int, seed: int = 0) -> np.ndarray:

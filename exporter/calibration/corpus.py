@@ -16,15 +16,32 @@ from ..sources import TokenizerFiles
 SELF, SELF_WINDOWS = "self", 24  # what the model writes
 WINDOW = 512
 MOST_WINDOWS = 128
-SENTENCES = 128  # tokens of an encoder's window
+SENTENCE = 32  # tokens of an encoder's window: its first and last ones weigh as they do in use
 
 
 Around = tuple[tuple[int, ...], tuple[int, ...]]  # ids that windows begin and end with
+Text = str | Path | np.ndarray
+
+
+def own_and_text(calib: Text) -> tuple[bool, Text | None]:
+    """Whether the model writes windows itself ("self", "self+TEXT"), and what is read besides."""
+    if not isinstance(calib, str):
+        return False, calib
+    own, plus, text = calib.partition("+")
+    if own != SELF:
+        return False, calib
+    return True, text if plus else None
+
+
+def mixed(text: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Windows of a text with the model's own spread evenly among them."""
+    at = np.arange(len(own)) * len(text) // len(own)
+    return np.insert(text, at, own, axis=0)
 
 
 def windows_for(
     model: Lowered,
-    calib: str | Path | np.ndarray,
+    calib: Text,
     tokenizer: TokenizerFiles | None,
     most: int = MOST_WINDOWS,
 ) -> np.ndarray:
@@ -36,15 +53,15 @@ def windows_for(
     if model.kind == "decoder":
         return windows(calib, tokenizer, c.vocabulary, most)
     around = ((), ()) if tokenizer is None else (tokenizer.before, tokenizer.after)
-    size = min(SENTENCES, c.context)
-    cut = windows(calib, tokenizer, c.vocabulary, most * WINDOW // SENTENCES, size, around)
+    size = min(SENTENCE, c.context)
+    cut = windows(calib, tokenizer, c.vocabulary, most * WINDOW // SENTENCE, size, around)
     if cut.shape[1] > c.context:
         raise SourceError(f"windows of {cut.shape[1]} tokens; this encoder reads {c.context}")
     return cut
 
 
 def windows(
-    calib: str | Path | np.ndarray,
+    calib: Text,
     tokenizer: TokenizerFiles | None,
     vocabulary: int,
     most: int = MOST_WINDOWS,
@@ -84,11 +101,14 @@ def _checked(ids: np.ndarray, where: str, vocabulary: int) -> np.ndarray:
 
 def record(calib: object, statistics: dict[str, Any]) -> dict[str, str]:
     """What a file keeps of it: a name, and the hash of the text or of `statistics`' identity."""
-    identity = json.dumps(statistics, sort_keys=True)
-    if not isinstance(calib, str | Path) or calib == SELF or Path(calib).suffix == ".npy":
-        name = Path(calib).name if isinstance(calib, str | Path) else "token ids"
-        return {"name": line(name), "sha256": _sha256(identity)}
-    return {"name": line(Path(calib).name), "sha256": _sha256(_text(Path(calib)))}
+    hashed = json.dumps(statistics, sort_keys=True)
+    text = own_and_text(calib)[1] if isinstance(calib, Text) else None
+    if not isinstance(text, str | Path):
+        name = SELF if isinstance(calib, str) else "token ids"
+    else:
+        name = Path(text).name
+        hashed = hashed if Path(text).suffix == ".npy" else _text(Path(text))
+    return {"name": line(name), "sha256": _sha256(hashed)}
 
 
 def line(name: str) -> str:

@@ -1,13 +1,12 @@
-"""What a matrix's precision is worth to the model's predictions, measured matrix by matrix.
+"""What the precision of some matrices is worth to the model's predictions: measured.
 
-A float16 copy of the model reads a few windows; then one matrix at a time is rounded to few bits, and the
-mean Kullback-Leibler divergence of the copy's predictions from what they were is noted down.  Small
-divergences of many matrices add up.
+A float16 copy of the model reads a few windows; then a group of matrices is rounded to few bits, and the
+mean Kullback-Leibler divergence of the copy's predictions from what they were is noted down.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,13 @@ from ..weights import Weights
 from .probe import rounded
 
 WINDOWS, TOKENS, SCORED = 2, 256, 128  # scored are a window's last
-Progress = Callable[[int, int], None]  # matrices done, matrices in all
+Progress = Callable[[int, int], None]  # groups done, groups in all
 
 
 def divergences(
-    weights: Weights, ids: np.ndarray, matrices: list[str], progress: Progress
-) -> Iterator[tuple[str, float]]:
-    """(matrix, nats a token) for each of `matrices`; ids int64 [windows, tokens].
+    weights: Weights, ids: np.ndarray, groups: Sequence[Sequence[str]], progress: Progress
+) -> Iterator[float]:
+    """Nats a token for each of `groups` of matrices; ids int64 [windows, tokens].
 
     Needs disk for a float16 copy of the model, and memory to run it.
     """
@@ -40,12 +39,13 @@ def divergences(
         model = Model(EdgeFile(path), context=windows.shape[1], outputs=SCORED)
         base = [_predictions(model, window) for window in windows]
         with open(path, "r+b", buffering=0) as file:
-            for i, name in enumerate(matrices):
-                matrix, at = weights.read(name), model.file.info(name).offset
-                _write(file.fileno(), at, rounded(matrix))
-                yield name, _mean_divergence(model, windows, base)
-                _write(file.fileno(), at, matrix)
-                progress(i + 1, len(matrices))
+            for i, names in enumerate(groups):
+                for name in names:
+                    _write(file.fileno(), model.file.info(name).offset, rounded(weights.read(name)))
+                yield _mean_divergence(model, windows, base)
+                for name in names:
+                    _write(file.fileno(), model.file.info(name).offset, weights.read(name))
+                progress(i + 1, len(groups))
         model.close()
 
 

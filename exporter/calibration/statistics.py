@@ -14,13 +14,10 @@ import numpy as np
 from edge.errors import SourceError
 
 from . import moments
-from .moments import Moments
+from .moments import SINK, Moments
 
-NOTE, TOKENS = "calibration.json", "tokens.npy"
-OURS = re.compile(
-    r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz"
-    r"|divergences-[0-9a-f]{8}\.json"
-)
+NOTE, TOKENS, ENERGY = "calibration.json", "tokens.npy", "energy"
+OURS = re.compile(r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
 OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 
@@ -42,14 +39,21 @@ class Statistics:
     def held_out(self, tensor: str) -> Moments:
         return self._of(tensor, "held")
 
+    def energy(self, layer: int) -> float:
+        """Mean |h|^2 of the hidden states h that come out of a layer, without the sinks."""
+        return float(self._of_layer(layer)[ENERGY])
+
     def _of(self, tensor: str, part: str) -> Moments:
         layer, name = split(tensor)
+        arrays = self._of_layer(layer)
+        return moments.load(arrays, f"{arrays[name]}.{part}")
+
+    def _of_layer(self, layer: int) -> dict[str, np.ndarray]:
         if layer != self._layer:
             with np.load(self.folder / f"layer-{layer}.npz") as file:
                 self._arrays = dict(file)
             self._layer = layer
-        shared = str(self._arrays[name])
-        return moments.load(self._arrays, f"{shared}.{part}")
+        return self._arrays
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -80,7 +84,7 @@ class Statistics:
     def keep(
         self, layer: int, groups: dict[tuple[str, ...], dict[str, Moments]], hidden: np.ndarray
     ) -> None:
-        arrays: dict[str, np.ndarray] = {}
+        arrays = {ENERGY: np.array(_energy(hidden[:, SINK:]))}
         for names, parts in groups.items():
             arrays |= {split(name)[1]: np.array(split(names[0])[1]) for name in names}
             for part, values in parts.items():
@@ -108,17 +112,6 @@ class Statistics:
         ids: np.ndarray = np.load(self.folder / TOKENS)
         return ids
 
-    def keep_divergences(self, recipe: str, nats: dict[str, float]) -> None:
-        """By matrix, of a model as the recipe's transforms leave it."""
-        _replace(self._divergences(recipe), lambda path: path.write_text(json.dumps(nats)))
-
-    def divergences(self, recipe: str) -> dict[str, float]:
-        path = self._divergences(recipe)
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-
-    def _divergences(self, recipe: str) -> Path:
-        return self.folder / f"divergences-{_crc(recipe)}.json"
-
     def remove(self) -> None:
         for file in self.folder.iterdir():
             if OURS.fullmatch(file.name):
@@ -132,7 +125,7 @@ class Statistics:
 def identity(digest: str, ids: np.ndarray) -> dict[str, Any]:
     """Which model and tokens statistics are of."""
     windows, crc = list(ids.shape), zlib.crc32(ids.tobytes())
-    kinds = [field.name for field in fields(Moments)]  # an older version had fewer
+    kinds = [ENERGY, *(field.name for field in fields(Moments))]  # an older version had fewer
     return {"source": digest, "windows": windows, "ids": crc, "statistics": kinds}
 
 
@@ -146,6 +139,12 @@ def split(tensor: str) -> tuple[int, str]:
     if match is None:
         raise SourceError(f"tensor {tensor!r} belongs to no layer; it has no statistics")
     return int(match[1]), match[2]
+
+
+def _energy(hidden: np.ndarray) -> float:
+    """Mean squared length of float32 [windows, tokens, hidden]; 0 of no tokens."""
+    tokens = hidden.size // hidden.shape[-1]
+    return sum(float(np.vdot(window, window)) for window in hidden) / max(1, tokens)
 
 
 def _crc(recipe: str) -> str:

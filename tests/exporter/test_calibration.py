@@ -9,8 +9,8 @@ from edge.errors import RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.architectures import lower
 from edge.exporter.calibration import collect as collecting
-from edge.exporter.calibration.collect import collect, written_by_itself
-from edge.exporter.calibration.corpus import WINDOW, windows
+from edge.exporter.calibration.collect import collect, read, written_by_itself
+from edge.exporter.calibration.corpus import SELF_WINDOWS, WINDOW, record, windows
 from edge.exporter.calibration.moments import Moments
 from edge.exporter.calibration.statistics import Statistics
 from edge.exporter.sources import TokenizerFiles
@@ -202,6 +202,28 @@ def test_a_model_may_write_its_own_text(tmp_path):
     first, again, other = (written_by_itself(tiny_llama(), 2, 10, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (2, 10) and (first != other).any() and first.max() < 40
+
+
+def test_windows_of_its_own_lie_evenly_among_those_of_a_text(tmp_path):
+    source = tiny_llama()
+    model = lower(source)
+    text = ids_for(model)
+    np.save(tmp_path / "text.npy", text)
+    both = read(source, model, None, f"self+{tmp_path / 'text.npy'}")
+    own = written_by_itself(source, SELF_WINDOWS, text.shape[1])
+    of_text = [any((window == row).all() for row in text) for window in both]
+    np.testing.assert_array_equal(both[of_text], text)
+    np.testing.assert_array_equal(both[~np.array(of_text)], own)
+    gaps = np.diff(np.flatnonzero(~np.array(of_text)))
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_a_file_says_which_text_it_read_besides_its_own(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("some notes")
+    alone, both, own = (record(calib, {}) for calib in (text, f"self+{text}", "self"))
+    assert both == alone and alone["name"] == "notes.txt"
+    assert own["name"] == "self"
 
 
 def test_broken_weights_are_named_before_they_are_run(tmp_path):

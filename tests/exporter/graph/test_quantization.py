@@ -8,11 +8,8 @@ import pytest
 from edge.errors import RecipeError, SourceError
 from edge.exporter.graph.activity import observe
 from edge.exporter.graph.bias import correct_biases
-from edge.exporter.graph.equalize import equalize
-from edge.exporter.graph.fallback import MaxDrop, fall_back, rank, relative
 from edge.exporter.graph.forward import run
 from edge.exporter.graph.layers import Layer
-from edge.exporter.graph.model import GraphModel
 from edge.exporter.graph.narrow import on_grid
 from edge.exporter.graph.plan import plan
 from edge.exporter.graph.quantization import check_finite, quantize_graph, rounded
@@ -20,40 +17,17 @@ from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
 from edge.exporter.quantize import Method, quantize
 from edge.format.formats import WeightFormat
-from edge.format.graph import Graph, Node, Value
+from edge.format.graph import Node
 from edge.runtime.graph.widened import widened
 from edge.runtime.host_ops.edge_ops import conv as defined_conv
+from tests.exporter.graph.rounded_graphs import error, floats, outputs, quantized
 from tests.exporter.graph.small_graphs import (
-    WINDOW,
     conv,
     convolutions,
-    linear,
     matrix,
     samples,
     stack,
 )
-
-
-def quantized(model, text, data=None):
-    recipe = parse(text, graph=True)
-    if "equalize" in recipe.transforms:
-        model = equalize(model)
-    activity = {} if data is None else observe(model, data)
-    return quantize_graph(model, plan(model, recipe), activity)
-
-
-def outputs(found, data):
-    """Of the quantized graph: weights and activations rounded, in float arithmetic."""
-    return [run(found.model.graph, found, sample, found.read)["y"] for sample in data]
-
-
-def floats(model, data):
-    return [run(model.graph, model, sample)["y"] for sample in data]
-
-
-def error(model, found, data):
-    pairs = zip(floats(model, data), outputs(found, data), strict=True)
-    return np.mean([relative({"y": y}, {"y": z}) for y, z in pairs])
 
 
 def test_int8_has_a_scale_a_row_and_weights_move_by_half_a_step_at_most():
@@ -302,186 +276,6 @@ def test_bias_correction_gives_outputs_their_mean_back(make):
         moved.append(np.linalg.norm(mean - expected))
     assert moved[1] < moved[0] / 2
     assert error(model, corrected, others) < error(model, plain, others)
-
-
-# --- the middle of a range ------------------------------------------------------------------------
-
-
-def behind_a_clip(low=0.0, high=6.0, readers=1):
-    """x [N, 6, 6, 32] -> depthwise -> Clip -> product -> y."""
-    random = np.random.default_rng(0)
-    settings = {key: WINDOW[key] for key in ("strides", "pads", "dilations")}
-    nodes = [
-        Node("edge.Depthwise", ("x", "dw", "dw_bias"), ("a",), settings),
-        Node("Clip", ("a", "low", "high"), ("b",)),
-        linear("b", "y", "fc"),
-        *(Node("Relu", ("b",), (f"z{i}",)) for i in range(readers - 1)),
-    ]
-    constants = {
-        "dw": random.normal(size=(3, 3, 32)).astype(np.float32),
-        "dw_bias": random.normal(size=32).astype(np.float32) + 2,
-        "low": np.array(low, np.float32),
-        "high": np.array(high, np.float32),
-    }
-    inputs = (Value("x", "float32", ("N", 6, 6, 32)),)
-    outputs = (Value("y", "float32"), *(Value(f"z{i}", "float32") for i in range(readers - 1)))
-    graph = Graph(inputs, outputs, tuple(nodes), constants)
-    return GraphModel(graph, {"fc": matrix(random, 48, 32, bias=False)})
-
-
-def test_the_middle_of_a_clipped_range_is_taken_off_for_free():
-    model = behind_a_clip()
-    data = samples(model)
-    found = quantized(model, "int8")
-    graph = found.model.graph
-    assert [n.op for n in graph.nodes] == ["DequantizeLinear", *(n.op for n in model.graph.nodes)]
-    assert "dw_bias" not in graph.constants
-    clip = next(n for n in graph.nodes if n.op == "Clip")
-    assert [float(graph.constants[name]) for name in clip.inputs[1:]] == [-3, 3]
-    assert error(model, found, data) < 0.01
-    read = found.stored["fc"].read
-    x = np.random.default_rng(3).uniform(0, 6, (100, 32)).astype(np.float32)
-    moved = [np.square(read(values) - values).mean() for values in (x, x - 3)]
-    assert moved[1] < 0.3 * moved[0]  # half the step: a quarter of its square
-
-
-@pytest.mark.parametrize(
-    "model",
-    [behind_a_clip(high=np.inf), behind_a_clip(-1.0, 1.0), behind_a_clip(readers=2)],
-    ids=["no upper end", "about zero already", "read by others, too"],
-)
-def test_what_cannot_be_taken_off_for_free_stays(model):
-    assert quantized(model, "int8").stored["fc"].shift == 0
-
-
-# --- equalization ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("model", [stack(), convolutions()], ids=["linear", "depthwise between"])
-def test_equalization_leaves_the_float_model_as_it_is(model):
-    data = samples(model)
-    for y, z in zip(floats(model, data), floats(equalize(model), data), strict=True):
-        np.testing.assert_allclose(z, y, rtol=1e-4, atol=1e-4 * np.abs(y).max())
-
-
-def test_equalization_gives_both_sides_of_a_channel_the_same_range():
-    model = equalize(stack(layers=2))
-    before = np.abs(model.matrices["fc0"].weight).max(axis=1)
-    after = np.abs(model.matrices["fc1"].weight).max(axis=0)
-    np.testing.assert_allclose(before, after, rtol=1e-5)
-
-
-def test_equalization_rescues_a_model_with_one_loud_channel():
-    model = stack(layers=2)
-    model.matrices["fc0"].weight[5] *= 100
-    model.matrices["fc0"].bias[5] *= 100
-    model.matrices["fc1"].weight[:, 5] /= 100
-    data = samples(model)
-    assert error(model, quantized(model, "int8:equalize", data), data) < 0.5 * error(
-        model, quantized(model, "int8", data), data
-    )
-
-
-@pytest.mark.parametrize("op", ["Sigmoid", "Clip"])
-def test_equalization_stops_at_what_does_not_scale(op):
-    model = stack(layers=2)
-    nodes = tuple(replace(n, op=op) if n.op == "Relu" else n for n in model.graph.nodes)
-    model = replace(model, graph=replace(model.graph, nodes=nodes))
-    assert equalize(model).matrices["fc0"] is model.matrices["fc0"]
-
-
-def test_equalization_leaves_values_alone_that_others_read():
-    model = stack(layers=2)
-    outputs = (*model.graph.outputs, replace(model.graph.outputs[0], name="b0"))
-    model = replace(model, graph=replace(model.graph, outputs=outputs))
-    assert equalize(model).matrices["fc0"] is model.matrices["fc0"]
-
-
-# --- --max-drop -----------------------------------------------------------------------------------
-
-
-def hurt(model):
-    """fc1 reads one number that is far larger than the others: a scale a token fits none of them."""
-    model.matrices["fc0"].weight[7] *= 2000
-    model.matrices["fc1"].weight[:, 7] /= 2000
-    return model
-
-
-def test_the_layer_that_hurts_most_is_ranked_first():
-    model = hurt(stack())
-    data = samples(model)
-    assert rank(model, quantized(model, "int8", data), data.some(2))[0] == "fc1"
-
-
-def test_as_few_layers_as_needed_fall_back_to_floats():
-    model = hurt(stack())
-    data = samples(model)
-    made = plan(model, parse("int8", graph=True))
-    found, notes = fall_back(model, made, observe(model, data), data, MaxDrop(0.03))
-    kinds = {name: str(stored.format) for name, stored in found.stored.items()}
-    assert kinds == {"fc0": "int8", "fc1": "float16", "fc2": "int8"}
-    assert error(model, found, data) <= 0.03 < error(model, quantized(model, "int8"), data)
-    assert "1 of 3 matrices stay floats" in notes[0]
-
-
-def test_nothing_falls_back_where_the_drop_is_small():
-    model = stack()
-    data = samples(model)
-    made = plan(model, parse("int8", graph=True))
-    found, notes = fall_back(model, made, observe(model, data), data, MaxDrop(0.5))
-    assert {str(s.format) for s in found.stored.values()} == {"int8"}
-    assert "no layer falls back" in notes[0]
-
-
-def test_a_drop_that_floats_cannot_meet_either_is_an_error():
-    model = stack()
-    data = samples(model)
-    made = plan(model, parse("int8", graph=True))
-    with pytest.raises(RecipeError, match="every layer in floats"):
-        fall_back(model, made, observe(model, data), data, MaxDrop(0.0))
-
-
-def test_the_drop_of_a_classifier_counts_answers():
-    drop = MaxDrop.parse("top1:0.01")
-    expected, found = np.eye(4), np.eye(4)
-    found[0] = [0, 2, 0, 0]
-    assert (drop.measure, drop.limit) == ("top1", 0.01)
-    assert drop.of({"y": expected}, {"y": found}) == 0.25
-
-
-@pytest.mark.parametrize("text", ["much", "-1", "top5:0.1", "2", "nan"])
-def test_a_drop_is_a_number_from_0_to_1(text):
-    with pytest.raises(RecipeError, match="a drop of"):
-        MaxDrop.parse(text)
-
-
-def test_a_matrix_that_layers_share_is_quantized_once_for_what_all_read():
-    model = stack(layers=2)
-    shared = tuple(
-        replace(n, attributes={"weight": "fc0"}) if n.op == "edge.Linear" else n
-        for n in model.graph.nodes
-    )
-    graph = replace(model.graph, nodes=shared)
-    model = replace(model, graph=graph, matrices={"fc0": model.matrices["fc0"]})
-    data = samples(model)
-    inner = max(np.abs(np.maximum(y, 0)).max() for y in _after_first(model, data))
-    largest = max(inner, max(np.abs(sample["x"]).max() for sample in data))
-    found = quantized(model, "w8a8s", data).stored["fc0"]
-    assert found.activation == pytest.approx(largest / 127, rel=1e-5)
-
-
-def _after_first(model, data):
-    weight, bias = model.dense("fc0")
-    return [sample["x"] @ weight.T + bias for sample in data]
-
-
-def test_layers_inside_control_flow_are_quantized_without_data():
-    inner = replace(stack(layers=1).graph, inputs=(), outputs=stack(layers=1).graph.outputs)
-    model = stack(layers=1)
-    branch = Node("If", ("c",), ("z",), {"then_branch": inner, "else_branch": inner})
-    model = replace(model, graph=replace(model.graph, nodes=(branch,)))
-    found = quantize_graph(model, plan(model, parse("int8", graph=True)), {})
-    assert str(found.stored["fc0"].format) == "int8"
 
 
 # --- depthwise convolutions -----------------------------------------------------------------------
