@@ -90,7 +90,13 @@ class EdgeWriter:
         error: float | None = None,
         activation: str | float | None = None,
     ) -> spec.TensorInfo:
-        """`activation`: "token", or the scale of its input's codes (edge/format/spec.py)."""
+        """`activation`: "token", or the scale of its input's codes (edge/format/spec.py).
+
+        The order of its columns, if it has one, goes before it.
+        """
+        order = f"{name.removesuffix('.weight')}.{in_order.NAME}"
+        if tensor.order is not None and order not in self:
+            self.add_indices(order, tensor.order)
         form = str(tensor.format)
         return self._add(name, form, tensor.shape, tiles.pack(tensor), error, activation)
 
