@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,16 +101,19 @@ def explain(
     model = weights.model
     stored = recipe if recipe.budget is None else allocate(weights, recipe, None, speeds)
     classes: dict[tuple[str, str], list[Placement]] = {}
+    orders: Counter[tuple[str, str]] = Counter()
     for tensor in model.tensors:
-        classes.setdefault((kind_of(tensor.name), _format(weights, stored, tensor)), []).append(
-            tensor
-        )
+        form, order = _format(weights, stored, tensor)
+        classes.setdefault((kind_of(tensor.name), form), []).append(tensor)
+        orders[kind_of(tensor.name), form] += order
     samples = {
         key: _sample(weights, stored, tensors)
         for key, tensors in classes.items()
         if key[1] != "vector"
     }
-    plans = tuple(_plan(stored, key, classes[key], samples.get(key)) for key in classes)
+    plans = tuple(
+        _plan(stored, key, classes[key], samples.get(key), orders[key]) for key in classes
+    )
     timed = [Sampled(classes[key], s.read, s.store, s.plain) for key, s in samples.items()]
     size = sum(plan.bytes for plan in plans)
     return Explanation(
@@ -134,18 +138,27 @@ def _tokens(weights: Weights, calib: str | Path | np.ndarray | None) -> int:
     return own + windows_for(weights.model, text, weights.source.tokenizer()).size
 
 
-def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> str:
+def _format(weights: Weights, recipe: Recipe, tensor: Placement) -> tuple[str, int]:
+    """And the bytes of the order of its columns, where that is beside it."""
     if len(tensor.shape) == 1:
-        return "vector"
+        return "vector", 0
     kept = recipe.kept(tensor, weights.source)
-    return str(recipe.method(tensor.name).format if kept is None else kept.format)
+    if kept is None:
+        return str(recipe.method(tensor.name).format), 0
+    order = 0 if kept.order is None else spec.nbytes("indices", kept.order.shape)
+    return str(kept.format), order
 
 
 def _plan(
-    recipe: Recipe, key: tuple[str, str], tensors: list[Placement], sample: _Sample | None
+    recipe: Recipe,
+    key: tuple[str, str],
+    tensors: list[Placement],
+    sample: _Sample | None,
+    orders: int,
 ) -> ClassPlan:
+    """`orders`: bytes of those beside the class's matrices."""
     name, form = key
-    size = sum(spec.nbytes(form, t.stored_shape) for t in tensors)
+    size = orders + sum(spec.nbytes(form, t.stored_shape) for t in tensors)
     if len(tensors[0].shape) == 2:
         beside = ((recipe.method(t.name).addends, t.stored_shape) for t in tensors)
         size += sum(expected_bytes(names, shape) for names, shape in beside)

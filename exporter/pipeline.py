@@ -251,9 +251,11 @@ def _check_apart(recipe: Recipe, lora: str | Path | None, apart: bool) -> None:
 
 
 def _most_tensors(weights: Weights, recipe: Recipe, apart: bool) -> int:
-    """With the tokenizer's three, and what is stored beside matrices: in_scale, bias, adapters."""
+    """With the tokenizer's three, and what is beside matrices: orders, factors, biases, adapters."""
     tensors = len(weights.model.tensors)
     most = tensors + 3 + (tensors if any(corrections(recipe)) else 0) + 2 * tensors * apart
+    if recipe.keeps and weights.source.reorders:
+        most += sum(len(t.shape) == 2 for t in weights.model.tensors)
     most += sum(weights.in_scale(t.name) is not None for t in weights.model.tensors)
     return most + sum(2 * len(recipe.method(t.name).addends) for t in weights.model.tensors)
 

@@ -38,6 +38,6 @@ def joined(parts: list[QuantizedTensor]) -> QuantizedTensor:
     together: dict[str, Any] = {
         f.name: np.concatenate([getattr(part, f.name) for part in parts])
         for f in fields(first)
-        if f.name != "format" and getattr(first, f.name) is not None
+        if f.name not in ("format", "order") and getattr(first, f.name) is not None
     }
     return replace(first, **together)

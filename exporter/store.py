@@ -43,9 +43,7 @@ class Store:
             return
         kept = self._kept(tensor)
         if kept is not None:
-            error = self.weights.kept_error(tensor.name, kept)
-            self._add_addends(tensor.name.removesuffix(".weight"), self.weights.beside(tensor.name))
-            self.writer.add_matrix(tensor.name, kept, error)
+            self._add_kept(tensor.name, kept)
         elif self.recipe.method(tensor.name).format.is_float:
             self._add_floats(tensor)
         else:
@@ -56,6 +54,13 @@ class Store:
             self._add_addends(tensor.name, stored.addends)
             activation = self._activation(tensor.name)
             self.writer.add_matrix(tensor.name, stored.tensor, error, activation)
+
+    def _add_kept(self, name: str, kept: QuantizedTensor) -> None:
+        error, pair = self.weights.kept_error(name, kept), self.weights.beside(name).low_rank
+        if pair is not None and kept.order is not None:
+            pair = pair.in_order(kept.order)
+        self._add_addends(name, Addends(low_rank=pair))
+        self.writer.add_matrix(name, kept, error)
 
     @property
     def data(self) -> Statistics:
@@ -109,10 +114,12 @@ class Store:
             self.writer.add_vector(beside, factors)
 
     def _activation(self, name: str) -> str | float | None:
-        """What the header says of the codes that the matrix reads; None: as its format has them."""
+        """What the header says of what the matrix reads; None: codes as its format has them."""
         method = self.recipe.method(name)
         if method.activation == "token":
             return "token" if method.format.group else None
+        if method.activation == "float":
+            return "float"
         if method.activation != "static":
             return None
         if not is_of_layer(name):

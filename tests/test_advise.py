@@ -40,6 +40,7 @@ class Header:
     generation: Generation = field(default_factory=Generation)
     norms_are_folded: bool = False
     grids_are_exact: bool = True
+    reorders: bool = False
 
     def names(self):
         return list(self.shapes)

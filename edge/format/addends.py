@@ -96,6 +96,10 @@ class LowRank:
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
         return self.left, self.right
 
+    def in_order(self, order: np.ndarray) -> "LowRank":
+        """Of an input whose columns have been brought into this order."""
+        return LowRank(self.left, self.right[:, order])
+
 
 @dataclass(frozen=True)
 class Addends:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import spec, tiles
-from .beside import addends
+from .beside import addends, order
 from .formats import TILE_ROWS
 from .reader import EdgeFile
 
@@ -13,13 +13,16 @@ BLOCK_WEIGHTS = 2**20  # at a time: a large matrix needs little memory
 
 
 def row_blocks(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:
-    """(rows, float32 [rows, columns]) from the first row to the last, with what is beside them.
+    """(rows, float32 [rows, columns]) from the first row to the last, with what is beside them, the
+    columns in the order of the input.
 
     Raises FormatError if there is no tensor of that name, or for indices that point nowhere.
     """
-    more = addends(file, name.removesuffix(".weight"))
-    for at, values in _alone(file, name):
-        yield at, values if not more else more.of_rows(at).add_to(values)
+    stem = name.removesuffix(".weight")
+    more, columns = addends(file, stem), order(file, stem)
+    for at, alone in _alone(file, name):
+        values = more.of_rows(at).add_to(alone) if more else alone
+        yield at, values if columns is None else values[:, np.argsort(columns)]
 
 
 def _alone(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:

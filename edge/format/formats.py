@@ -215,6 +215,7 @@ class QuantizedTensor:
     multipliers  int8 [rows, runs of multiplier_columns] or None: of the scales
     offset_multipliers  likewise: of the offsets
     codebooks    int8 [rows / 4, 16], a last one of fewer rows, or None
+    order        int32 [columns] or None: which column of the matrix each column of the codes is
     """
 
     format: WeightFormat
@@ -224,6 +225,7 @@ class QuantizedTensor:
     multipliers: np.ndarray | None = None
     offset_multipliers: np.ndarray | None = None
     codebooks: np.ndarray | None = None
+    order: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -246,7 +248,7 @@ class QuantizedTensor:
         values *= _spread(scales, width, columns)
         if offsets is not None:
             values += _spread(offsets, width, columns)
-        return values
+        return values if self.order is None else values[:, np.argsort(self.order)]
 
     def numbers(self) -> np.ndarray:
         """float32 [rows, columns]: what scales multiply."""
@@ -257,7 +259,7 @@ class QuantizedTensor:
         return levels
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "QuantizedTensor":
-        """The same change to every part that has rows; codebooks stay."""
+        """The same change to every part that has rows; codebooks and order stay."""
         names = ("codes", "scales", "offsets", "multipliers", "offset_multipliers")
         parts = {name: getattr(self, name) for name in names}
         changed: dict[str, Any] = {

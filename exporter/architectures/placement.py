@@ -76,11 +76,12 @@ class Placement:
     def kept(self, source: Source) -> QuantizedTensor | None:
         """The tensor on the source's own grid; None if edge cannot store it exactly.
 
-        Rows of padding have a scale of 0.  Columns of padding have the code of 0, which takes one
+        The embedding is looked up, so its columns have no other order.  Rows of padding have a scale
+        of 0.  Columns of padding have the code of 0, which takes one
         scale a row: the groups of a grouped tensor would straddle heads.
         """
         tensor = source.kept(self.source)
-        if tensor is None:
+        if tensor is None or (self.name == "embedding.weight" and tensor.order is not None):
             return None
         tensor = rows_of(tensor, self.rows)
         if self.padding is None:

@@ -11,7 +11,7 @@ from ..quantize import Method
 from ..recipe import Recipe
 from ..registry import find
 from ..rules import FEW, has_two_bits, too_few
-from .layers import EMBEDDING, RECURRENT, Layer, layers
+from .layers import EMBEDDING, LINEAR, RECURRENT, Layer, layers
 from .model import GraphModel, Matrix
 
 FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
@@ -61,6 +61,8 @@ def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
     methods, windows = {}, []
     for name, matrix in model.matrices.items():
         wanted = _wanted(recipe, name, matrix, readers.get(name, []))
+        if wanted.activation == "float":
+            _check_linear(recipe, name, readers.get(name, []))
         methods[name] = _by_rows(wanted) if name in by_rows else wanted
         if methods[name] != wanted:
             windows.append(name)
@@ -102,6 +104,15 @@ def _check_bits(model: GraphModel, recipe: Recipe, methods: Mapping[str, Method]
     few = next((method for method in methods.values() if has_two_bits(method)), None)
     if few is not None and size < FEW:
         raise too_few(recipe, size, few)
+
+
+def _check_linear(recipe: Recipe, name: str, readers: list[Layer]) -> None:
+    other = next((layer.op for layer in readers if layer.op != LINEAR), None)
+    if other is not None:
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: {name!r} is of {other}, whose kernels multiply codes with codes; "
+            f"a16 is for {LINEAR}: add {name}=int8"
+        )
 
 
 def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> Method:

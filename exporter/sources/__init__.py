@@ -51,6 +51,7 @@ class Source(Protocol):
     generation: Generation
     norms_are_folded: bool  # Gemma: True where the file already stores 1 + weight
     grids_are_exact: bool  # whether `kept` loses nothing; False: also where float16 rounds a scale
+    reorders: bool  # whether what is `kept` may have its columns in another order
 
     def digest(self) -> str:
         """SHA-256 of the source, hexadecimal."""

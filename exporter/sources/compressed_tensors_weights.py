@@ -41,8 +41,10 @@ def _find(settings: dict[str, Any], tensors: Shards) -> dict[str, PackedMatrix]:
     schemes = _schemes(settings)
     _check_formats(settings, schemes, str(tensors.folder))
     scaled: tuple[str, ...] = ("weight_scale",)
-    if schemes and all(scheme["weights"].get("symmetric") is False for scheme in schemes):
-        scaled = ("weight_scale", "weight_zero_point")
+    if _all_say(schemes, "symmetric", False):
+        scaled += ("weight_zero_point",)
+    if _all_say(schemes, "actorder", "group"):
+        scaled += ("weight_g_idx",)
     optional = ("weight_zero_point", "weight_g_idx")
     found: dict[str, PackedMatrix] = {}
     for parts in modules(tensors, "weight_packed", (*scaled, "weight_shape"), optional):
@@ -65,6 +67,10 @@ def _schemes(settings: dict[str, Any]) -> list[dict[str, Any]]:
     groups = settings.get("config_groups")
     schemes = list(groups.values()) if isinstance(groups, dict) else []
     return [s for s in schemes if isinstance(s, dict) and isinstance(s.get("weights"), dict)]
+
+
+def _all_say(schemes: list[dict[str, Any]], key: str, value: Any) -> bool:
+    return bool(schemes) and all(scheme["weights"].get(key) == value for scheme in schemes)
 
 
 def _check_formats(settings: dict[str, Any], schemes: list[dict[str, Any]], where: str) -> None:

@@ -27,6 +27,7 @@ class GgufSource:
 
     norms_are_folded = True  # converters store 1 + weight for Gemma's norms
     grids_are_exact = True
+    reorders = False
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

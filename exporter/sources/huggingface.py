@@ -58,6 +58,7 @@ class HuggingFaceSource:
         self._tensors = Shards(self.folder)
         self._packed = encoding.find(quantization, self._tensors)
         self._plain = encoding.rest(self._tensors, self._packed)
+        self.reorders = any(part.endswith("g_idx") for part in self._tensors)
 
     def digest(self) -> str:
         names = {"config.json", "generation_config.json", *SETTINGS_FILES, *TOKENIZER_FILES}

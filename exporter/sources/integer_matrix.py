@@ -1,6 +1,6 @@
 """Matrices of integers with a scale and a zero point a group: what GPTQ, AWQ and others store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,10 +42,19 @@ class IntegerMatrix:
         """The same codes in a format of ours; scales and offsets go to the nearest float16.
 
         None where the codes do not fit or float16 does not hold a scale to its precision.  Codes that
-        fit into 4 bits take no more, if they may be `narrow`.
+        fit into 4 bits take no more, if they may be `narrow`.  Scattered columns of a group are put
+        side by side; None where there are more of them, or fewer, than make a group.
         """
-        if self.order is not None:
+        if self.order is None:
+            return self._on_grid(narrow)
+        columns = side_by_side(self.order, self.group)
+        if columns is None:
             return None
+        together = replace(self, codes=self.codes[:, columns], order=None)
+        kept = together._on_grid(narrow)
+        return None if kept is None else replace(kept, order=columns)
+
+    def _on_grid(self, narrow: bool) -> QuantizedTensor | None:
         if not narrow:
             return self._centred("int8")
         kept = self._centred("int4")
@@ -101,6 +110,16 @@ class IntegerMatrix:
         if self.order is not None:
             return per_group[:, self.order]
         return np.repeat(per_group, self.group, axis=1)[:, : self.codes.shape[1]]
+
+
+def side_by_side(groups: np.ndarray, size: int) -> np.ndarray | None:
+    """int32 [columns], the columns group by group, for the group of each.
+
+    None unless groups have `size` columns each (the last one maybe fewer).
+    """
+    columns = np.argsort(groups, kind="stable").astype(np.int32)
+    fits = np.array_equal(groups[columns], np.arange(len(groups)) // size)
+    return columns if fits else None
 
 
 def largest_group(kind: str, group: int) -> int | None:

@@ -24,6 +24,7 @@ class Llama2cSource:
 
     norms_are_folded = False
     grids_are_exact = True
+    reorders = False
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

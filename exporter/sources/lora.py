@@ -71,6 +71,7 @@ class LoraSource:
         self.name = f"{base.name} + {self.folder.resolve().name}"
         self.config, self.generation = base.config, base.generation
         self.norms_are_folded, self.grids_are_exact = base.norms_are_folded, base.grids_are_exact
+        self.reorders = base.reorders
         self._low_rank, self._whole = _found(self._file, settings)
         shapes = {name: self._product_shape(pair) for name, pair in self._low_rank.items()}
         stored = {name: self._file.tensors[theirs].shape for name, theirs in self._whole.items()}

@@ -25,6 +25,7 @@ class MemorySource:
     on_grid: dict[str, QuantizedTensor] = field(default_factory=dict)
     norms_are_folded: bool = False
     grids_are_exact: bool = True
+    reorders: bool = False
     generation: Generation = field(default_factory=Generation)
     tokenizer_files: TokenizerFiles | None = None
     name: str = "test model"

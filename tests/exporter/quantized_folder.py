@@ -61,6 +61,27 @@ def gptq(weight: np.ndarray) -> Parts:
     }
 
 
+def scattered(columns: int) -> np.ndarray:
+    """The group of each column, as act-order has them: the same for all that read the same."""
+    return np.random.default_rng(columns).permutation(columns) // GROUP
+
+
+def in_groups(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix with its scattered columns side by side, and where each column is there."""
+    order = np.argsort(scattered(weight.shape[1]), kind="stable")
+    return weight[:, order], np.argsort(order)
+
+
+def gptq_act_order(weight: np.ndarray) -> Parts:
+    together, back = in_groups(weight)
+    codes, _, _ = affine(together)
+    qweight = np.ascontiguousarray(words(codes[:, back], 4).T)
+    return gptq(together) | {
+        "qweight": qweight,
+        "g_idx": scattered(weight.shape[1]).astype(np.int32),
+    }
+
+
 def awq(weight: np.ndarray) -> Parts:
     codes, zeros, scales = affine(weight)
     rows = np.arange(len(weight)).reshape(-1, 8)[:, [0, 2, 4, 6, 1, 3, 5, 7]].ravel()
@@ -89,13 +110,26 @@ def eight_bits(weight: np.ndarray) -> Parts:
     return {"weight": codes, "SCB": largest, "weight_format": np.array(0, np.uint8)}
 
 
-def packed(weight: np.ndarray) -> Parts:
-    """compressed-tensors: symmetric, 4 bits."""
+def symmetric(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """4-bit codes [rows, columns], 8 meaning 0, and float16 scales [rows, groups]."""
     groups = weight.reshape(len(weight), -1, GROUP)
     scales = (np.abs(groups).max(2) / 7.5).astype(np.float16)
-    codes = np.round(groups / scales[..., None]).clip(-8, 7).reshape(weight.shape).astype(int)
+    codes = np.round(groups / scales[..., None]).clip(-8, 7).reshape(weight.shape)
+    return codes.astype(int) + 8, scales
+
+
+def packed(weight: np.ndarray) -> Parts:
+    """compressed-tensors: symmetric, 4 bits."""
+    codes, scales = symmetric(weight)
     shape = np.array(weight.shape)
-    return {"weight_packed": words(codes + 8, 4), "weight_scale": scales, "weight_shape": shape}
+    return {"weight_packed": words(codes, 4), "weight_scale": scales, "weight_shape": shape}
+
+
+def packed_act_order(weight: np.ndarray) -> Parts:
+    together, back = in_groups(weight)
+    codes, _ = symmetric(together)
+    groups = scattered(weight.shape[1]).astype(np.int32)
+    return packed(together) | {"weight_packed": words(codes[:, back], 4), "weight_g_idx": groups}
 
 
 def signed_bytes(weight: np.ndarray) -> Parts:
@@ -107,10 +141,20 @@ def signed_bytes(weight: np.ndarray) -> Parts:
 # The packer, the settings, and what each matrix stays in.
 KINDS: dict[str, tuple[Callable[[np.ndarray], Parts], dict[str, Any], str]] = {
     "gptq": (gptq, {"bits": 4, "group_size": GROUP, "sym": False}, "int4-g32-offset"),
+    "gptq-act-order": (
+        gptq_act_order,
+        {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "desc_act": True},
+        "int4-g32-offset",
+    ),
     "awq": (awq, {"bits": 4, "group_size": GROUP, "version": "gemm"}, "int4-g32-offset"),
     "bitsandbytes-4": (four_bits, {"load_in_4bit": True}, "code4-g64"),
     "bitsandbytes-8": (eight_bits, {"load_in_8bit": True}, "int8"),
     "compressed-tensors-4": (packed, {"format": "pack-quantized"}, "int4-g32"),
+    "compressed-tensors-4-act-order": (
+        packed_act_order,
+        {"quant_method": "compressed-tensors", "format": "pack-quantized"},
+        "int4-g32",
+    ),
     "compressed-tensors-8": (signed_bytes, {"format": "int-quantized"}, "int8"),
 }
 

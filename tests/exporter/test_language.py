@@ -47,7 +47,17 @@ def test_bits_of_the_cache_are_what_the_file_recommends():
 
 
 @pytest.mark.parametrize(
-    "text", ["int4-g64:awq+gptq", "w4a8kv8:hqq", "int4,*.value=int8", *ALIASES]
+    "text",
+    [
+        "int4-g64:awq+gptq",
+        "w4a8kv8:hqq",
+        "w4a16",
+        "w8a16kv8:g64",
+        "w8a8t:g0:mse",
+        "w3a16:gptq",
+        "int4,*.value=int8",
+        *ALIASES,
+    ],
 )
 def test_a_recipe_can_be_parsed_again_from_its_name(text):
     assert str(parse(text)) == text
@@ -100,8 +110,11 @@ def test_it_is_known_which_recipes_need_data(text, needs):
         ("w7a8", "weights of 7 bits; choose from w2, w3, w4, w5, w6, w8, w16, w32"),
         ("int4-g256:absmax", "'absmax' have no offset, but int4-g256-offset has one"),
         ("mixed:5:absmax", "mixed has offsets; leave out 'absmax'"),
-        ("w4a4", "a4, but w4 computes with 8-bit activations"),
+        ("w4a4", "a4, but w4 computes with a8, a8t, a8s or a16, floats: say one"),
+        ("w4a16t", "a16t, but w4 computes with a8, a8t, a8s or a16, floats: say one"),
         ("w16a8", "w16 computes with 32-bit floats"),
+        ("w16a16", "w16 computes with 32-bit floats"),
+        ("w8a16:g0:outliers", "'outliers' are kept from being rounded, and a16 rounds nothing"),
         ("w4kv3", "KV cache of 3 bits; choose kv4"),
         ("int4,value", "rule 'value', expected NAME=RECIPE"),
         ("int4,*.value=int9", "no recipe 'int9'"),

@@ -139,6 +139,35 @@ def test_kept_columns_in_groups_cannot_be_padded():
     assert output.kept(source) is None
 
 
+def with_order(tensor: QuantizedTensor) -> QuantizedTensor:
+    columns = tensor.codes.shape[1]
+    return replace(tensor, order=np.random.default_rng(1).permutation(columns).astype(np.int32))
+
+
+def test_rows_are_split_and_padded_whatever_the_order_of_their_columns():
+    for source, name in (
+        (golden("phi3"), "model.layers.0.mlp.gate_up_proj.weight"),
+        (tiny_llama(head_dim=8), THEIRS + "k_proj.weight"),
+    ):
+        whole = on_grid(WeightFormat("int4", 32, True), source.tensors.pop(name).shape)
+        source.on_grid[name] = with_order(whole)
+        parts = [tensor for tensor in lower(source).tensors if tensor.source == name]
+        for tensor in parts:
+            kept = tensor.kept(source)
+            np.testing.assert_array_equal(kept.dequantize(), tensor.read(source))
+            np.testing.assert_array_equal(kept.order, source.on_grid[name].order)
+        assert parts
+
+
+def test_an_embedding_whose_columns_are_in_another_order_is_not_kept():
+    source, name = tiny_llama(), "model.embed_tokens.weight"
+    kept = on_grid(WeightFormat("int8", 32), source.tensors.pop(name).shape)
+    for tensor, is_kept in ((kept, True), (with_order(kept), False)):
+        source.on_grid[name] = tensor
+        (embedding,) = [t for t in lower(source).tensors if t.source == name]
+        assert (embedding.kept(source) is not None) == is_kept
+
+
 def test_heads_of_16_are_kept_untouched():
     source = quantized_llama(WeightFormat("int8", 32), head_dim=16)
     for tensor in lower(source).tensors:

@@ -8,10 +8,14 @@ import pytest
 from edge.errors import RecipeError, SourceError
 from edge.exporter import export
 from edge.exporter.explain import explain
+from edge.exporter.sources.huggingface import HuggingFaceSource
+from edge.format import beside
 from edge.format.dequantized import row_blocks
 from edge.format.reader import EdgeFile
+from edge.format.writer import EdgeWriter
+from edge.runtime.libraries.plain import NumpyLibrary
 from edge.runtime.model import Model
-from tests.exporter import quantized_folder
+from tests.exporter import decoder_oracle, quantized_folder
 from tests.exporter.quantized_folder import KINDS
 
 EXACT = ("int8", "int4-g32")
@@ -78,6 +82,73 @@ def test_an_explanation_says_what_would_stay(folder, kind):
     assert (plan.error == 0.0) == (plan.format in EXACT)
 
 
+def test_an_explanation_counts_the_bytes_of_the_export(folder, tmp_path):
+    """Orders of columns, too."""
+    report = export(folder, tmp_path / "kept.edge", quant="keep")
+    assert explain(str(folder), "keep").bytes == sum(info.nbytes for info in report.tensors)
+
+
+ACT_ORDER = [kind for kind in KINDS if kind.endswith("act-order")]
+
+
+@pytest.mark.parametrize("kind", ACT_ORDER, indirect=True)
+def test_an_order_is_beside_each_matrix_and_shared_where_they_read_the_same(folder, tmp_path):
+    report = export(folder, tmp_path / "kept.edge", quant="keep")
+    file, shared = EdgeFile(tmp_path / "kept.edge"), set()
+    for info in report.tensors:
+        stem = info.name.removesuffix(".weight")
+        if len(info.shape) == 2 and stem != "embedding":
+            groups = quantized_folder.scattered(info.shape[1])
+            shared.add(beside.order(file, stem).tobytes())
+            assert groups[beside.order(file, stem)].tolist() == sorted(groups)
+    assert len(shared) == 2 and file.document["version"] == 3  # of 64 and of 128 columns
+    model = Model(file, threads=1)
+    kernels = [op.kernel for op in model._program.plan.ops]
+    model.close()
+    assert kernels.count("take-columns") == 4  # before q, k, v; output; gate, up; down
+
+
+@pytest.mark.parametrize("kind", ACT_ORDER, indirect=True)
+def test_what_is_kept_out_of_order_is_what_the_checkpoint_means(folder, tmp_path):
+    """Bit for bit where nothing is rounded; the plan agrees with the definition."""
+    path = tmp_path / "kept.edge"
+    export(folder, path, quant="keep")
+    source = HuggingFaceSource(folder)
+    for ours, theirs in (
+        ("attention.output", "self_attn.o_proj"),
+        ("feed_forward.up", "mlp.up_proj"),
+    ):
+        found = stored(path, f"layers.0.{ours}.weight")
+        meant = source.read(f"model.layers.0.{theirs}.weight")
+        exact = EdgeFile(path).info(f"layers.0.{ours}.weight").format in EXACT
+        assert np.array_equal(found, meant) if exact else np.abs(found - meant).max() < 0.001
+    defined = decoder_oracle.logits(path, np.array(TOKENS))
+    assert np.sqrt(((run(path) - defined) ** 2).mean()) < 0.025 * defined.std()
+    plain = Model(
+        EdgeFile(path), context=32, outputs=len(TOKENS), threads=1, kernels=NumpyLibrary()
+    )
+    np.testing.assert_allclose(plain.forward(TOKENS, outputs=len(TOKENS)), run(path), atol=2e-3)
+    plain.close()
+
+
+@pytest.mark.parametrize("kind", ACT_ORDER, indirect=True)
+def test_an_export_that_was_stopped_between_an_order_and_its_matrix_goes_on(
+    folder, tmp_path, monkeypatch
+):
+    export(folder, tmp_path / "whole.edge", quant="keep")
+    add_order = EdgeWriter.add_indices
+
+    def stopped(self, name, values):
+        add_order(self, name, values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(EdgeWriter, "add_indices", stopped)
+        export(folder, tmp_path / "kept.edge", quant="keep")
+    export(folder, tmp_path / "kept.edge", quant="keep")
+    assert (tmp_path / "kept.edge").read_bytes() == (tmp_path / "whole.edge").read_bytes()
+
+
 @pytest.fixture
 def adapter(tmp_path):
     """Of the query and of the matrix down, of rank 2."""
@@ -111,6 +182,8 @@ def test_an_adapter_beside_its_matrices_says_what_one_that_is_merged_says(
     for stem in ("layers.0.attention.query", "layers.0.feed_forward.down"):
         form = infos[f"{stem}.weight"].format
         left, right = (stored(apart, f"{stem}.low_rank_{side}") for side in ("left", "right"))
+        order = beside.order(EdgeFile(apart), stem)
+        right = right if order is None else right[:, np.argsort(order)]
         rounding = np.abs(left) @ np.abs(right) * 2.0**-10
         lost = 0 if form in EXACT else 0.01
         off = stored(apart, f"{stem}.weight") - stored(merged, f"{stem}.weight")

@@ -210,6 +210,15 @@ def test_a_code_of_a_codebook_is_looked_up_in_that_of_its_four_rows():
     assert tensor.dequantize().ravel().tolist() == [-3.5] * 4 + [50.0]
 
 
+def test_columns_of_codes_go_back_to_their_places():
+    form = WeightFormat("int8", 32)
+    codes = np.array([[128 + 1, 128 + 2, 128 + 3]], np.uint8)
+    order = np.array([2, 0, 1], np.int32)
+    tensor = QuantizedTensor(form, codes, np.ones((1, 1), np.float32), order=order)
+    assert tensor.dequantize().tolist() == [[2, 3, 1]]
+    assert tensor.each(lambda part: part[:0]).order is order
+
+
 def test_the_limits_of_a_header_agree_with_each_other():
     assert spec.MAX_HEADER % 64 == 0 and spec.MAX_DIMENSION <= spec.MAX_BYTES
     assert len(max(NAMES, key=len)) <= spec.MAX_FORMAT

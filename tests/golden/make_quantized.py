@@ -205,6 +205,7 @@ def main() -> None:
         gptq(f"gptq-{bits}-asymmetric", bits, symmetric=False)
     gptq("gptq-v2", 4, symmetric=False, v2=True)
     gptq("gptq-act-order", 4, symmetric=False, act_order=True)
+    gptq("gptq-act-order-symmetric", 4, symmetric=True, act_order=True)
     awq("awq-gemm", "gemm")
     awq("awq-gemv", "gemv")
     four_bits("bnb-nf4", "nf4", nested=False)

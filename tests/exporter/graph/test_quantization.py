@@ -136,6 +136,20 @@ def test_dynamic_activations_have_a_scale_a_token_or_for_32_of_grouped_weights()
     assert (np.abs(grouped - x) <= steps / 2 * (1 + 1e-5)).all()
 
 
+def test_activations_of_linear_layers_may_stay_floats():
+    model = stack()
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    stored = quantized(model, "w4a16").stored["fc0"]
+    assert stored.activation == "float" and (stored.read(x) == x).all()
+
+
+def test_a_convolution_of_codes_multiplies_codes_and_says_so():
+    with pytest.raises(RecipeError, match="'last' is of edge.Conv, .* add last=int8"):
+        quantized(convolutions(), "w8a16")
+    stored = quantized(convolutions(), "w8a16,last=int8").stored
+    assert stored["last"].activation is None and str(stored["last"].format) == "int8"
+
+
 def test_a_fixed_scale_covers_all_that_calibration_saw():
     model = stack()
     data = samples(model)

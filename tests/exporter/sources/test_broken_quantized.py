@@ -121,6 +121,23 @@ def test_a_group_that_is_not_there_is_refused(read_all, value):
         read_all(tensors | {"layer.g_idx": ("I32", order)}, config)
 
 
+@pytest.mark.parametrize(
+    "case, name", [("gptq-act-order", "g_idx"), ("ct-act-order", "weight_g_idx")]
+)
+def test_groups_of_unequal_sizes_are_read_and_stay_on_no_grid(read_all, tmp_path, case, name):
+    tensors, config = load(case)
+    groups = tensors[f"layer.{name}"][1].copy()
+    moved = np.flatnonzero(groups == 0)[0]
+    groups[moved] = 1
+    values, before = read_all(tensors | {f"layer.{name}": ("I32", groups)}, config), None
+    assert HuggingFaceSource(tmp_path).kept("layer.weight") is None
+    before = read_all(tensors, config)
+    assert HuggingFaceSource(tmp_path).kept("layer.weight") is not None
+    same = np.arange(64) != moved
+    assert np.array_equal(values[:, same], before[:, same])
+    assert not np.array_equal(values[:, moved], before[:, moved])
+
+
 def without(config: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in keys}
 

@@ -23,6 +23,8 @@ KEPT = {  # what a matrix stays in; None: no grid of ours
     "bnb-int8": "int8",
     "bnb-nf4": "code4-g64",
     "bnb-nf4-double": "code4-g64",
+    "ct-act-order": "int4-g32",
+    "ct-act-order-int8": "int8-g32",
     "ct-float8": None,
     "ct-float8-blocks": None,
     "ct-float8-tensor": None,
@@ -41,7 +43,8 @@ KEPT = {  # what a matrix stays in; None: no grid of ours
     "gptq-4-symmetric": "int4-g32",
     "gptq-8-asymmetric": None,
     "gptq-8-symmetric": "int8-g32",
-    "gptq-act-order": None,  # the columns of a group are scattered
+    "gptq-act-order": "int4-g32-offset",
+    "gptq-act-order-symmetric": "int4-g32",
     "gptq-v2": "int4-g32-offset",
 }
 # Scaled by 1/127 and by the row's scale one after the other, where we have one rounding.
@@ -101,6 +104,18 @@ def test_what_stays_on_its_grid_keeps_its_weights(opened, case):
         assert (off <= rounding_of(kept)).all()
 
 
+@pytest.mark.parametrize(
+    "case", ["gptq-act-order", "gptq-act-order-symmetric", "ct-act-order", "ct-act-order-int8"]
+)
+def test_scattered_columns_of_a_group_are_put_side_by_side(opened, case):
+    source = opened(case)
+    kept, groups = source.kept(NAME), source._tensors
+    (name,) = (name for name in groups if name.endswith("g_idx"))
+    assert groups.stored(name)[kept.order].tolist() == [0] * 32 + [1] * 32
+    assert (np.diff(kept.order) < 0).sum() == 1  # within a group as they were
+    assert source.reorders and not opened("ct-packed-4").reorders
+
+
 def rounding_of(kept: QuantizedTensor) -> np.ndarray:
     """How far float16 offsets (and the float32 sums that follow) move weights, half a bit off at
     most, or int8 levels and their float16 scales [rows, columns]."""
@@ -110,4 +125,5 @@ def rounding_of(kept: QuantizedTensor) -> np.ndarray:
         largest = np.abs(kept.offsets) * (2.0**-11 + 2.0**-22) + np.abs(kept.scales) * 2.0**-19
     else:
         return np.zeros(kept.shape)
-    return np.repeat(largest, kept.format.group, axis=1)[:, : kept.shape[1]]
+    moved = np.repeat(largest, kept.format.group, axis=1)[:, : kept.shape[1]]
+    return moved if kept.order is None else moved[:, np.argsort(kept.order)]
