@@ -28,6 +28,7 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int4-g64", "int4-g64-offset", "int8-g32"),
         ("int4-g256", "int4-g256-offset", "int8-g32"),
         ("int3", "int3-g256", "int8-g32"),
+        ("int2", "int2-g256-offset", "int8-g32"),
         ("int5", "int5-g256-offset", "int8-g32"),
         ("int5-g32", "int5-g32-offset", "int8-g32"),
         ("int6", "int6-g256", "int8-g32"),
