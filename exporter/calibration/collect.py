@@ -24,7 +24,7 @@ from ..architectures import Lowered
 from ..sources import Source, TokenizerFiles
 from ..weights import Weights
 from .corpus import SELF_WINDOWS, WINDOW, Text, mixed, own_and_text, windows_for
-from .moments import Moments
+from .moments import SINK, Moments
 from .statistics import HELD_OUT, Statistics, identity
 
 Progress = Callable[[int, int], None]  # windows done, windows of all layers
@@ -83,6 +83,7 @@ def _run(
 ) -> dict[tuple[str, ...], dict[str, Moments]]:
     """One layer over all windows, in place; moments of what matrices read, by their names."""
     found: dict[tuple[str, ...], dict[str, Moments]] = {}
+    sinks = SINK if model.kind == "decoder" else 0  # an encoder's tokens see each other
     block = Block(_Layer(source, model, layer), library(), usable_cores(), hidden.shape[1])  # type: ignore[arg-type]
     for i, window in enumerate(hidden):
         part = "held" if i % HELD_OUT == HELD_OUT - 1 else "fit"
@@ -90,7 +91,7 @@ def _run(
         def seen(names: tuple[str, ...], x: np.ndarray, part: str = part) -> None:
             names = tuple(name.replace("layers.0.", f"layers.{layer}.", 1) for name in names)
             parts = found.setdefault(names, {p: Moments.empty(x.shape[1]) for p in ("fit", "held")})
-            parts[part].update(x)
+            parts[part].update(x, sinks)
 
         block.run(window, seen)
         progress(i + 1)

@@ -16,7 +16,7 @@ from ..sources import TokenizerFiles
 SELF, SELF_WINDOWS = "self", 24  # what the model writes
 WINDOW = 512
 MOST_WINDOWS = 128
-SENTENCES = 128  # tokens of an encoder's window
+SENTENCE = 32  # tokens of an encoder's window: its first and last ones weigh as they do in use
 
 
 Around = tuple[tuple[int, ...], tuple[int, ...]]  # ids that windows begin and end with
@@ -53,8 +53,8 @@ def windows_for(
     if model.kind == "decoder":
         return windows(calib, tokenizer, c.vocabulary, most)
     around = ((), ()) if tokenizer is None else (tokenizer.before, tokenizer.after)
-    size = min(SENTENCES, c.context)
-    cut = windows(calib, tokenizer, c.vocabulary, most * WINDOW // SENTENCES, size, around)
+    size = min(SENTENCE, c.context)
+    cut = windows(calib, tokenizer, c.vocabulary, most * WINDOW // SENTENCE, size, around)
     if cut.shape[1] > c.context:
         raise SourceError(f"windows of {cut.shape[1]} tokens; this encoder reads {c.context}")
     return cut

@@ -39,9 +39,9 @@ class Moments:
         counts = np.zeros(len(BINS) + 1, np.int64)
         return cls(body, sink, sums, total, largest, counts, tokens, sinks)
 
-    def update(self, x: np.ndarray) -> None:
-        """Add a window."""
-        first, rest = x[:SINK], x[SINK:]
+    def update(self, x: np.ndarray, sinks: int = SINK) -> None:
+        """Add a window, whose first tokens are sinks."""
+        first, rest = x[:sinks], x[sinks:]
         self.body += rest.T @ rest
         self.sink += first.T @ first
         self.sums += rest.sum(axis=0, dtype=np.float64)

@@ -7,8 +7,12 @@ from edge.errors import RecipeError
 from edge.exporter import export
 from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES, PRESETS, RECIPES
+from edge.format.formats import QuantizedTensor, WeightFormat
+from edge.format.reader import EdgeFile
+from edge.runtime.model import Model
 from tests.exporter import decoder_oracle
 from tests.exporter.memory_source import golden
+from tests.format.small_file import multipliers
 
 BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
 
@@ -24,6 +28,7 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int4-g64", "int4-g64-offset", "int8-g32"),
         ("int4-g256", "int4-g256-offset", "int8-g32"),
         ("int3", "int3-g256", "int8-g32"),
+        ("int2", "int2-g256-offset", "int8-g32"),
         ("int5", "int5-g256-offset", "int8-g32"),
         ("int5-g32", "int5-g32-offset", "int8-g32"),
         ("int6", "int6-g256", "int8-g32"),
@@ -80,6 +85,28 @@ def test_a_group_that_there_is_not_is_refused(text, group, message):
 def test_every_recipe_is_described_in_a_sentence():
     assert list(RECIPES) == [*PRESETS, *ALIASES]
     assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())
+
+
+def test_a_mix_of_8_4_and_2_bits_computes_what_its_file_means(tmp_path):
+    """As in a GGUF file of Q2_K: matrices that are 2-bit stay so, others by the recipe."""
+    source, form = golden("llama3"), WeightFormat("int2", 256, True)
+    random = np.random.default_rng(0)
+    for layer in range(2):
+        name = f"model.layers.{layer}.mlp.down_proj.weight"
+        shape = source.tensors.pop(name).shape
+        codes = random.integers(0, 4, shape, np.uint8)
+        scales = np.full((shape[0], 1), 2.0**-7, np.float32)
+        parts = multipliers(form, *shape, random)
+        source.on_grid[name] = QuantizedTensor(form, codes, scales, -1.5 * scales, *parts)
+    report = export(source, tmp_path / "x.edge", quant="keep,*.up=int4,*.gate=int4-g64")
+    formats = {i.format for i in report.tensors if len(i.shape) == 2}
+    assert formats == {"int8-g32", "int4-g32-offset", "int4-g64-offset", "int2-g256-offset"}
+    expected = decoder_oracle.logits(tmp_path / "x.edge", np.arange(16))
+    model = Model(EdgeFile(tmp_path / "x.edge"), threads=1, kv="float32", outputs=16)
+    found = model.forward(list(range(16)), outputs=16).copy()
+    model.close()
+    # Activations are rounded to 127 steps of their group's largest: by some percent in two layers.
+    assert np.sqrt(np.square(found - expected).mean()) < 0.05 * expected.std()
 
 
 def test_attention_of_8_bits_lies_between_all_of_4_and_all_of_8(tmp_path):
