@@ -8,7 +8,9 @@ RECIPES = [
     "int8",
     "w8a8kv8",
     "w8a8kv4",
+    "w8a8t",
     "int8-g0",
+    "w8a16:g0",
     "int6",
     "int5:awq+mse+gptq+quantease",
     "int4-g64",
@@ -54,7 +56,7 @@ first four fifths (ours lie evenly over them, llama.cpp's are the first); *by se
 model wrote, as `--calib self` does, *by self+text* both. *Other domain* is {text}.
 
 Bits a weight: all tensors of the file, padding and the int8 embedding included (llama.cpp's: q8_0); edge
-computes with 8-bit activations, llama.cpp too. Seconds are of a shared machine. The checkpoint was Q4_1
+computes with 8-bit activations (but `a16`), llama.cpp too. Seconds are of a shared machine. The checkpoint was Q4_1
 and is taken off that grid by random factors of channels; groups of 32 still lie where its blocks lay,
 which may favour formats of 32, ours and llama.cpp's. A row of 576 weights is padded to 640 for groups
 of 64. In llama.cpp 576 is no multiple of a K-quant's 256: most of its matrices fall back to Q5_0 or

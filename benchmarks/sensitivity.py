@@ -3,7 +3,7 @@
     python benchmarks/sensitivity.py MODEL.gguf FOLDER [--calibration WINDOWS]
 
 Each matrix of the layers alone is rounded to 4 bits, and the divergence of predictions measured; beside it
-what `mixed:` predicts from one measurement a kind of matrix, and what output errors alone say.
+what `mixed:` predicts from a measurement a kind of matrix and band of layers, and what output errors alone say.
 Prints Spearman's rank correlations (HAWQ-V2's question, Dong et al. 2019, arXiv:1911.03852).  FOLDER
 is that of quality.py.
 """
@@ -19,6 +19,7 @@ from edge.exporter.allocation.sensitivity import shares, worth
 from edge.exporter.architectures import lower
 from edge.exporter.calibration.divergence import divergences
 from edge.exporter.calibration.probe import rounded
+from edge.exporter.language import parse
 from edge.exporter.layer_error import output_error
 from edge.exporter.weights import Weights
 
@@ -35,7 +36,7 @@ def main() -> None:
     matrices = [t for t in matrices if len(t.shape) == 2]
     names = [t.name for t in matrices]
     lost = np.array([shares(weights, t, statistics, [rounded])[0] for t in matrices])
-    predicted = lost * worth(weights, statistics, names, lost)[:, 0]
+    predicted = lost * worth(weights, statistics, parse("mixed:5"), names, lost)[:, 0]
     outputs = [_share_of_output(weights, statistics, name) for name in names]
     groups = [[name] for name in names]
     measured = list(divergences(weights, statistics.tokens(), groups, lambda done, total: None))

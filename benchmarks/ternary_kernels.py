@@ -100,8 +100,9 @@ def _within(counts: Counter[tuple[int, str]], first: int, end: int) -> int:
 
 HEAD = """# Ternary: additions, products, look-ups
 
-Made by `python benchmarks/ternary_kernels.py --arm WORK`. {machine}, one of {cores} cores, Python
-{python}, NumPy {numpy}, Numba {numba}, llvmlite {llvmlite}; {rounds} alternating calls each, medians.
+Made by `python benchmarks/ternary_kernels.py --arm WORK`. {machine}, one of {cores} cores of
+a shared host, Python {python}, NumPy {numpy}, Numba {numba}, llvmlite {llvmlite}; {rounds} alternating calls each,
+medians: compare within a row.
 
 A matrix of -1, 0, 1 in 2 bits times one token's int8 codes: int32 sums, exactly NumPy's in every kernel.
 

@@ -10,6 +10,7 @@ from edge.format.spec import TensorInfo
 
 from .calibration.statistics import Statistics
 from .recipe import Recipe
+from .rules import FEW
 
 SMALL = 500_000_000  # weights: below, 4 bits cost much (benchmarks/QUALITY.md)
 SHORT = 16  # windows of calibration that are few
@@ -24,7 +25,12 @@ def before(
     bits = _fewest_bits(formats)
     if bits is None or bits > 4:
         return tuple(found)
-    if parameters < SMALL and not recipe.needs_data:
+    if bits == 2 and parameters < FEW:
+        found.append(
+            f"2 bits on a model of {parameters / 1e6:,.0f} million weights ruin it (SmolLM2's perplexity: "
+            "times 7 with a text, times 800 without); an export needs --force"
+        )
+    elif parameters < SMALL and not recipe.needs_data:
         found.append(
             f"{bits} bits without calibration on a model of {parameters / 1e6:,.0f} million weights: "
             "expect a loss that one notices; int8, or int4-calibrated --calib TEXT, lose less"

@@ -4,7 +4,8 @@
     base   = a preset with or without "-g64"; wNaNkvN: bits of weights, activations, KV cache; or
              mixed:N, N bits a weight of the layers, allocated matrix by matrix; mixed:Nms, by the
              milliseconds that a token's products take on a device
-             a8t: a scale a token for activations; a8s: one that is fixed by calibration
+             a8t: a scale a token for activations; a8s: one that is fixed by calibration; a16: they
+             stay floats
     part   = method {"+" method}, or gN: the group size
     rule   = glob "=" base {":" part}      for matrices with that name, "layers.*.attention.value"
 
@@ -22,10 +23,11 @@ from . import plugins, registry
 from .quantize import Method
 from .recipe import ALIASES, PRESETS, Budget, Preset, Recipe
 
-ACTIVATIONS = {"": "", "t": "token", "s": "static"}
+ACTIVATIONS = {None: "", "8": "", "8t": "token", "8s": "static", "16": "float"}
 LONGEST = 1000  # characters that a file keeps of it
 WEIGHT_BITS = {
-    "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8", "16": "float16", "32": "float32"
+    "2": "int2", "3": "int3", "4": "int4", "5": "int5", "6": "int6", "8": "int8",
+    "16": "float16", "32": "float32",
 }  # fmt: skip
 KV_BITS = {"4": "int4", "8": "int8", "16": "float16", "32": "float32"}
 
@@ -34,7 +36,7 @@ def describe() -> list[str]:
     """The language and its methods, a line each, for `--quant list`."""
     head = (
         "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
-        "int4 that recommends an int8 KV cache. The methods:"
+        "int4 that recommends an int8 KV cache, w4a16 int4 whose activations stay floats. The methods:"
     )
     methods = [(name, entry.sentence) for name, entry in registry.own().items()]
     methods += plugins.listed({*registry.own()})
@@ -68,12 +70,24 @@ def _recipe(text: str, group: int | None, graph: bool) -> Recipe:
         group = _same(text, group, size)
     name, activation, kv = _bits(base)
     recipe = replace(_preset(base if name is None else name, group, graph), kv=kv)
-    recipe = replace(recipe, body=replace(recipe.body, activation=activation))
-    shown = recipe.name if name is None else base + (f"-g{group}" if group else "")
+    recipe = _activated(recipe, activation)
+    shown = recipe.name if name is None else base + ("" if group is None else f":g{group}")
     tail = f":{'+'.join(methods)}" if methods else ""
     if activation != "static" or not graph:
         _refuse_ranges(base, methods)
+    if activation == "float" and "outliers" in methods:
+        raise RecipeError(
+            f"{base!r}: 'outliers' are kept from being rounded, and a16 rounds nothing"
+        )
     return replace(_with(recipe, methods), name=shown + tail)
+
+
+def _activated(recipe: Recipe, activation: str) -> Recipe:
+    """Schemes of codes are of the layers, floats of the output matrix, too."""
+    ends = recipe.ends
+    if activation == "float":
+        ends = replace(ends, activation=activation)
+    return replace(recipe, body=replace(recipe.body, activation=activation), ends=ends)
 
 
 def _refuse_ranges(base: str, methods: Sequence[str]) -> None:
@@ -136,20 +150,22 @@ def _same(text: str, group: int | None, size: int) -> int:
 
 def _bits(base: str) -> tuple[str | None, str, str | None]:
     """The preset, the activation and the kind of KV cache of wNaNkvN; None of another base."""
-    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+)([ts]?))?(?:kv([0-9]+))?", base, re.ASCII)
+    match = re.fullmatch(r"w([0-9]+)(?:a([0-9]+[ts]?))?(?:kv([0-9]+))?", base, re.ASCII)
     if match is None:
         return None, "", None
-    weights, activations, scheme, kv = match.groups()
+    weights, activations, kv = match.groups()
     if weights not in WEIGHT_BITS:
         choices = ", ".join(f"w{bits}" for bits in WEIGHT_BITS)
         raise RecipeError(f"{base!r}: weights of {weights} bits; choose from {choices}")
     floats = int(weights) > 8
-    if activations is not None and (activations != "8" or floats):
-        computes = "32-bit floats: leave it out" if floats else "8-bit activations: say a8"
+    if activations not in ACTIVATIONS or (floats and activations is not None):
+        computes = (
+            "32-bit floats: leave it out" if floats else "a8, a8t, a8s or a16, floats: say one"
+        )
         raise RecipeError(f"{base!r}: a{activations}, but w{weights} computes with {computes}")
     if kv is not None and kv not in KV_BITS:
         raise RecipeError(f"{base!r}: a KV cache of {kv} bits; choose kv4, kv8, kv16 or kv32")
-    return WEIGHT_BITS[weights], ACTIVATIONS[scheme or ""], KV_BITS[kv] if kv else None
+    return WEIGHT_BITS[weights], ACTIVATIONS[activations], KV_BITS[kv] if kv else None
 
 
 def _preset(base: str, group: int | None, graph: bool = False) -> Recipe:
@@ -183,9 +199,11 @@ def _with(recipe: Recipe, methods: list[str]) -> Recipe:
     if recipe.inexact is not None:  # the body is exact or nothing: methods are for the forced
         _refuse(recipe, [*transforms, *(name for name in methods if entries[name].needs_data)])
         return replace(recipe, inexact=_with_all(recipe.inexact, methods))
-    if recipe.keeps or recipe.body.format.is_float:
+    if recipe.name == "keep" or recipe.body.format.is_float:
         _refuse(recipe, methods)
-    return replace(recipe, body=_with_all(recipe.body, methods), transforms=transforms)
+    keeps = () if transforms else recipe.keeps  # they change every matrix
+    body = _with_all(recipe.body, methods)
+    return replace(recipe, body=body, transforms=transforms, keeps=keeps)
 
 
 def _refuse(recipe: Recipe, methods: Sequence[str]) -> None:
@@ -232,7 +250,7 @@ def _rule(text: str, graph: bool) -> tuple[str, Method]:
             f"rule {text!r:.80}: {recipe.transforms[0]!r} changes the whole model; name it before "
             "the rules"
         )
-    if recipe.keeps or recipe.inexact or recipe.kv or recipe.budget:
+    if recipe.name == "keep" or recipe.inexact or recipe.kv or recipe.budget:
         raise RecipeError(
             f"rule {text!r:.80}: a matrix is stored as int8, int4, ..., float16 or float32"
         )

@@ -26,7 +26,7 @@ from .inspection import Inspection
 from .language import parse
 from .recipe import Recipe
 from .report import ExportReport, Progress, bits_per_weight, notes
-from .rules import check_rules
+from .rules import check_bits, check_rules
 from .sources import Source, TokenizerFiles, open_source
 from .sources.lora import LoraSource
 from .store import Store, least_bytes
@@ -97,6 +97,8 @@ def export(
     source = _opened(source, output, lora, lora_apart)
     model, tokenizer = lower(source), source.tokenizer()
     check_rules(recipe, model)
+    if not force:
+        check_bits(recipe, model, source)
     inspection = None
     if report is not None:
         inspection = Inspection(Path(report), source, quant, group, calib)

@@ -31,7 +31,8 @@ class Method:
     scales      a method of scales, of code4 one of codebooks
     refinement  what comes after rounding, or ""
     addends     methods of what is kept beside the matrix (augmented.py)
-    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static"
+    activation  scales of the int8 codes it reads: "" as its format has them, "token" or "static";
+                "float" if it reads floats
     range       how a static one is chosen, in a graph; of edge.exporter.ranges
     shift       what is taken off before, of edge.exporter.shifts, or ""
     """

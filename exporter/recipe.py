@@ -135,6 +135,11 @@ def _searched_body(name: str, group: int, offset: bool = False) -> Recipe:
     return Recipe(name, Method(WeightFormat(kind, group, offset), "mse"), _int8(32))
 
 
+def _int2_body(name: str, group: int) -> Recipe:
+    body = Method(WeightFormat("int2", group, offset=True), "mse")
+    return Recipe(name, body, _int8(32), keeps=("int2",))
+
+
 def _code4_body(name: str, group: int, codebook: str = "kmeans") -> Recipe:
     return Recipe(name, Method(WeightFormat("code4", group), codebook), _int8(32))
 
@@ -158,7 +163,7 @@ def _floats(name: str, group: int) -> Recipe:
 
 PRESETS = {
     "keep": Preset(
-        "Weights that are 3- to 8-bit or ternary in the source keep their codes; "
+        "Weights that are 2- to 8-bit or ternary in the source keep their codes; "
         "all others become int8 in groups of 32 (of a graph they stay floats).",
         _keep,
         rows=_keep_or_float,
@@ -179,6 +184,12 @@ PRESETS = {
     "int3": Preset(
         "3 bits, scales of two levels for every 16 weights, the embedding in int8: for large models.",
         _searched_body,
+        (256,),
+    ),
+    "int2": Preset(
+        "2 bits, scales and offsets of two levels for every 16 weights, the embedding in int8: for "
+        "models of billions of weights.",
+        _int2_body,
         (256,),
     ),
     "int5": Preset(

@@ -114,10 +114,12 @@ class Store:
             self.writer.add_vector(beside, factors)
 
     def _activation(self, name: str) -> str | float | None:
-        """What the header says of the codes that the matrix reads; None: as its format has them."""
+        """What the header says of what the matrix reads; None: codes as its format has them."""
         method = self.recipe.method(name)
         if method.activation == "token":
             return "token" if method.format.group else None
+        if method.activation == "float":
+            return "float"
         if method.activation != "static":
             return None
         if not is_of_layer(name):

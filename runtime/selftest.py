@@ -10,7 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -154,9 +154,21 @@ def _halves(values: np.ndarray) -> np.ndarray:
 
 
 def _product(bench: Bench, name: str) -> Check:
-    w, weights, magnitude = _matrix(bench, name)
+    return _multiplied(bench, *_matrix(bench, name))
+
+
+def _weight_only(bench: Bench, name: str) -> Check:
+    """The worst of the formats that the kernel serves."""
+    kind = name.removeprefix("weight-only-")
+    forms = (form for form in catalogue.PRODUCTS if weight_format(form).kind == kind)
+    parts = (_matrix(bench, f"matmul-{form}") for form in forms)
+    checks = [_multiplied(bench, replace(w, weight_only=True), *rest) for w, *rest in parts]
+    return Check(name, float(np.max([check.error for check in checks])))  # of NaN it is NaN
+
+
+def _multiplied(bench: Bench, w: Matrix, weights: np.ndarray, magnitude: np.ndarray) -> Check:
     x = bench.normal(TOKENS, COLUMNS)
-    source = (address(x), x.strides[0], 0, 0, 0)
+    source = (address(x), x.strides[0], *w.scales_layout)
     values = x.astype(np.float64)
     if w.encoding != FLOAT:
         r = bench.rounded(f"plain-{w.encoding.sink}", x, x, 0, w.encoding.zero)
@@ -167,13 +179,13 @@ def _product(bench: Bench, name: str) -> Check:
     bias, residual = bench.normal(1, 16 * tiles_), bench.normal(TOKENS, 16 * tiles_)
     out = bench.zeros(TOKENS, 16 * tiles_)
     bench.run(
-        name, bench.register(0), bench.register(1), tiles_, 1,
+        w.kernel, bench.register(0), bench.register(1), tiles_, 1,
         w.address, tile_bytes, w.steps, *source, address(out), out.strides[0],
         address(bias), address(residual), chunks=tiles_,
     )  # fmt: skip
     expected = values @ weights.T + bias[:, :ROWS] + residual[:, :ROWS]
     allowed = ROUNDING * (np.abs(values) @ magnitude.T + 1)
-    return _check(name, out[:, :ROWS], expected, allowed)
+    return _check(w.kernel, out[:, :ROWS], expected, allowed)
 
 
 def _embedding(bench: Bench, name: str) -> Check:
@@ -351,6 +363,7 @@ _CHECKS: dict[str, Callable[[Bench, str], Check]] = {  # by the first word of a 
     **dict.fromkeys((source for source, _ in catalogue.NORMS), _activation),
     "times": _activation,
     "matmul": _product,
+    "weight": _weight_only,
     "embedding": _embedding,
     "rope": _rope,
     "attention": _attention,

@@ -69,8 +69,9 @@ class Building:
             for name, (weight, bias, form) in self.matrices.items():
                 if bias is not None:
                     writer.add_vector(f"{name}.bias", bias)
-                if form == "int8":
-                    writer.add_matrix(f"{name}.weight", _rounded(weight))
+                if form in ACTIVATIONS:
+                    activation = ACTIVATIONS[form]
+                    writer.add_matrix(f"{name}.weight", _rounded(weight), activation=activation)
                 else:
                     writer.add_float_matrix(f"{name}.weight", weight, form)
             writer.document = {
@@ -85,6 +86,7 @@ class Building:
         return EdgeFile(path)
 
 
+ACTIVATIONS = {"int8": None, "w8a16": "float"}
 PLAIN = {"kernel": (1, 1), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
 
 

@@ -1,14 +1,13 @@
 """Ternary times int8 for one token, without multiplying: by additions, by looking sums up.
 
-Both leave int32 sums [rows] and take the arguments (w, x or tables, out, tiles) and what layouts.py
-says.  `COLUMNS` is a constant of the kernel, as a model's width might be.
+Rows of arguments are (w, x or tables, out, tiles), weights as layouts.py has them; out gets int32
+sums [rows].  The number of columns is compiled in.
 """
 
 from llvmlite import ir
 from numba import types
 
-from edge.runtime.kernels import simd
-from edge.runtime.kernels.compiler import inline
+from edge.runtime.kernels.matmul import arg
 from edge.runtime.kernels.simd import codebooks, emit
 from edge.runtime.kernels.simd.emit import I8, I16, I32, I64, Bytes, block_op
 
@@ -17,12 +16,6 @@ ADDED = 512  # columns that 16-bit sums of pairs hold: 64 * 2 * 127
 LOOKED_UP = 256  # columns that 16-bit sums of look-ups hold: 64 * 4 * 127
 BYTES, HALVES, WORDS = ir.VectorType(I8, 16), ir.VectorType(I16, 8), ir.VectorType(I32, 4)
 QUADS, ALL = ir.VectorType(I64, 8), ir.VectorType(I8, 64)
-Two, Four = types.UniTuple(Bytes, 2), types.UniTuple(Bytes, 4)
-
-
-@inline
-def arg(args, index):
-    return simd.load_i64(args + 8 * index)
 
 
 def _zero(count):
@@ -38,14 +31,13 @@ zero_two, zero_four = _zero(2), _zero(4)
 
 def _as(builder, block, kind):
     """Vectors of another type, of the same bits."""
-    whole = [v for v in emit.unpack(builder, block)]
-    each = 512 // (kind.count * kind.element.width)
-    width = 64 // each
-    parts = [p for v in whole for p in (emit.split(builder, v, width) if each > 1 else [v])]
+    width = kind.count * kind.element.width // 8
+    parts = [p for v in emit.unpack(builder, block) for p in emit.split(builder, v, width)]
     return [builder.bitcast(part, kind) for part in parts]
 
 
 def _back(builder, vectors):
+    """The inverse of `_as`."""
     small = [
         builder.bitcast(v, ir.VectorType(I8, v.type.count * v.type.element.width // 8))
         for v in vectors

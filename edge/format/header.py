@@ -164,10 +164,11 @@ class Header:
             return None
         if form in spec.PAYLOADS or spec.weight_format(form).is_float:
             self._fail(f"{what}: an activation {found!r:.40}, but {form} reads floats")
-        if found == "token":
-            return "token"
+        if found in ("token", "float"):
+            return str(found)
         if type(found) not in (int, float) or not 1e-30 < found < 1e30:
-            self._fail(f"{what}: activation {found!r:.40}, expected 'token', a scale, or null")
+            expected = "'token', 'float', a scale, or null"
+            self._fail(f"{what}: activation {found!r:.40}, expected {expected}")
         return float(found)
 
     def _start(self, what: str, offsets: Any, size: int) -> int:

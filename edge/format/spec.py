@@ -21,7 +21,8 @@ An .edge file is a safetensors file with stricter rules:
     generation   recommended sampling settings, or null
     tensors      {name: {"format", "shape", "sha256", "error"}}, for every tensor of the file; of a
                  matrix of codes also "activation", if it is not as its format has it: "token" (its
-                 input's int8 codes have one scale a token) or a number, the scale itself
+                 input's int8 codes have one scale a token), a number, the scale itself, or "float"
+                 (its input is not rounded)
 
 A tensor's format is a weight format ("int4-g32-offset": a matrix in tiles), "vector" or "indices"
 (float32 or int32, padded with zeros to 16 elements) or "bytes" (padded with zeros to 64).  `shape`
@@ -45,7 +46,7 @@ from functools import cache
 
 from .formats import ALIGNMENT, FLOATS, WeightFormat
 
-FORMAT_VERSIONS = (1, 2, 3)  # 2: `activation`, `in_scale`, addends; 3: `in_order`
+FORMAT_VERSIONS = (1, 2, 3)  # 2: `activation`, `in_scale`, addends; 3: `in_order`, "float"
 LAYOUT_VERSION = 3
 KINDS = ("decoder", "encoder", "graph")
 MAX_HEADER = 16 * 2**20
@@ -71,7 +72,7 @@ class TensorInfo:
     nbytes: int
     sha256: str
     error: float | None = None  # relative Frobenius error against the source
-    activation: str | float | None = None  # "token", or the scale of its input's codes
+    activation: str | float | None = None  # "token", "float", or the scale of its input's codes
 
     @property
     def elements(self) -> int:

@@ -90,7 +90,7 @@ class EdgeWriter:
         error: float | None = None,
         activation: str | float | None = None,
     ) -> spec.TensorInfo:
-        """`activation`: "token", or the scale of its input's codes (edge/format/spec.py).
+        """`activation`: "token", "float", or a scale (edge/format/spec.py).
 
         The order of its columns, if it has one, goes before it.
         """
@@ -268,7 +268,7 @@ def _version(infos: Sequence[spec.TensorInfo]) -> int:
     """Older readers open whatever they understand."""
     oldest = spec.FORMAT_VERSIONS[0]
     parts = (SINCE.get(i.name.rpartition(".")[2], oldest) for i in infos)
-    schemes = (2 for i in infos if i.activation is not None)
+    schemes = (2 + (i.activation == "float") for i in infos if i.activation is not None)
     return max(oldest, *parts, *schemes)
 
 

@@ -41,8 +41,8 @@ def allocate(
 
     `speeds` are GB/s of weights by format on the device, for a budget of milliseconds.  Without
     statistics, and of an encoder, what is summed is the share of each matrix's (output's) energy
-    that is lost.  With them it is divergence: measured of each kind of matrix, all layers' at
-    once, and shared out by `shares`.  Padding counts.  Raises RecipeError if the budget is too
+    that is lost.  With them it is divergence: measured of each kind of matrix, a band of
+    layers at once, and shared out by `shares`.  Padding counts.  Raises RecipeError if the budget is too
     small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
@@ -50,7 +50,8 @@ def allocate(
     lost = np.array([shares(weights, tensor, statistics, ways) for tensor in matrices])
     errors = lost[:, 1:]
     if statistics is not None and weights.model.kind == "decoder":
-        errors *= worth(weights, statistics, [t.name for t in matrices], lost[:, 0], progress)
+        names = [t.name for t in matrices]
+        errors *= worth(weights, statistics, recipe, names, lost[:, 0], progress)
     costs = _costs(matrices, recipe, speeds)
     assert recipe.budget is not None
     chosen = choose(errors, costs, recipe.budget.amount)

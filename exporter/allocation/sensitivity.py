@@ -10,10 +10,12 @@ from ..architectures import Lowered
 from ..architectures.placement import Placement
 from ..calibration.statistics import Statistics, split
 from ..layer_error import output_error
+from ..recipe import Recipe
 from ..weights import Weights
 
 RESIDUAL = ("attention.output", "feed_forward.down")  # their products are added to it
 ROWS = 128  # of a matrix stand for all
+BANDS = 10  # of layers: measuring takes as long for a deep model as for a shallow one
 TINY = 1e-12  # of the energy: what matrices lose that are on the probe's grid
 Rounding = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
@@ -48,23 +50,36 @@ def _is_added(tensor: Placement, model: Lowered) -> bool:
 def worth(
     weights: Weights,
     statistics: Statistics,
+    recipe: Recipe,
     names: list[str],
     probed: np.ndarray,
     progress: Progress = lambda done, total: None,
 ) -> np.ndarray:
-    """float64 [matrices, 1]: nats a token for a share of energy, by a matrix's kind.
+    """float64 [matrices, 1]: nats a token for a share of energy, by a matrix's kind and depth.
 
     `probed` float64 [matrices] is the share that each loses by `calibration.probe`, with which the
-    divergence of all layers' matrices of a kind is measured.
+    divergence of a band of layers' matrices of a kind is measured.  What was measured before a kill
+    is not measured again.
     """
     from ..calibration.divergence import divergences  # the runtime: only if needed
 
-    kinds: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        kinds.setdefault(split(name)[1], []).append(i)
-    groups = [[names[i] for i in of_kind] for of_kind in kinds.values()]
+    groups = _groups(names, weights.model.config.layers)
+    known = statistics.divergences(str(recipe))
+    missing = [[names[i] for i in group] for group in groups if names[group[0]] not in known]
+    measured = divergences(weights, statistics.tokens(), missing, progress)
+    for group, nats in zip(missing, measured, strict=True):
+        known[group[0]] = nats
+        statistics.keep_divergences(str(recipe), known)
     found = np.empty((len(names), 1))
-    measured = divergences(weights, statistics.tokens(), groups, progress)
-    for of_kind, nats in zip(kinds.values(), measured, strict=True):
-        found[of_kind] = nats / max(probed[of_kind].sum(), TINY)
+    for at in groups:
+        found[at] = known[names[at[0]]] / max(probed[at].sum(), TINY)
     return found
+
+
+def _groups(names: list[str], layers: int) -> list[list[int]]:
+    """Indices of matrices of a kind in a band of layers."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, name in enumerate(names):
+        layer, kind = split(name)
+        groups.setdefault((kind, layer * BANDS // layers), []).append(i)
+    return list(groups.values())

@@ -112,6 +112,18 @@ class Statistics:
         ids: np.ndarray = np.load(self.folder / TOKENS)
         return ids
 
+    def keep_divergences(self, recipe: str, nats: dict[str, float]) -> None:
+        """By the first of the matrices that were rounded, of a model as the recipe's transforms
+        leave it."""
+        _replace(self._divergences(recipe), lambda path: path.write_text(json.dumps(nats)))
+
+    def divergences(self, recipe: str) -> dict[str, float]:
+        path = self._divergences(recipe)
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def _divergences(self, recipe: str) -> Path:
+        return self.folder / f"divergences-{_crc(recipe)}.json"
+
     def remove(self) -> None:
         for file in self.folder.iterdir():
             if OURS.fullmatch(file.name):

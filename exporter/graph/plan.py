@@ -10,7 +10,8 @@ from edge.format.formats import QuantizedTensor, WeightFormat
 from ..quantize import Method
 from ..recipe import Recipe
 from ..registry import find
-from .layers import EMBEDDING, RECURRENT, Layer, layers
+from ..rules import FEW, has_two_bits, too_few
+from .layers import EMBEDDING, LINEAR, RECURRENT, Layer, layers
 from .model import GraphModel, Matrix
 
 FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
@@ -60,9 +61,13 @@ def plan(model: GraphModel, recipe: Recipe, force: bool = False) -> Plan:
     methods, windows = {}, []
     for name, matrix in model.matrices.items():
         wanted = _wanted(recipe, name, matrix, readers.get(name, []))
+        if wanted.activation == "float":
+            _check_linear(recipe, name, readers.get(name, []))
         methods[name] = _by_rows(wanted) if name in by_rows else wanted
         if methods[name] != wanted:
             windows.append(name)
+    if not force:
+        _check_bits(model, recipe, methods)
     return Plan(recipe, methods, by_rows, _notes(recipe, windows))
 
 
@@ -91,6 +96,22 @@ def _check(recipe: Recipe, force: bool) -> None:
         raise RecipeError(
             f"recipe {name!r}: rounding a graph to {recipe.base} would ruin it; choose int8 "
             "or int4 (or --force it)"
+        )
+
+
+def _check_bits(model: GraphModel, recipe: Recipe, methods: Mapping[str, Method]) -> None:
+    size = sum(matrix.weight.size for matrix in model.matrices.values())
+    few = next((method for method in methods.values() if has_two_bits(method)), None)
+    if few is not None and size < FEW:
+        raise too_few(recipe, size, few)
+
+
+def _check_linear(recipe: Recipe, name: str, readers: list[Layer]) -> None:
+    other = next((layer.op for layer in readers if layer.op != LINEAR), None)
+    if other is not None:
+        raise RecipeError(
+            f"recipe {str(recipe)!r}: {name!r} is of {other}, whose kernels multiply codes with codes; "
+            f"a16 is for {LINEAR}: add {name}=int8"
         )
 
 

@@ -48,7 +48,7 @@ class StoredMatrix:
 
     def read(self, x: np.ndarray) -> np.ndarray:
         """x [..., channels] as the product sees it: codes of int8 times their scale; floats stay."""
-        if self.tensor is None:
+        if self.tensor is None or self.activation == "float":
             return x
         if isinstance(self.activation, float):
             return rounded(x, np.float32(self.activation))
@@ -194,6 +194,8 @@ def _activated(
     if stored.tensor is None:
         return stored
     stored = _about(stored, shift)
+    if method.activation == "float":
+        return replace(stored, activation="float")
     if method.activation == "token":
         return replace(stored, activation="token" if stored.format.group else None)
     if method.activation != "static" or reads is None:

@@ -12,10 +12,10 @@ import numpy as np
 from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 from ..scales.stored import stored
+from ..scales.two_level import is_unsigned, largest_multiplier
 
 SWEEPS = 4
 DAMP = 0.1  # of the mean of H's diagonal: what is below is noise of a short calibration
-MOST = 127  # the largest multiplier of two levels
 BLOCK = 64  # columns of a block where a scale serves a whole row
 
 
@@ -49,8 +49,9 @@ class _Steps:
         """The nearest values that a run may have."""
         if self._units is None:
             return stored(wanted, self._form)
-        unit = self._units[run]
-        nearest: np.ndarray = unit * np.clip(np.rint(wanted / _divisor(unit)), -MOST, MOST)
+        unit, most = self._units[run], largest_multiplier(self._form)
+        least = 0 if is_unsigned(self._form) else -most
+        nearest: np.ndarray = unit * np.clip(np.rint(wanted / _divisor(unit)), least, most)
         return nearest
 
     def offer(self, run: int, by: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ def aciq(groups: np.ndarray, form: WeightFormat) -> Grid:
     """The mean +- alpha*, within the group's range (Banner et al. 2018, arXiv:1810.05723).
 
     alpha* is a multiple of b = E|w - mu| for Laplace, of sigma for Gauss: whichever the ratio of
-    the two says the group is nearer to.
+    the two says the group is nearer to.  The paper's levels are the middles of 2 alpha* cut into
+    2^bits, so that the outermost of a grid with an offset lie half a step within.
     """
     low, high = groups.min(axis=2), groups.max(axis=2)
     mu = groups.mean(axis=2) if form.offset else np.zeros_like(low)
@@ -25,6 +26,8 @@ def aciq(groups: np.ndarray, form: WeightFormat) -> Grid:
     b, sigma = np.abs(centred).mean(axis=2), np.sqrt(np.square(centred).mean(axis=2))
     bits = math.log2(CODES[form.kind].levels)
     alpha = np.where(b < BETWEEN * sigma, laplace(bits) * b, gauss(bits) * sigma)
+    if form.offset:
+        alpha *= 1 - 1 / CODES[form.kind].levels
     return grid_over(np.maximum(low, mu - alpha), np.minimum(high, mu + alpha), form)
 
 

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+from edge.format.formats import CODES
+
 KV_KINDS = ("float16", "int8", "int4", "float32")
 ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
 GATES = ("silu", "gelu", "relu2")  # act(gate) * up
@@ -34,6 +36,7 @@ PRODUCTS = {  # by weight format
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),
 }
+WEIGHT_ONLY = tuple(CODES)  # kinds of codes, to multiply with activations that stay floats
 CONVOLVED = ("int8", "float32", "float16")
 WINDOWS = ("depthwise", "max", "average")
 SQUARES = (3, 5)  # sides of kernels that have code of their own
@@ -48,6 +51,7 @@ def _embedding(name: str) -> tuple[Any, ...]:
 KERNELS: dict[str, tuple[Any, ...]] = {  # name: (module, factory, arguments)
     **{f"matmul-{name}": made for name, made in PRODUCTS.items()},
     **{f"embedding-{name}": _embedding(name) for name in PRODUCTS},
+    **{f"weight-only-{kind}": ("weight_only", "kernel", kind) for kind in WEIGHT_ONLY},
     **{
         "-".join(filter(None, (source, norm, sink))): ("activations", "kernel", source, norm, sink)
         for source, norm in NORMS

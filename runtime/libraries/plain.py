@@ -30,6 +30,7 @@ _FACTORIES: dict[str, Callable[..., Kernel]] = {
     "activations": activations.kernel,
     "rope": rope.kernel,
     "attention": attention.kernel,
+    "weight_only": matmul.weight_only,
 }
 _FUNCTIONS: dict[str, Kernel] = {
     "norm-add": activations.norm_add,

@@ -1,6 +1,6 @@
 """A decoder as a plan: Llama's skeleton with the variations that DecoderConfig names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -155,7 +155,7 @@ class DecoderLowering(Lowering):
         name = "embedding" if c.tied_embedding else "output"
         w = self.weights.matrix(name, c.vocabulary, c.hidden)
         if c.tied_embedding:
-            w = Matrix(name, w.form, w.rows, w.columns, w.address, 0)
+            w = replace(w, bias=0)
         self._norm(self.x, self.h, "output_norm", [w])
         self._product(self.h, w, self.logits, first=FIRST_OUTPUT)
         if c.logits_softcap:

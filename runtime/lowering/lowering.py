@@ -73,7 +73,8 @@ class Lowering:
                 rest = self._ordered(out, other)
                 rest = self._multiplied(rest, other) if other.factor else rest
                 rest = self._taken_out(rest, other) if other.taken else rest
-                self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
+                if other.sink != FLOAT.sink:
+                    self._encode(f"plain-{other.sink}", rest, None, rest, "", other)
 
     def _take_columns(self, x: Floats, order: int) -> None:
         """x in another order, for all that want that one."""
@@ -183,19 +184,24 @@ class Lowering:
         tiles, tile_bytes = form.tiles(w.rows), form.tile_bytes(w.columns)
         share = -(-tiles // (CHUNKS_A_THREAD * self.threads))
         per_chunk = max(1, min(CHUNK_BYTES // tile_bytes, share))
-        if w.encoding == FLOAT:
-            source = (x.address, x.stride, 0, 0, 0)
-        else:
-            c = self.buffers.codes(x.size, w.encoding)
-            source = (c.address, c.stride, c.scales, c.starts, c.groups_stride)
         arguments = (
             self._register(first), self._register(TOKENS), tiles, per_chunk,
-            w.address, tile_bytes, w.steps, *source,
+            w.address, tile_bytes, w.steps, *self._read(x, w),
             out.address, out.stride, w.bias, residual.address if residual else 0,
         )  # fmt: skip
         weights = w.address, tiles * tile_bytes
         chunks = -(-tiles // per_chunk)
-        self.ops.append(Op(f"matmul-{form}", arguments, chunks, barrier=barrier, weights=weights))
+        self.ops.append(Op(w.kernel, arguments, chunks, barrier=barrier, weights=weights))
+
+    def _read(self, x: Floats, w: Matrix) -> tuple[int, ...]:
+        """A product's arguments about its input, which `_activation` has made."""
+        encoding = w.encoding
+        if encoding.sink != FLOAT.sink:
+            c = self.buffers.codes(x.size, encoding)
+            return c.address, c.stride, c.scales, c.starts, c.groups_stride
+        x = self._ordered(x, encoding)
+        x = self.buffers.multiplied(encoding, x.size) if encoding.factor else x
+        return x.address, x.stride, *w.scales_layout
 
     def _by_token(self, kernel: str, tokens: int, *arguments: int, chunks: int = 1) -> None:
         self.ops.append(Op(kernel, arguments, chunks, tokens))

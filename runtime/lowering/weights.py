@@ -11,7 +11,7 @@ from edge.format.reader import EdgeFile
 from edge.format.spec import PAYLOADS, weight_format
 
 from ..plan import Arena
-from .buffers import BY_TOKEN, Encoding, Taken, encoding
+from .buffers import BY_TOKEN, FLOAT, Encoding, Taken, encoding
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,43 @@ class Matrix:
     scale: float = 0.0  # of its input's codes, as Encoding has it
     order: int = 0  # address of the order in which it reads its input's columns, or 0
     factor: int = 0  # address of what these are multiplied by, or 0
+    weight_only: bool = False  # codes whose input stays floats
 
     @property
     def encoding(self) -> Encoding:
         taken = None if self.outliers is None else self.outliers.taken
-        return replace(
-            encoding(self.form), taken=taken, scale=self.scale, order=self.order, factor=self.factor
-        )
+        wanted = FLOAT if self.weight_only else encoding(self.form)
+        return replace(wanted, taken=taken, scale=self.scale, order=self.order, factor=self.factor)
+
+    @property
+    def kernel(self) -> str:
+        """Of its product with activations in this encoding."""
+        return f"weight-only-{self.form.kind}" if self.weight_only else f"matmul-{self.form}"
+
+    @property
+    def scales_layout(self) -> tuple[int, int, int]:
+        """Columns a scale, columns a multiplier, and whether there is an offset: what weight-only
+        products are told (kernels/weight_only.py); nothing of floats."""
+        if self.form.is_float:
+            return 0, 0, 0
+        return self.form.group, self.form.multiplier_columns, int(self.form.offset)
 
     @property
     def steps(self) -> int:
-        """Turns of the product's outer loop (kernels/matmul.py)."""
-        if self.form.is_float:
+        """Turns of the product's outer loop (kernels/matmul.py), or columns."""
+        if self.form.is_float or self.weight_only:
             return self.columns
         if self.form.group and not self.form.multiplier_columns:
             return self.form.blocks(self.columns)
         unit = 96 if self.form.kind == "ternary-dense" else 64
         return self.form.padded_columns(self.columns) // unit
+
+
+def _scale(activation: str | float | None) -> float:
+    """Of an Encoding."""
+    if isinstance(activation, float):
+        return activation
+    return BY_TOKEN if activation == "token" else 0.0
 
 
 @dataclass(frozen=True)
@@ -100,12 +120,13 @@ class Weights:
             columns=columns,
             address=self._file.address(f"{name}.weight"),
             bias=self.vector(bias, rows) if bias in self._file else 0,
-            outliers=self._outliers(name),
+            outliers=self._outliers(name, info.activation),
             sparse=self._sparse(name),
             low_rank=self._low_rank(name),
-            scale=BY_TOKEN if info.activation == "token" else float(info.activation or 0),
+            scale=_scale(info.activation),
             order=self._order(name),
             factor=self._factor(name, form, columns),
+            weight_only=info.activation == "float",
         )
 
     def _order(self, name: str) -> int:
@@ -125,10 +146,12 @@ class Weights:
             self._mismatch(f"{name}.weight", f"codes, for there is {stored!r}")
         return self.vector(stored, columns)
 
-    def _outliers(self, name: str) -> Outliers | None:
+    def _outliers(self, name: str, activation: str | float | None) -> Outliers | None:
         columns = beside.outlier_columns(self._file, name)
         if columns is None:
             return None
+        if activation == "float":  # nothing is rounded that they would have to be kept from
+            self._mismatch(f"{name}.weight", "codes of activations, for there are outlier columns")
         key = columns.tobytes()
         if key not in self._taken:  # matrices that read the same share it
             self._taken[key] = Taken(self._placed(columns), len(columns))

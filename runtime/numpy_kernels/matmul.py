@@ -49,25 +49,34 @@ class _Inputs:
 
 
 _Product = Callable[[_Inputs], np.ndarray]  # float32 [tokens, rows] of a run of tiles
+_Unpack = Callable[[Tiles, range], _Product]
 
 
 def kernel(form: WeightFormat) -> Kernel:
-    sink = encoding(form).sink
-    unpack = {"float": _floats, "row": _by_row}.get(sink, _by_run)
+    unpack = {"float": _floats, "row": _by_row}.get(encoding(form).sink, _by_run)
+    return lambda args, chunks: _matmul(form, unpack, args, chunks)
+
+
+def weight_only(kind: str) -> Kernel:
+    """kernels/weight_only.py: the format is among the arguments."""
 
     def matmul(args: list[int], chunks: range) -> None:
-        first, end = integer(args[0]), integer(args[1])
-        tiles, tiles_per_chunk, weight, tile_bytes, steps = args[2:7]
-        columns = steps if form.is_float else padded_columns(form, tile_bytes)
-        matrix = Tiles(form, weight, tile_bytes, columns)
-        last = min(chunks.stop * tiles_per_chunk, tiles)
-        for run in matrix.runs(chunks.start * tiles_per_chunk, last):
-            product = unpack(matrix, run)
-            for token in range(first, end, TOKENS):
-                x = _Inputs(args, token, min(TOKENS, end - token))
-                _store(args, run.start, token - first, product(x))
+        _matmul(WeightFormat(kind, args[9], bool(args[11])), _floats, args, chunks)
 
     return matmul
+
+
+def _matmul(form: WeightFormat, unpack: _Unpack, args: list[int], chunks: range) -> None:
+    first, end = integer(args[0]), integer(args[1])
+    tiles, tiles_per_chunk, weight, tile_bytes, steps = args[2:7]
+    columns = steps if form.is_float else padded_columns(form, tile_bytes)
+    matrix = Tiles(form, weight, tile_bytes, columns)
+    last = min(chunks.stop * tiles_per_chunk, tiles)
+    for run in matrix.runs(chunks.start * tiles_per_chunk, last):
+        product = unpack(matrix, run)
+        for token in range(first, end, TOKENS):
+            x = _Inputs(args, token, min(TOKENS, end - token))
+            _store(args, run.start, token - first, product(x))
 
 
 def _store(args: list[int], tile: int, token: int, products: np.ndarray) -> None:
@@ -84,7 +93,7 @@ def _store(args: list[int], tile: int, token: int, products: np.ndarray) -> None
 
 def _floats(matrix: Tiles, tiles: range) -> _Product:
     weights = matrix.floats(tiles).T
-    return lambda x: x.floats(matrix.columns) @ weights
+    return lambda x: x.floats(x.args[6]) @ weights[: x.args[6]]
 
 
 def _by_row(matrix: Tiles, tiles: range) -> _Product:

@@ -17,9 +17,11 @@ export EDGE_TEST_DATA=$(dirname "$model") OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTEC
   hypothesis sortedcontainers safetensors
 python3 -m zipfile -e "$wheel" "$work/site"
 
-# on CPU TARGET: what shall hold on an emulated CPU, and the library that it shall choose
+# on CPU TARGET TEST...: what shall hold on an emulated CPU, the library that it shall choose, and
+# what to test beside its kernels
 on() (
   cpu=$1 target=$2
+  shift 2
   echo "== $cpu: $target"
   # As a user has it: the wheel from elsewhere, an empty cache, no Numba.
   cd "$work"
@@ -40,16 +42,20 @@ CHECK
   cp "$checkout"/runtime/libraries/lib/*.so "$EDGE_CACHE/tests/"
   cd "$checkout"
   "$root/python" --cpu "$cpu" -m pytest -q -p no:cacheprovider tests/runtime/kernels \
-    tests/runtime/graph/test_programs.py \
-    tests/format tests/models/test_same_text.py tests/runtime/test_team.py -k "not whatever_a_file" \
-    --deselect tests/runtime/test_team.py::test_no_wake_up_is_lost_when_the_counts_of_two_steps_are_alike
+    tests/runtime/graph/test_programs.py tests/models/test_same_text.py \
+    -k "not whatever_a_file" "$@"
 )
 
 started=()
-for pair in cortex-a72:aarch64 cortex-a76:aarch64-dotprod max:aarch64-i8mm; do
-  on "${pair%%:*}" "${pair#*:}" >"$work/${pair%%:*}.log" 2>&1 &
-  started+=("$!:$work/${pair%%:*}.log")
-done
+start() {
+  on "$@" >"$work/$1.log" 2>&1 &
+  started+=("$!:$work/$1.log")
+}
+# What is no kernel is the same on all of them.
+start cortex-a72 aarch64 tests/format tests/runtime/test_team.py \
+  --deselect tests/runtime/test_team.py::test_no_wake_up_is_lost_when_the_counts_of_two_steps_are_alike
+start cortex-a76 aarch64-dotprod
+start max aarch64-i8mm
 failed=0
 for one in "${started[@]}"; do
   wait "${one%%:*}" || failed=1

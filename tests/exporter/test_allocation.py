@@ -1,13 +1,14 @@
 """Allocation: the best choice there is, within the budget."""
 
 from functools import partial
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import pytest
 
 from edge.errors import RecipeError
 from edge.exporter import ExportReport, export
+from edge.exporter.allocation import sensitivity
 from edge.exporter.allocation.ilp import choose
 from edge.exporter.allocation.mixed import FORMATS
 from edge.exporter.architectures import lower
@@ -164,19 +165,31 @@ def test_matrices_that_rounding_leaves_alone_are_worth_nothing():
     assert measured(weights, [names]) == [0.0]
 
 
-def test_divergence_is_measured_a_kind_of_matrix_and_shared_out_by_errors(tmp_path, monkeypatch):
-    """What matters a thousand times as much as measured gets the most bits."""
+def test_divergence_is_shared_out_by_errors_and_measured_once(tmp_path, monkeypatch):
+    """What matters a thousand times as much as all else gets the most bits."""
     source, asked = golden("llama3"), []
 
     def made_up(weights, ids, groups, progress):
         for names in groups:
-            asked.extend(names)
+            if len(asked) == 3:
+                asked.append("stop")
+                raise KeyboardInterrupt
             yield 1000.0 if names[0].endswith("key.weight") else 1.0
+            asked.extend(names)
 
     monkeypatch.setattr(divergence, "divergences", made_up)
     ids = tokens(lower(source).config.vocabulary)
+    with pytest.raises(KeyboardInterrupt):
+        export(source, tmp_path / "x.edge", quant="mixed:6:mse+gptq", calib=ids)
     report = export(source, tmp_path / "x.edge", quant="mixed:6:mse+gptq", calib=ids)
-    assert sorted(asked) == sorted(body(Weights(source, lower(source))))
+    assert sorted(asked) == sorted([*body(Weights(source, lower(source))), "stop"])
     formats = {t.name: t.format for t in body_of(report)}
     assert {f for name, f in formats.items() if name.endswith("key.weight")} == {"int8-g32"}
     assert len(set(formats.values())) > 1
+
+
+def test_a_deep_model_is_measured_in_bands_of_layers():
+    names = [f"layers.{i}.{kind}.weight" for i in range(30) for kind in ("a", "b")]
+    groups = [[names[i] for i in group] for group in sensitivity._groups(names, 30)]
+    assert len(groups) == 20 and sorted(chain(*groups)) == sorted(names)
+    assert groups[0] == ["layers.0.a.weight", "layers.1.a.weight", "layers.2.a.weight"]

@@ -14,7 +14,7 @@ from edge.runtime.model import Model
 from tests.exporter.memory_source import tiny_llama
 
 IDS = np.random.default_rng(0).integers(0, 40, (16, 24))
-PRESETS = ("int8", "int8-g0", "int4", "int3", "code4", "ternary")
+PRESETS = ("int8", "int8-g0", "int4", "int3", "int2", "code4", "ternary")
 NORMAL = np.random.default_rng(0).normal(0, 0.1, (17, 100)).astype(np.float32)
 ODD = {
     "zeros": np.zeros((3, 96), np.float32),
@@ -98,6 +98,9 @@ def text(folder, words):
         ("code4:hqq", {}, "no scales 'hqq' for code4; "),
         ("int4,layers.9.*=int8", {}, r"rule for 'layers.9.\*' fits no matrix; one is called"),
         ("ternary", {}, "is not ternary, and rounding it would ruin the model"),
+        ("int2", {}, r"a model of 0.0 million weights to int2-g256-offset would ruin .*--force"),
+        ("w2:awq+gptq", {"calib": IDS}, "would ruin it; choose int8 or int4"),
+        ("int8,*.up=int2", {}, "would ruin it"),
         ("binary", {}, "is not binary, and rounding it would ruin the model"),
     ],
 )

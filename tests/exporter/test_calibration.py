@@ -188,10 +188,11 @@ def test_an_export_leaves_no_statistics_behind(tmp_path):
 
 
 def test_statistics_may_serve_several_exports(tmp_path):
+    """GPTQ's, AWQ's, SqueezeLLM's, the allocation's: one object of second moments."""
     source = tiny_llama()
     model = lower(source)
     statistics = collect(source, model, ids_for(model), tmp_path / "stats")
-    for quant in ("int4:gptq", "int4:awq+clip"):
+    for quant in ("int4:gptq", "int4:awq+clip", "code4:squeezellm", "mixed:9:gptq"):
         export(source, tmp_path / "x.edge", quant=quant, calib=statistics)
     assert isinstance(statistics, Statistics) and (tmp_path / "stats" / "layer-0.npz").exists()
 

@@ -58,14 +58,32 @@ def test_zeros_stay_zeros(name):
     assert not quantize(matrix, Method(CODE4, name), np.eye(64)).dequantize().any()
 
 
+def zero_point_error(matrix: np.ndarray) -> float:
+    """Squared error of 16 even steps, one of which is 0: the usual integer zero point."""
+    groups = matrix.reshape(-1, OFFSET4.group)
+    low, high = groups.min(axis=1, keepdims=True), groups.max(axis=1, keepdims=True)
+    step = (high - low) / 15
+    zero = np.rint(-low / step)
+    codes = np.clip(np.rint(groups / step) + zero, 0, 15)
+    return float(np.square(step * (codes - zero) - groups).sum())
+
+
 @pytest.mark.parametrize(
-    "distribution, freedom, low, high",
-    [("laplace", (), -0.15, -0.11), ("standard_t", (4,), -0.14, -0.08), ("normal", (), 0.0, 0.07)],
+    "distribution, freedom, zero_point, offset",
+    [
+        ("laplace", (), -0.14, -0.13),
+        ("standard_t", (4,), -0.14, -0.10),
+        ("normal", (), 0.02, 0.05),
+    ],
 )
-def test_nf4_gains_on_heavy_tails_and_loses_little_on_a_bell(distribution, freedom, low, high):
-    """Without rounding to int8 the gains are 13.3 and 10.5 %, the loss 5.5 %."""
-    matrix = drawn(distribution, *freedom) if freedom else drawn(distribution, 0, 1)
-    assert low < gain(matrix, "nf4") < high
+def test_nf4_gains_on_heavy_tails_and_loses_little_on_a_bell(
+    distribution, freedom, zero_point, offset
+):
+    """Beside even steps with an integer zero point, and beside ours, whose offset is a float."""
+    matrix = drawn(distribution, *(freedom or (0, 1)))
+    beside = squared_error(matrix, Method(CODE4, "nf4")) / zero_point_error(matrix) - 1
+    assert beside == pytest.approx(zero_point, abs=0.02)
+    assert gain(matrix, "nf4") == pytest.approx(offset, abs=0.02)
 
 
 def test_int8_levels_cost_nf4_less_than_a_hundredth():

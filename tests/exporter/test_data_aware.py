@@ -22,7 +22,11 @@ from edge.runtime.model import Model
 from tests.exporter.memory_source import GOLDENS, MemorySource, golden, tiny_llama
 
 FORMS = [WeightFormat("int4", 64, True), WeightFormat("int4", 32), WeightFormat("int8")]
-TWO_LEVEL = [WeightFormat("int4", 256, True), WeightFormat("int3", 256)]
+TWO_LEVEL = [
+    WeightFormat("int4", 256, True),
+    WeightFormat("int3", 256),
+    WeightFormat("int2", 256, True),
+]
 
 
 def correlated(rows=48, columns=192, tokens=1024, seed=0):

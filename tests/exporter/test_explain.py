@@ -59,6 +59,7 @@ def test_what_cannot_be_calibrated_with_is_refused_here_too():
         ("float16", []),
         ("int4", ["4 bits without calibration on a model of 0 million weights"]),
         ("int4:gptq", ["4 bits on a model of 0 million weights cost more"]),
+        ("int2", ["2 bits on a model of 0 million weights ruin it"]),
         ("ternary", ["was not trained with ternary weights"]),
     ],
 )

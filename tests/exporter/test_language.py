@@ -21,6 +21,7 @@ QUERY, VALUE = "layers.0.attention.query.weight", "layers.0.attention.value.weig
         ("w4a8kv8:awq+gptq:g32", "int4-g32-offset", "minmax", "gptq", ("awq",)),
         ("w8", "int8-g32", "least_squares", "rtn", ()),
         ("w3", "int3-g256", "mse", "rtn", ()),
+        ("w2:awq+gptq", "int2-g256-offset", "mse", "gptq", ("awq",)),
         ("w5kv8", "int5-g256-offset", "mse", "rtn", ()),
         ("w6:least_squares", "int6-g256", "least_squares", "rtn", ()),
         ("int4-g256:awq+gptq", "int4-g256-offset", "minmax", "gptq", ("awq",)),
@@ -46,7 +47,17 @@ def test_bits_of_the_cache_are_what_the_file_recommends():
 
 
 @pytest.mark.parametrize(
-    "text", ["int4-g64:awq+gptq", "w4a8kv8:hqq", "int4,*.value=int8", *ALIASES]
+    "text",
+    [
+        "int4-g64:awq+gptq",
+        "w4a8kv8:hqq",
+        "w4a16",
+        "w8a16kv8:g64",
+        "w8a8t:g0:mse",
+        "w3a16:gptq",
+        "int4,*.value=int8",
+        *ALIASES,
+    ],
 )
 def test_a_recipe_can_be_parsed_again_from_its_name(text):
     assert str(parse(text)) == text
@@ -96,11 +107,14 @@ def test_it_is_known_which_recipes_need_data(text, needs):
         ("ternary:kl", "no scales 'kl' for ternary; choose from absmax, absmean, twn"),
         ("keep:hqq", "'keep' leaves weights as they are"),
         ("float16:mse", "'float16' leaves weights as they are"),
-        ("w7a8", "weights of 7 bits; choose from w3, w4, w5, w6, w8, w16, w32"),
+        ("w7a8", "weights of 7 bits; choose from w2, w3, w4, w5, w6, w8, w16, w32"),
         ("int4-g256:absmax", "'absmax' have no offset, but int4-g256-offset has one"),
         ("mixed:5:absmax", "mixed has offsets; leave out 'absmax'"),
-        ("w4a4", "a4, but w4 computes with 8-bit activations"),
+        ("w4a4", "a4, but w4 computes with a8, a8t, a8s or a16, floats: say one"),
+        ("w4a16t", "a16t, but w4 computes with a8, a8t, a8s or a16, floats: say one"),
         ("w16a8", "w16 computes with 32-bit floats"),
+        ("w16a16", "w16 computes with 32-bit floats"),
+        ("w8a16:g0:outliers", "'outliers' are kept from being rounded, and a16 rounds nothing"),
         ("w4kv3", "KV cache of 3 bits; choose kv4"),
         ("int4,value", "rule 'value', expected NAME=RECIPE"),
         ("int4,*.value=int9", "no recipe 'int9'"),

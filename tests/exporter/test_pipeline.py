@@ -20,8 +20,10 @@ from edge.format.formats import QuantizedTensor, WeightFormat
 from edge.format.reader import EdgeFile
 from edge.format.spec import weight_format
 from edge.format.writer import EdgeWriter
+from edge.runtime.model import Model
 from tests.exporter.decoder_oracle import logits, matrix, vector
 from tests.exporter.memory_source import GOLDEN, GOLDENS, MemorySource, golden, tiny_llama
+from tests.format.small_file import quantized
 
 QUERY = "layers.0.attention.query.weight"
 THEIR_QUERY = "model.layers.0.self_attn.q_proj.weight"
@@ -103,6 +105,55 @@ def test_an_ordinary_model_becomes_ternary_only_by_force(tmp_path):
     assert list(tmp_path.iterdir()) == []
     report = export(tiny_llama(), output, quant="ternary", force=True)
     assert report.notes == ("7 matrices were not ternary and were rounded by force",)
+
+
+# --- 2 bits ---------------------------------------------------------------------------------------
+
+
+def in_two_bits():
+    """A tiny Llama whose source has the matrices of its layers in 2 bits."""
+    source, form = tiny_llama(), WeightFormat("int2", 256, offset=True)
+    for seed, name in enumerate([n for n in source.tensors if "_proj." in n]):
+        source.on_grid[name] = quantized(form, *source.tensors.pop(name).shape, seed)
+    return source
+
+
+@pytest.mark.parametrize("quant", ["int2", "w2:gptq", "keep"])
+def test_two_bits_of_the_source_stay_as_they_are(quant, tmp_path):
+    source, ids = in_two_bits(), np.arange(40).reshape(2, 20)
+    report = export(source, tmp_path / "model.edge", quant=quant, calib=ids)
+    layers = [info for info in report.tensors if info.name.startswith("layers.")]
+    assert {(i.format, i.error) for i in layers if len(i.shape) == 2} == {("int2-g256-offset", 0.0)}
+    found = matrix(EdgeFile(tmp_path / "model.edge"), QUERY)
+    np.testing.assert_array_equal(found, source.read(THEIR_QUERY))
+    assert not any("2 bits" in caution for caution in report.cautions)
+
+
+@pytest.mark.parametrize("quant", ["int2:awq", "int2,*.query=int2"])
+def test_two_bits_of_the_source_are_not_rounded_to_other_two_bits(quant, tmp_path):
+    with pytest.raises(RecipeError, match="would ruin it"):
+        export(in_two_bits(), tmp_path / "m.edge", quant=quant, calib=np.zeros((1, 8), int))
+
+
+def test_a_large_model_may_be_rounded_to_two_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge.exporter.rules.FEW", 1000)
+    monkeypatch.setattr("edge.exporter.cautions.FEW", 1000)
+    report = export(tiny_llama(), tmp_path / "model.edge", quant="int2")
+    errors = [i.error for i in report.tensors if i.format == "int2-g256-offset"]
+    assert len(errors) == 7 and all(0.2 < error < 0.3 for error in errors)
+    (caution,) = report.cautions
+    assert caution.startswith("2 bits without calibration") and "--force" not in caution
+
+
+@pytest.mark.parametrize("name", ["llama3", "gemma2"])
+def test_a_model_of_two_bits_computes_what_its_file_means(name, tmp_path):
+    """Nothing moves but activations, which are rounded to 8 bits."""
+    path, tokens = tmp_path / "model.edge", np.arange(21)
+    export(golden(name), path, quant="int2,embedding=int2", force=True)
+    model = Model(EdgeFile(path), threads=2, outputs=21)
+    found, expected = model.forward(tokens, outputs=21), logits(path, tokens)
+    model.close()
+    assert np.sqrt(((found - expected) ** 2).mean()) < 0.1 * expected.std()
 
 
 def test_the_header_says_what_the_model_is(tmp_path):

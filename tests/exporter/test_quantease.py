@@ -19,6 +19,7 @@ FORMS = [
     WeightFormat("int8"),
     WeightFormat("int4", 256, True),
     WeightFormat("int3", 256),
+    WeightFormat("int2", 256, True),
 ]
 
 

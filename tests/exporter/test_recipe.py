@@ -7,6 +7,8 @@ from edge.errors import RecipeError
 from edge.exporter import export
 from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES, PRESETS, RECIPES
+from edge.format.reader import EdgeFile
+from edge.runtime.model import Model
 from tests.exporter import decoder_oracle
 from tests.exporter.memory_source import golden
 
@@ -24,6 +26,7 @@ BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
         ("int4-g64", "int4-g64-offset", "int8-g32"),
         ("int4-g256", "int4-g256-offset", "int8-g32"),
         ("int3", "int3-g256", "int8-g32"),
+        ("int2", "int2-g256-offset", "int8-g32"),
         ("int5", "int5-g256-offset", "int8-g32"),
         ("int5-g32", "int5-g32-offset", "int8-g32"),
         ("int6", "int6-g256", "int8-g32"),
@@ -80,6 +83,19 @@ def test_a_group_that_there_is_not_is_refused(text, group, message):
 def test_every_recipe_is_described_in_a_sentence():
     assert list(RECIPES) == [*PRESETS, *ALIASES]
     assert all(text.endswith(".") and "\n" not in text for text in RECIPES.values())
+
+
+def test_a_mix_of_8_4_and_2_bits_computes_what_its_file_means(tmp_path):
+    quant = "int8,*.up=int4,*.down=int2"
+    report = export(golden("llama3"), tmp_path / "x.edge", quant=quant, force=True)
+    formats = {i.format for i in report.tensors if len(i.shape) == 2}
+    assert formats == {"int8-g32", "int4-g32-offset", "int2-g256-offset"}
+    expected = decoder_oracle.logits(tmp_path / "x.edge", np.arange(16))
+    model = Model(EdgeFile(tmp_path / "x.edge"), threads=1, kv="float32", outputs=16)
+    found = model.forward(list(range(16)), outputs=16).copy()
+    model.close()
+    # Activations are rounded to 127 steps of their group's largest: by some percent in two layers.
+    assert np.sqrt(np.square(found - expected).mean()) < 0.05 * expected.std()
 
 
 def test_attention_of_8_bits_lies_between_all_of_4_and_all_of_8(tmp_path):

@@ -81,10 +81,10 @@ def test_hqq_is_the_published_algorithm(bits):
     np.testing.assert_array_equal(codes[:, 0], golden[f"codes{bits}"])
 
 
-@pytest.mark.parametrize("bits, share", [(4, 0.98), (3, 0.97), (2, 0.85)])
+@pytest.mark.parametrize("bits, share", [(4, 0.97), (3, 0.96), (2, 0.83)])
 def test_hqq_lowers_the_mean_error_of_heavy_tails(bits, share):
     """Weights of t(3) in groups of 64, against minmax, as the reference's algorithm has it."""
-    groups, top = heavy_tailed((64, 8, 64)), 2**bits - 1
+    groups, top = heavy_tailed((256, 8, 64)), 2**bits - 1
     inverse, zero = hqq.start(groups, top)
     errors = [
         np.abs(groups - (np.clip(np.rint(groups * inverse + z), 0, top) - z) / inverse).mean()
@@ -112,16 +112,26 @@ def test_the_analytical_clipping_is_that_of_the_paper(bits, laplace, gauss):
     assert aciq.gauss(bits) == pytest.approx(gauss, abs=0.012)
 
 
+# A group may be any length here.  Levels without an offset lie half a step beside the paper's.
+@pytest.mark.parametrize(
+    "form, more",
+    [
+        (WeightFormat("int4", 128, True), 1.03),
+        (WeightFormat("int4", 128), 1.03),
+        (WeightFormat("int3", 256), 1.07),
+        (WeightFormat("int2", 256, True), 1.08),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("draw", ["laplace", "normal"])
-def test_the_analytical_clipping_is_near_the_best_there_is(draw):
-    """Within 8 % of the squared error of a search over symmetric ranges, of whole rows."""
+def test_the_analytical_clipping_is_near_the_best_there_is(draw, form, more):
+    """Beside a search over symmetric ranges, of whole rows, in squared error."""
     weights = getattr(np.random.default_rng(0), draw)(0, 0.05, (4, 1, 16384)).astype(np.float32)
-    form = WeightFormat("int4", 128)  # 16 levels; a group may be any length here
-    searched = search.Search(weights, form, search.squares)
-    for share in np.linspace(0.3, 1, 71, dtype=np.float32):
-        searched.offer_range(share * searched.low, share * searched.high)
+    searched, reach = search.Search(weights, form, search.squares), np.abs(weights).max(axis=2)
+    for share in np.linspace(0.1, 1, 91, dtype=np.float32):
+        searched.offer_range(-share * reach, share * reach)
     best = search.squares(search.residual(weights, searched.grid, form)).sum()
-    assert squared_error(weights, "aciq", form).sum() < 1.08 * best
+    assert squared_error(weights, "aciq", form).sum() < more * best
 
 
 @pytest.mark.parametrize("form", [ROW8, SIGNED4, OFFSET4], ids=str)

@@ -11,7 +11,8 @@ from edge.format.formats import CODES, QuantizedTensor, WeightFormat
 
 OFFSET4, OFFSET5 = WeightFormat("int4", 256, True), WeightFormat("int5", 256, True)
 INT3, INT6 = WeightFormat("int3", 256), WeightFormat("int6", 256)
-FORMS = [OFFSET4, OFFSET5, INT3, INT6]
+INT2 = WeightFormat("int2", 256, True)
+FORMS = [OFFSET4, OFFSET5, INT2, INT3, INT6]
 SHAPES = [(1, 16), (3, 33), (17, 300), (5, 576)]
 
 
@@ -21,6 +22,10 @@ def normal(shape, seed=0, spread=0.05):
 
 def plain(form: WeightFormat) -> str:
     return "minmax" if form.offset else "signed_absmax"
+
+
+def largest(form: WeightFormat) -> int:
+    return 15 if form == INT2 else 127
 
 
 @pytest.mark.parametrize("scales", ["plain", "mse", "percentile", "aciq", "kl"])
@@ -36,7 +41,8 @@ def test_parts_are_those_of_the_format(form, scales, shape):
     factors = [tensor.multipliers, tensor.offset_multipliers][: 1 + form.offset]
     for part in factors:
         assert part.dtype == np.int8 and part.shape == (rows, form.runs(columns))
-        assert np.abs(part.astype(int)).max() <= 127
+        assert np.abs(part.astype(int)).max() <= largest(form)
+        assert form != INT2 or part.min() >= 0
     assert (tensor.offset_multipliers is not None) == form.offset
 
 
@@ -46,16 +52,16 @@ def test_parts_are_those_of_the_format(form, scales, shape):
 def test_no_weight_moves_by_more_than_a_step_and_what_the_levels_take(form, shape, spread):
     """Half a step by rounding.  Least squares may move the offset by as much again, and a signed
     grid lacks the level that mirrors its extreme one.  A multiplier is right to a half; the group's
-    number is the largest / 88 at most, and rounded by 2**-11.
+    number is the largest / 88 (of int2 88 / 127 * 15) at most, and rounded by 2**-11.
     """
     matrix = normal(shape, spread=spread)
     tensor = quantize(matrix, Method(form, plain(form)))
     scales, offsets = (part for part in tensor.steps())
     width, top = form.step_columns, CODES[form.kind].levels - 1 - form.zero
-    largest = max(top, form.zero)
-    slack = largest * np.abs(scales).max() * (0.5 / 88 + 2**-11)
+    most = largest(form)
+    slack = max(top, form.zero) * np.abs(scales).max() * (0.5 * 127 / 88 / most + 2**-11)
     if offsets is not None:
-        slack = 2 * slack + np.abs(offsets).max() * (0.5 / 127 + 2**-11)
+        slack = 2 * slack + np.abs(offsets).max() * (0.5 / most + 2**-11)
     moved = np.abs(grouped(np.abs(tensor.dequantize() - matrix), width)).max(axis=2)
     assert (moved <= np.abs(scales) + slack + 1e-6 * spread).all()
 
@@ -64,7 +70,7 @@ def test_no_weight_moves_by_more_than_a_step_and_what_the_levels_take(form, shap
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 20), columns=st.sampled_from([256, 576]))
 @settings(max_examples=20, deadline=None)
 def test_a_matrix_on_the_grid_is_stored_exactly(form, seed, rows, columns):
-    """If the largest multipliers of a group are 127, and runs have their extreme codes."""
+    """If a group has the largest multipliers, and runs have their extreme codes."""
     rng = np.random.default_rng(seed)
     width, groups, runs = form.step_columns, -(-columns // 256), columns // form.step_columns
     codes = rng.integers(0, CODES[form.kind].levels, (rows, columns)).astype(np.uint8)
@@ -73,10 +79,13 @@ def test_a_matrix_on_the_grid_is_stored_exactly(form, seed, rows, columns):
         rng.uniform(1e-3, 2, (rows, groups)).astype(np.float16).astype(np.float32)
         for _ in range(1 + form.offset)
     ]
-    multipliers = [rng.integers(20, 127, (rows, runs)).astype(np.int8) for _ in numbers]
+    most = largest(form)
+    multipliers = [rng.integers(most // 6, most, (rows, runs)).astype(np.int8) for _ in numbers]
     for part in multipliers:
-        part[:, :: 256 // width] = 127
-    if form.offset:
+        part[:, :: 256 // width] = most
+    if form == INT2:
+        numbers[1] *= -1
+    elif form.offset:
         multipliers[1] *= -1
     offsets = numbers[1] if form.offset else None
     source = QuantizedTensor(form, codes, numbers[0], offsets, *multipliers)
@@ -93,6 +102,18 @@ def test_zeros_and_runs_of_zeros_stay_zeros(form):
     matrix[0], matrix[1, :256], matrix[2, 32:64] = 0, 0, 0
     tensor = quantize(matrix, Method(form, plain(form)))
     assert not tensor.dequantize()[matrix == 0].any()
+
+
+def test_runs_on_either_side_of_zero_share_a_sign_and_lose_a_step_at_most():
+    """Multipliers of int2 have none: offsets of a group are all below 0, or all above."""
+    matrix = np.abs(normal((3, 256))) + np.float32(0.05)
+    matrix[0, 64:80] *= -1
+    matrix[1, 64:80] = normal((1, 16))
+    tensor = quantize(matrix, Method(INT2, "minmax"))
+    scales, offsets = tensor.steps()
+    assert (offsets[:2] <= 0).all() and (offsets[2] > 0).any() and (offsets[2] >= 0).all()
+    moved = grouped(np.abs(tensor.dequantize() - matrix), 16).max(axis=2)
+    assert (moved <= scales + np.abs(offsets) / 30 + 1e-6).all()
 
 
 def test_a_run_of_small_weights_beside_large_ones_does_not_vanish():

@@ -147,10 +147,11 @@ def write(
     document: dict[str, Any] | None = None,
     tensors: dict[str, tuple[str, tuple[int, ...]]] = TENSORS,
     contents: dict[str, Any] | None = None,
+    activations: dict[str, str] | None = None,
 ) -> None:
     """The small model, or another with these tensors; the same bytes on every machine.
 
-    `contents` are indices that are not what they should be.
+    `contents` are indices that are not what they should be, `activations` schemes of matrices.
     """
     with EdgeWriter(path, tensors=len(tensors)) as writer:
         writer.document = DOCUMENT | (document or {})
@@ -164,7 +165,8 @@ def write(
             elif form in FLOATS:
                 writer.add_float_matrix(name, floats(*shape, seed), form, error=0.0)
             else:
-                writer.add_matrix(name, quantized(weight_format(form), *shape, seed), error=0.5)
+                tensor = quantized(weight_format(form), *shape, seed)
+                writer.add_matrix(name, tensor, 0.5, (activations or {}).get(name))
 
 
 @dataclass

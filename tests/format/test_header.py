@@ -109,12 +109,14 @@ def change(document, path, value):
         ("parameters", "many", "parameters: expected int, found str"),
         ("parameters", True, "parameters: expected int, found bool"),
         ("parameters", -1, "parameters: expected 0 or more, found -1"),
-        (QUERY_ACTIVATION, "row", "activation 'row', expected 'token', a scale, or null"),
-        (QUERY_ACTIVATION, 0, "activation 0, expected 'token', a scale, or null"),
+        (QUERY_ACTIVATION, "row", "activation 'row', expected 'token', 'float', a scale, or null"),
+        (QUERY_ACTIVATION, 0, "activation 0, expected 'token', 'float', a scale, or null"),
         (QUERY_ACTIVATION, True, "activation True, expected 'token'"),
         (QUERY_ACTIVATION, -0.5, "activation -0.5, expected 'token'"),
         (QUERY_ACTIVATION, 1e31, "activation 1e+31, expected 'token'"),
         (NORM_ACTIVATION, "token", "an activation 'token', but vector reads floats"),
+        (NORM_ACTIVATION, "float", "an activation 'float', but vector reads floats"),
+        (UP_ACTIVATION, "float", "an activation 'float', but float16 reads floats"),
         (UP_ACTIVATION, 0.5, "an activation 0.5, but float16 reads floats"),
         ("tensors", [], "tensors: expected dict, found list"),
         ("tensors", DELETED, "tensors: expected dict, found nothing"),
@@ -305,6 +307,16 @@ def test_a_file_longer_than_its_tensors_is_refused(refusal, pieces, extra):
 
 def test_a_file_shorter_than_its_tensors_is_refused(refusal, pieces):
     assert f"of {len(pieces.data) - 64}, expected" in refusal(pieces.bytes()[:-64])
+
+
+@pytest.mark.parametrize("extra", [-64, 64])
+@pytest.mark.parametrize("form", ["int8-g32", "int6-g256", "int4-g256-offset", "int2-g256-offset"])
+def test_a_matrix_of_another_size_than_its_format_takes_is_refused(refusal, form, extra):
+    right, size = spec.nbytes(form, (16, 330)), spec.nbytes(form, (16, 330)) + extra
+    pieces = one_tensor(form, [16, 330], size, data=bytes(size))
+    assert f"bytes 0 to {size} of {size}, expected {right} bytes" in refusal(pieces.bytes())
+    pieces.header["w"]["shape"] = [1, size]
+    assert f"tensor 'w': expected 'U8' [1, {right}] in the header" in refusal(pieces.bytes())
 
 
 @pytest.mark.parametrize(

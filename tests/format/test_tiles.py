@@ -322,6 +322,18 @@ def test_dense_ternary_holds_any_three_digits_in_any_place():
     assert np.array_equal(unpack(pack(stored), stored.format, 27, 96).codes, rows)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_any_bytes_behind_the_scales_of_int2_are_a_matrix(seed):
+    form = WeightFormat("int2", 256, offset=True)
+    tile = np.random.default_rng(seed).integers(0, 256, (1, form.tile_bytes(256)), np.uint8)
+    tile[:, :64] = np.ones(32, "<f2").view(np.uint8)
+    found = unpack(tile, form, 16, 256)
+    for part, values in ((found.multipliers, 16), (found.offset_multipliers, 16), (found.codes, 4)):
+        assert part is not None and part.min() >= 0 and part.max() < values
+    assert np.array_equal(pack(found), tile)
+
+
 def test_bytes_that_no_writer_makes_are_still_digits():
     form = WeightFormat("ternary-dense")
     tile = np.tile(np.arange(256, dtype=np.uint8), 2)[None, : form.tile_bytes(96)]

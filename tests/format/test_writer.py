@@ -19,8 +19,10 @@ from edge.format.writer import EdgeWriter
 from tests.format import small_file
 
 SCHEMES = Path(__file__).parents[1] / "golden" / "format" / "schemes.edge"
+TWO_BITS = Path(__file__).parents[1] / "golden" / "format" / "int2.edge"
 GOLDEN = Path(__file__).parents[1] / "golden" / "format" / "v3.edge"
 ORDERED = GOLDEN.with_name("ordered.edge")
+WEIGHT_ONLY = GOLDEN.with_name("weight_only.edge")
 NEEDS_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs limits and modes of Unix")
 
 
@@ -94,6 +96,38 @@ def test_the_bytes_of_version_3_are_those_of_the_stored_file(tmp_path):
     file = EdgeFile(ORDERED)
     assert file.document["version"] == 3 and file.verify() == []
     assert beside.order(file, "a").tolist() == list(range(31, -1, -1))
+
+
+def write_two_bits(path):
+    with EdgeWriter(path, tensors=1) as writer:
+        writer.document = small_file.DOCUMENT
+        form = weight_format("int2-g256-offset")
+        writer.add_matrix("a.weight", small_file.quantized(form, 17, 330))
+
+
+def test_the_bytes_of_two_bits_are_those_of_the_stored_file(tmp_path):
+    """tests/golden/format/int2.edge was made by write_two_bits."""
+    write_two_bits(tmp_path / "int2.edge")
+    assert (tmp_path / "int2.edge").read_bytes() == TWO_BITS.read_bytes()
+    file = EdgeFile(TWO_BITS)
+    assert file.document["version"] == 1 and file.verify() == []
+
+
+def write_weight_only(path):
+    """And activations that stay floats."""
+    with EdgeWriter(path, tensors=1) as writer:
+        writer.document = small_file.DOCUMENT
+        tensor = small_file.quantized(weight_format("int4-g32-offset"), 16, 32)
+        writer.add_matrix("a.weight", tensor, activation="float")
+
+
+def test_the_bytes_of_a_file_whose_activations_stay_floats_are_those_of_the_stored_one(tmp_path):
+    """tests/golden/format/weight_only.edge was made by write_weight_only."""
+    write_weight_only(tmp_path / "weight_only.edge")
+    assert (tmp_path / "weight_only.edge").read_bytes() == WEIGHT_ONLY.read_bytes()
+    file = EdgeFile(WEIGHT_ONLY)
+    assert file.document["version"] == 3 and file.verify() == []
+    assert file.info("a.weight").activation == "float"
 
 
 def test_the_stored_file_can_be_read():

@@ -20,7 +20,8 @@ def linear(self: Lowering, node: Node) -> bool:
     matrix = self.weights.matrix(node.attributes["weight"], rows, columns)
     source, out = self.at(x), self.new(node)
     form = str(matrix.form)
-    is_plain = not (matrix.outliers or matrix.sparse or matrix.low_rank or matrix.factor)
+    extra = matrix.outliers or matrix.sparse or matrix.low_rank or matrix.factor
+    is_plain = not (extra or matrix.weight_only)
     if is_plain and form in ("int8", "float32", "float16"):
         self.add(Convolution(source, out, matrix, columns))
     else:
@@ -40,7 +41,11 @@ def conv(self: Lowering, node: Node) -> bool:
     widths = [channels] * matrix.form.is_float + [-(-channels // 16) * 16]
     if columns not in (taps * width for width in widths) or self.shape(x)[-1] != channels:
         raise self.broken(node, f"{taps} taps of {channels} channels", (columns, self.shape(x)))
-    if str(matrix.form) not in ("int8", "float32", "float16") or matrix.factor:
+    if (
+        str(matrix.form) not in ("int8", "float32", "float16")
+        or matrix.factor
+        or matrix.weight_only
+    ):
         return False
     n, height, width, _ = self.shape(x)
     source, out = self.at(x), self.new(node)

@@ -20,6 +20,7 @@ def recurrent(self: Lowering, node: Node) -> bool:
     rows, hidden = _check(self, node, gates, states)
     matrix = self.weights.matrix(node.attributes["weight"], rows, hidden)
     extra = matrix.outliers or matrix.sparse or matrix.low_rank or matrix.factor
+    extra = extra or matrix.weight_only
     if extra or str(matrix.form) not in FORMATS or self.shape(gates)[0] > MOST_STEPS:
         return False
     source = self.at(gates)

@@ -43,6 +43,7 @@ from .products import (
     dot16_small,
     int8_starts,
     load_bytes,
+    shift_right,
     small_starts,
 )
 from .runs import (
@@ -107,10 +108,13 @@ from .vectors import (
     sum_lanes,
     to_floats,
 )
+from .widening import add_floats_bytes, add_floats_run, sum_chains
 
 __all__ = [
     "absolute",
     "add_code4_run",
+    "add_floats_bytes",
+    "add_floats_run",
     "add_int2_shifted_halves",
     "add_int3_halves",
     "add_int4_run",
@@ -166,6 +170,7 @@ __all__ = [
     "roots",
     "round_to_int",
     "scale_rows",
+    "shift_right",
     "small_starts",
     "splat",
     "splat_rows",
@@ -180,6 +185,7 @@ __all__ = [
     "store_release",
     "store_rows",
     "store_u8",
+    "sum_chains",
     "sum_int_lanes",
     "sum_lanes",
     "to_floats",

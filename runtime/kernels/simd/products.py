@@ -12,6 +12,14 @@ def load_bytes(builder, address):
     return emit.load(builder, address, Bytes.ir, 64)
 
 
+@op(Bytes(Bytes, ADDRESS))
+def shift_right(builder, codes, bits):
+    """Every byte, but what crosses into it from the byte above stays there."""
+    words = ir.VectorType(I16, 2 * LANES)
+    count = emit.splat(builder, builder.trunc(bits, I16), 2 * LANES)
+    return builder.bitcast(builder.lshr(builder.bitcast(codes, words), count), Bytes.ir)
+
+
 def field(builder, codes, shift, bits, place=0):
     """Bits [shift, shift + bits) of every byte, emitted, as bits [place, place + bits)."""
     if bits == 8:

@@ -15,7 +15,7 @@ from .emit import F32, I8, I32, I64, LANES, block_op
 _ARM = ("neon", "dotprod", "i8mm")
 
 
-class _Layout:
+class Layout:
     """Codes whose bits lie in `planes`, the lowest first, as edge/format/tiles.py has them."""
 
     def __init__(self, planes, products_of_isa):
@@ -37,10 +37,10 @@ class _Layout:
             vector, place = vector + bits * self.columns // 32, place + bits
 
 
-_CRUMBS, _INT3 = _Layout((2,), products.SMALL), _Layout((2, 1), products.SMALL)
-_NIBBLES, _INT5 = _Layout((4,), products.SMALL), _Layout((4, 1), products.SMALL)
-_INT6, _BYTES = _Layout((4, 2), products.INT6), _Layout((8,), products.INT8)
-_BOOKED = _Layout((4,), products.LEVELS)
+_CRUMBS, _INT3 = Layout((2,), products.SMALL), Layout((2, 1), products.SMALL)
+_NIBBLES, _INT5 = Layout((4,), products.SMALL), Layout((4, 1), products.SMALL)
+_INT6, _BYTES = Layout((4, 2), products.INT6), Layout((8,), products.INT8)
+_BOOKED = Layout((4,), products.LEVELS)
 
 
 class _Block:

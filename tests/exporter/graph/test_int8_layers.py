@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantFormat
@@ -15,16 +14,7 @@ from edge.exporter.layer_error import output_error
 from edge.exporter.quantize import Method, quantize
 from edge.format.formats import WeightFormat
 from tests.exporter.graph.quantized_models import MODELS, model, samples, static
-
-
-def in_onnx_runtime(path, x):
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": x})[0]
-
-
-def in_edge(path, x):
-    with edge.load(path, threads=1) as session:
-        return session.run(None, {"x": x})[0]
+from tests.exporter.graph.test_verification import in_edge, in_onnx_runtime
 
 
 def held(**arrays):

@@ -95,6 +95,7 @@ def test_the_first_convolution_and_small_matrices_stay_floats_unless_a_rule_says
         ("int4:outliers", "for language models"),
         ("int8,nothing=float16", "fits no matrix; one is called 'fc0'"),
         ("ternary", "would ruin it"),
+        ("int8,fc1=int2", "million weights to int2-g256-offset would ruin it"),
     ],
 )
 def test_what_a_graph_cannot_have_is_refused_in_a_line(text, message):
@@ -133,6 +134,20 @@ def test_dynamic_activations_have_a_scale_a_token_or_for_32_of_grouped_weights()
     grouped = quantized(stack(), "int8-g32").stored["fc0"].read(x)
     steps = np.repeat(np.abs(x).reshape(3, 2, 32).max(axis=2) / 127, 32, axis=1)
     assert (np.abs(grouped - x) <= steps / 2 * (1 + 1e-5)).all()
+
+
+def test_activations_of_linear_layers_may_stay_floats():
+    model = stack()
+    x = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
+    stored = quantized(model, "w4a16").stored["fc0"]
+    assert stored.activation == "float" and (stored.read(x) == x).all()
+
+
+def test_a_convolution_of_codes_multiplies_codes_and_says_so():
+    with pytest.raises(RecipeError, match="'last' is of edge.Conv, .* add last=int8"):
+        quantized(convolutions(), "w8a16")
+    stored = quantized(convolutions(), "w8a16,last=int8").stored
+    assert stored["last"].activation is None and str(stored["last"].format) == "int8"
 
 
 def test_a_fixed_scale_covers_all_that_calibration_saw():

@@ -246,6 +246,19 @@ def test_programs_of_shapes_that_are_not_met_again_are_let_go(tmp_path):
         assert len(list(model.programs())) == KEPT
 
 
+def test_layers_that_read_floats_round_nothing(tmp_path):
+    """A linear layer has a kernel; a convolution is NumPy's, as nobody exports it."""
+    b = Building()
+    wide = b("Relu", b.linear("x", 40, 24, "w8a16"))
+    y = b.conv(wide, 24, 16, "w8a16", kernel=(3, 3), pads=(1, 1, 1, 1))
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, [wide, y])
+    with closing(GraphModel(file, threads=2)) as model:
+        feeds = {"x": image(2, 5, 7, 40)}
+        assert_alike(model.run(feeds), in_numpy(file, feeds), CLOSE["float32"])
+        kernels, in_python = kernels_of(model)
+        assert "weight-only-int8" in kernels and in_python == ["edge.Conv"]
+
+
 def test_a_value_that_two_layers_want_in_codes_of_their_own(tmp_path):
     """A convolution with borders and one without read it."""
     b = Building()
