@@ -22,6 +22,7 @@ FACTOR_COLUMNS = matmul.X_STARTS  # that share a multiplier; 0: there are none
 HAS_OFFSET = matmul.X_GROUPS_STRIDE
 
 LINE, TABLE = 64, 32  # bytes of a line; of 16 float16
+AHEAD = 4096  # bytes that one token fetches ahead: at its pace the CPU by itself looks less far
 RUN, PIECE = 16, 4  # columns of a run; runs of a piece, which has a line of multipliers
 ROW = 2**30  # runs of a block, where a row has one: more than any
 
@@ -60,6 +61,9 @@ def _in_planes(kind, tokens):
                 factors = w
                 w += LINE
             own = numbers(lines, factors, run & within, group, factored, has_offset)
+            if tokens == 1:
+                for line in range(0, unit_bytes, LINE):
+                    simd.prefetch(w + AHEAD + line)
             if has_halves and run % 2:
                 acc = add_run(acc, w, 1, own, (x, x_stride), tokens, books)
             else:
