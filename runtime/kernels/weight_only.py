@@ -36,6 +36,12 @@ def _chains(tokens):
     return 4 if tokens == 1 else 1  # independent sums: one token alone waits for latency
 
 
+@inline
+def _fetch(w, count):
+    for line in range(0, count, LINE):
+        simd.prefetch(w + AHEAD + line)
+
+
 def _in_planes(kind, tokens):
     codes, count = CODES[kind], tokens * _chains(tokens)
     add_run, numbers = simd.add_floats_run(kind), _numbers(kind)
@@ -62,8 +68,7 @@ def _in_planes(kind, tokens):
                 w += LINE
             own = numbers(lines, factors, run & within, group, factored, has_offset)
             if tokens == 1:
-                for line in range(0, unit_bytes, LINE):
-                    simd.prefetch(w + AHEAD + line)
+                _fetch(w, unit_bytes)
             if has_halves and run % 2:
                 acc = add_run(acc, w, 1, own, (x, x_stride), tokens, books)
             else:
@@ -128,6 +133,8 @@ def _dense(tokens):
         acc = simd.zero_floats(count)
         w += LINE
         while x < end:  # 96 columns: 4 vectors of nibbles, 1 of high bits
+            if tokens == 1:
+                _fetch(w, 5 * LINE)
             high = simd.load_bytes(w + 4 * LINE)
             for pair in range(4):
                 for codes in simd.trits(simd.load_bytes(w), simd.shift_right(high, 2 * pair), 0):
