@@ -7,12 +7,10 @@ from edge.errors import RecipeError
 from edge.exporter import export
 from edge.exporter.language import parse
 from edge.exporter.recipe import ALIASES, PRESETS, RECIPES
-from edge.format.formats import QuantizedTensor, WeightFormat
 from edge.format.reader import EdgeFile
 from edge.runtime.model import Model
 from tests.exporter import decoder_oracle
 from tests.exporter.memory_source import golden
-from tests.format.small_file import multipliers
 
 BODY, EMBEDDING = "layers.0.attention.query.weight", "embedding.weight"
 
@@ -88,19 +86,10 @@ def test_every_recipe_is_described_in_a_sentence():
 
 
 def test_a_mix_of_8_4_and_2_bits_computes_what_its_file_means(tmp_path):
-    """As in a GGUF file of Q2_K: matrices that are 2-bit stay so, others by the recipe."""
-    source, form = golden("llama3"), WeightFormat("int2", 256, True)
-    random = np.random.default_rng(0)
-    for layer in range(2):
-        name = f"model.layers.{layer}.mlp.down_proj.weight"
-        shape = source.tensors.pop(name).shape
-        codes = random.integers(0, 4, shape, np.uint8)
-        scales = np.full((shape[0], 1), 2.0**-7, np.float32)
-        parts = multipliers(form, *shape, random)
-        source.on_grid[name] = QuantizedTensor(form, codes, scales, -1.5 * scales, *parts)
-    report = export(source, tmp_path / "x.edge", quant="keep,*.up=int4,*.gate=int4-g64")
+    quant = "int8,*.up=int4,*.down=int2"
+    report = export(golden("llama3"), tmp_path / "x.edge", quant=quant, force=True)
     formats = {i.format for i in report.tensors if len(i.shape) == 2}
-    assert formats == {"int8-g32", "int4-g32-offset", "int4-g64-offset", "int2-g256-offset"}
+    assert formats == {"int8-g32", "int4-g32-offset", "int2-g256-offset"}
     expected = decoder_oracle.logits(tmp_path / "x.edge", np.arange(16))
     model = Model(EdgeFile(tmp_path / "x.edge"), threads=1, kv="float32", outputs=16)
     found = model.forward(list(range(16)), outputs=16).copy()
