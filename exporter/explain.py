@@ -38,6 +38,7 @@ class ClassPlan:
 
     error  predicted ||W - Q(W)|| / ||W||, from a sample of rows, by the method without data where
            the recipe's needs some; None for vectors
+    activations  schemes of what its matrices read, as quantize.Method has them
     """
 
     name: str
@@ -46,6 +47,7 @@ class ClassPlan:
     weights: int
     bytes: int
     error: float | None
+    activations: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _plan(
         weights=sum(math.prod(t.shape) for t in tensors),
         bytes=size,
         error=None if sample is None else sample.error,
+        activations=tuple(sorted({recipe.method(t.name).activation for t in tensors})),
     )
 
 

@@ -36,7 +36,7 @@ def describe() -> list[str]:
     """The language and its methods, a line each, for `--quant list`."""
     head = (
         "A recipe may name methods, a group and rules: int4:awq+gptq:g64,*.value=int8; w4a8kv8 is "
-        "int4 that recommends an int8 KV cache. The methods:"
+        "int4 that recommends an int8 KV cache, w4a16 int4 whose activations stay floats. The methods:"
     )
     methods = [(name, entry.sentence) for name, entry in registry.own().items()]
     methods += plugins.listed({*registry.own()})

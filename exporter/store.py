@@ -88,10 +88,10 @@ class Store:
         return stored, error
 
     def _inputs(self, name: str) -> np.ndarray | None:
-        """float32 [columns]: the largest that each meets, where somebody has looked."""
+        """float32 [columns]: how large they are, where somebody has looked."""
         if self.statistics is None or not is_of_layer(name):
             return None
-        return self.weights.largest_inputs(name, self.statistics.fit(name))
+        return self.weights.typical_inputs(name, self.statistics.fit(name))
 
     def _judged(
         self, name: str, matrix: np.ndarray, method: Method, inputs: np.ndarray | None

@@ -140,13 +140,10 @@ class Weights:
         """H = E[x x^T] of the matrix's input [columns, columns], likewise."""
         return self.inputs(name, self.inputs(name, h).T)
 
-    def largest_inputs(self, name: str, moments: Moments) -> np.ndarray:
-        """float32 [columns]: max |x| of the matrix's inputs; of rotated ones 3 sigma."""
-        if name in self.turns:
-            h = self.second_moments(name, moments.body + moments.sink)
-            count = int(moments.tokens[0] + moments.sinks[0])
-            return (3 * np.sqrt(np.diagonal(h) / max(1, count))).astype(np.float32)
-        return self.inputs(name, moments.largest).astype(np.float32)
+    def typical_inputs(self, name: str, moments: Moments) -> np.ndarray:
+        """float32 [columns]: the root mean square of the matrix's inputs, sinks apart."""
+        h = self.second_moments(name, moments.plain)
+        return np.sqrt(np.diagonal(h)).astype(np.float32)
 
     def untie(self, note: str) -> None:
         """Give the model an output matrix of its own, the embedding as it is; `note` says why."""

@@ -189,12 +189,15 @@ def _kernels(plan: Explanation) -> list[str]:
     """That would read the weights: products, and rows of an embedding."""
     from edge.runtime.kernels.catalogue import KERNELS
 
-    named = [
-        f"{'embedding' if c.name == 'embedding' else 'matmul'}-{c.format}" for c in plan.classes
-    ]
-    if "output" not in {c.name for c in plan.classes}:  # the embedding is the output too
-        named += [f"matmul-{c.format}" for c in plan.classes if c.name == "embedding"]
+    is_tied = "output" not in {c.name for c in plan.classes}  # the embedding is the output too
+    multiplied = [c for c in plan.classes if c.name != "embedding" or is_tied]
+    named = [_product(c.format, activation) for c in multiplied for activation in c.activations]
+    named += [f"embedding-{c.format}" for c in plan.classes if c.name == "embedding"]
     return [name for name in dict.fromkeys(named) if name in KERNELS]
+
+
+def _product(form: str, activation: str) -> str:
+    return f"weight-only-{form.partition('-g')[0]}" if activation == "float" else f"matmul-{form}"
 
 
 def _class(plan: ClassPlan) -> str:

@@ -3,7 +3,8 @@
 A method of stage "before" says what is kept apart; one of stage "after" fits what is left.
 
 matrix    float32 [rows, columns], or what quantizing left of it
-inputs    float32 [columns], the largest magnitude each column meets, or None if nobody knows
+inputs    float32 [columns], the root mean square of what each column meets, or None if nobody
+          knows
 """
 
 from collections.abc import Callable, Iterator

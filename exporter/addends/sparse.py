@@ -9,7 +9,7 @@ SENSITIVE = 0.0005  # of it, by what they do with their inputs
 def sparse(matrix: np.ndarray, inputs: np.ndarray | None) -> np.ndarray:
     """bool [rows, columns]: the largest, and the most sensitive (SqueezeLLM, arXiv:2306.07629).
 
-    Their sensitivity is the loss's; here it is a weight's largest product with its input.
+    Their sensitivity is the loss's; here it is a weight's typical product with its input.
     """
     size = np.abs(matrix)
     if inputs is None:

@@ -5,7 +5,7 @@ The one place of the exporter that runs a model: through the runtime's float32 p
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from .corpus import SELF_WINDOWS, WINDOW, Text, mixed, own_and_text, windows_for
 from .moments import SINK, Moments
 from .statistics import HELD_OUT, Statistics, identity
 
+TOGETHER = 64  # windows of an encoder, which are short, in one step
 Progress = Callable[[int, int], None]  # windows done, windows of all layers
 
 
@@ -82,21 +83,42 @@ def _run(
     progress: Callable[[int], None],
 ) -> dict[tuple[str, ...], dict[str, Moments]]:
     """One layer over all windows, in place; moments of what matrices read, by their names."""
-    found: dict[tuple[str, ...], dict[str, Moments]] = {}
-    sinks = SINK if model.kind == "decoder" else 0  # an encoder's tokens see each other
-    block = Block(_Layer(source, model, layer), library(), usable_cores(), hidden.shape[1])  # type: ignore[arg-type]
-    for i, window in enumerate(hidden):
-        part = "held" if i % HELD_OUT == HELD_OUT - 1 else "fit"
-
-        def seen(names: tuple[str, ...], x: np.ndarray, part: str = part) -> None:
-            names = tuple(name.replace("layers.0.", f"layers.{layer}.", 1) for name in names)
-            parts = found.setdefault(names, {p: Moments.empty(x.shape[1]) for p in ("fit", "held")})
-            parts[part].update(x, sinks)
-
-        block.run(window, seen)
-        progress(i + 1)
+    is_decoder, found = model.kind == "decoder", _Found(layer)
+    found.sinks = SINK if is_decoder else 0  # an encoder's tokens see each other
+    together = 1 if is_decoder else TOGETHER
+    tokens = together * hidden.shape[1]
+    block = Block(_Layer(source, model, layer), library(), usable_cores(), tokens)  # type: ignore[arg-type]
+    for start in range(0, len(hidden), together):
+        windows = np.arange(start, min(start + together, len(hidden)))
+        found.held = windows % HELD_OUT == HELD_OUT - 1
+        block.run(hidden[windows[0] : windows[-1] + 1], found.add)
+        progress(int(windows[-1]) + 1)
     block.close()
-    return found
+    return found.moments
+
+
+@dataclass
+class _Found:
+    """What a layer's matrices have read.
+
+    held  bool [windows] that are read now: which are to judge by
+    """
+
+    layer: int
+    sinks: int = 0
+    held: np.ndarray = field(default_factory=lambda: np.zeros(1, bool))
+    moments: dict[tuple[str, ...], dict[str, Moments]] = field(default_factory=dict)
+
+    def add(self, names: tuple[str, ...], x: np.ndarray) -> None:
+        """x float32 [windows * tokens, columns] that the matrices of these names read."""
+        names = tuple(name.replace("layers.0.", f"layers.{self.layer}.", 1) for name in names)
+        columns = x.shape[1]
+        if names not in self.moments:
+            self.moments[names] = {part: Moments.empty(columns) for part in ("fit", "held")}
+        windows = x.reshape(len(self.held), -1, columns)
+        for part, where in (("fit", ~self.held), ("held", self.held)):
+            if where.any():
+                self.moments[names][part].update(windows[where].reshape(-1, columns), self.sinks)
 
 
 def read(

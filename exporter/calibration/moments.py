@@ -43,7 +43,8 @@ class Moments:
         """Add a window, whose first tokens are sinks."""
         first, rest = x[:sinks], x[sinks:]
         self.body += rest.T @ rest
-        self.sink += first.T @ first
+        if len(first):
+            self.sink += first.T @ first
         self.sums += rest.sum(axis=0, dtype=np.float64)
         size = np.abs(x)
         self.total += size.sum(axis=0, dtype=np.float64)

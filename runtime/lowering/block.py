@@ -22,7 +22,7 @@ STEPS, X, X_STRIDE = 6, 7, 8  # arguments of a product (kernels/matmul.py)
 
 
 class Block:
-    """Layer 0 of `file`, all of whose matrices are float32; `tokens` a window at most.
+    """Layer 0 of `file`, all of whose matrices are float32; `tokens` at most at a time.
 
     The plan is the model's, cut before each matrix that reads something new.
     """
@@ -37,19 +37,21 @@ class Block:
         self._x = _view(self._program.x.address, tokens, self._program.x.stride)
 
     def run(self, x: np.ndarray, seen: Seen) -> None:
-        """Replace x, float32 [tokens, hidden], with the layer's output for these positions.
+        """Replace x, float32 [texts, tokens, hidden], with the layer's output for these positions.
 
-        `seen` gets names of matrices and what they are about to read, float32 [tokens, columns].
+        Texts are read together; of a decoder, one.  `seen` gets names of matrices and what they are
+        about to read, float32 [texts * tokens, columns].
         """
-        tokens, hidden = x.shape
-        self._program.begin(tokens)
-        self._x[:tokens, :hidden] = x
+        texts, tokens, hidden = x.shape
+        tokens *= texts
+        self._program.begin(tokens, texts)
+        self._x[:tokens, :hidden] = x.reshape(tokens, hidden)
         for plan, readers in self._stages:
-            self._team.run(plan, tokens, 1)
+            self._team.run(plan, tokens, texts)
             if readers:
                 names = tuple(self._names[op.weights[0]] for op in readers)
                 seen(names, _input(readers[0], tokens))
-        x[:] = self._x[:tokens, :hidden]
+        x[:] = self._x[:tokens, :hidden].reshape(x.shape)
 
     def close(self) -> None:
         self._team.close()

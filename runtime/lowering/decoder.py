@@ -91,8 +91,9 @@ class DecoderLowering(Lowering):
             logits=self.logit_rows[:, : self.c.vocabulary],
         )
 
-    def begin(self, tokens: int) -> None:
-        """Registers and angles of a step from position 0."""
+    def begin(self, tokens: int, texts: int) -> None:
+        """Registers and angles of a step from position 0, of one text."""
+        assert texts == 1
         self.registers[TOKENS], self.registers[POSITION] = tokens, 0
         for table in self.ropes:
             table.fill(0, tokens)

@@ -93,9 +93,10 @@ class EncoderLowering(Lowering):
         )  # fmt: skip
         self._norm(self.h, self.x, "embedding_norm", self._readers(0))
 
-    def begin(self, tokens: int) -> None:
-        """Registers of a step of one text."""
-        self.registers[TOKENS], self.starts[:2] = tokens, (0, tokens)
+    def begin(self, tokens: int, texts: int) -> None:
+        """Registers of a step of texts that are equally long."""
+        self.registers[TOKENS] = tokens
+        self.starts[: texts + 1] = np.arange(texts + 1) * (tokens // texts)
 
     def layer(self, i: int) -> None:
         self._attention(i)

@@ -230,6 +230,10 @@ def test_a_recipe_is_explained_and_nothing_written(cli, cli_json, tmp_path, monk
     assert document["kernels"] == [
         "matmul-int4-g32-offset", "matmul-int8-g32", "embedding-int8-g32",
     ]  # fmt: skip
+    document = cli_json(*arguments[:-1], "w4a16,*.value=w8a8t")
+    assert document["kernels"] == [
+        "weight-only-int4", "matmul-int8-g32", "weight-only-int8", "embedding-int8-g32",
+    ]  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 

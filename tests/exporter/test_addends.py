@@ -9,10 +9,13 @@ from edge.exporter import export
 from edge.exporter.addends import ADDENDS, expected_bytes
 from edge.exporter.addends.lorc import lorc
 from edge.exporter.addends.outliers import outliers
+from edge.exporter.architectures import lower
 from edge.exporter.augmented import augmented
+from edge.exporter.calibration.moments import SINK, Moments
 from edge.exporter.explain import explain
 from edge.exporter.language import parse
 from edge.exporter.quantize import Method
+from edge.exporter.weights import Weights
 from edge.format import spec
 from edge.format.addends import PARTS
 from edge.format.formats import WeightFormat
@@ -66,6 +69,28 @@ def test_outlier_columns_are_those_of_the_inputs_or_else_of_the_weights():
     matrix[:, [7, 8]] *= 20
     assert np.flatnonzero(outliers(matrix, None)).tolist() == [7, 8]
     assert outliers(matrix, 10.0 ** np.arange(256)).sum() == 256 // 16  # no more than these
+
+
+def test_columns_are_apart_if_the_scale_falls_by_much():
+    """Two as they come out of an encoder's layer norms; but not as gated products are."""
+    matrix = drawn((16, 384))
+    inputs = 1 + 0.3 * np.random.default_rng(0).random(384)
+    inputs[[9, 20]] = 4.4, 3.3
+    assert np.flatnonzero(outliers(matrix, inputs)).tolist() == [9, 20]
+    assert not outliers(matrix, 4.4 * np.arange(1, 385) ** -0.2).any()
+
+
+def test_one_loud_token_makes_no_outlier_column():
+    """What sets the scale of every other token does."""
+    x = np.random.default_rng(0).standard_normal((4096, 32)).astype(np.float32)
+    x[:, 3] *= 6
+    x[50, 7] = 40
+    (moments := Moments.empty(32)).update(x)
+    source = tiny_llama()
+    weights, name = Weights(source, lower(source)), "layers.0.attention.query.weight"
+    typical = weights.typical_inputs(name, moments)
+    np.testing.assert_allclose(typical, np.sqrt(np.square(x[SINK:]).mean(axis=0)), rtol=1e-4)
+    assert np.flatnonzero(outliers(weights.read(name), typical)).tolist() == [3]
 
 
 def test_sparse_entries_lower_the_error_of_heavy_tails_by_a_fifth():

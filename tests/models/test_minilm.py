@@ -9,6 +9,8 @@ import pytest
 
 import edge
 from edge.exporter import export
+from edge.exporter.architectures import lower
+from edge.exporter.calibration.corpus import windows_for
 from edge.exporter.sources import open_source
 
 MINILM = "minilm_l6"
@@ -20,9 +22,9 @@ def embedded(test_data, tmp_path_factory):
     """Vectors of the sentences by recipe."""
     source, folder, made = test_data(MINILM), tmp_path_factory.mktemp("minilm"), {}
 
-    def vectors(quant: str) -> np.ndarray:
+    def vectors(quant: str, calib: np.ndarray | None = None) -> np.ndarray:
         if quant not in made:
-            export(source, path := folder / f"{quant}.edge", quant=quant)
+            export(source, path := folder / f"{quant}.edge", quant=quant, calib=calib)
             with edge.load(path, threads=2) as encoder:
                 made[quant] = encoder.embed(sentences())
             path.unlink()
@@ -31,10 +33,22 @@ def embedded(test_data, tmp_path_factory):
     return vectors
 
 
-def sentences() -> list[str]:
-    """Of Python's documentation, which every Python carries."""
+@pytest.fixture(scope="module")
+def windows(test_data, tmp_path_factory):
+    """What calibration reads of Python's documentation: of 2048 windows one in eight."""
+    source = open_source(test_data(MINILM))
+    (path := tmp_path_factory.mktemp("text") / "a.txt").write_text(documentation())
+    return windows_for(lower(source), path, source.tokenizer())[::8]
+
+
+def documentation() -> str:
+    """Of Python, which every Python carries."""
     topics = pydoc_data.topics.topics
-    text = " ".join(" ".join(topics[key].split()) for key in sorted(topics))
+    return " ".join(" ".join(topics[key].split()) for key in sorted(topics))
+
+
+def sentences() -> list[str]:
+    text = documentation()
     found = [s for s in re.split(r"(?<=[.!?]) ", text) if 30 <= len(s) < 250]
     return [found[i * len(found) // SENTENCES] for i in range(SENTENCES)]
 
@@ -63,6 +77,14 @@ def test_float32_vectors_are_those_of_a_float64_oracle(test_data, tmp_path):
 )
 def test_quantized_vectors_point_where_float32s_do(embedded, quant, mean, worst):
     found = cosines(embedded(quant), embedded("float32"))
+    assert found.mean() >= mean and found.min() >= worst
+
+
+@pytest.mark.parametrize(
+    "quant, mean, worst", [("int8-g0:outliers", 0.999, 0.998), ("int4:gptq", 0.991, 0.95)]
+)
+def test_vectors_by_a_text_point_there_more_nearly(embedded, windows, quant, mean, worst):
+    found = cosines(embedded(quant, windows), embedded("float32"))
     assert found.mean() >= mean and found.min() >= worst
 
 

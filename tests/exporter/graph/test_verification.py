@@ -8,12 +8,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from graph_files import in_numpy
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
 import edge
 from edge.errors import RecipeError, SourceError
 from edge.exporter.graph.agreement import outputs
+from edge.format.reader import EdgeFile
 from tests.exporter.graph.quantized_models import (
     MODELS,
     SHAPES,
@@ -86,6 +88,16 @@ def test_blocks_of_4_bits_compute_what_they_did(tmp_path, block):
 
 
 # --- verified -------------------------------------------------------------------------------------
+
+
+def test_activations_that_stay_floats_leave_nothing_but_the_weights_rounding(tmp_path):
+    onnx.save(MODELS["mlp"](), tmp_path / "mlp.onnx")
+    x, errors = samples("mlp")[0], []
+    for quant in ("w8a16", "w8a8"):
+        edge.export(tmp_path / "mlp.onnx", tmp_path / "m.edge", quant=quant)
+        weights_alone = in_numpy(EdgeFile(tmp_path / "m.edge"), {"x": x})[0]
+        errors.append(relative(in_edge(tmp_path / "m.edge", x), weights_alone))
+    assert errors[0] < 1e-6 and errors[1] > 1e-3
 
 
 def test_a_report_has_outputs_beside_onnx_runtime_and_noise_of_layers(source, tmp_path):
