@@ -3,19 +3,22 @@
 from pathlib import Path
 
 RECIPES = [
+    "int8",
     "int8-g0",
     "int8-g0:outliers",
-    "int8",
+    "int4",
+    "int4-g64",
+    "int4:mse",
     "int4-g64:hqq",
     "int4:gptq",
+    "int4:awq+mse+gptq+quantease",
     "int4-calibrated",
-    "int4-g64:awq+mse+gptq+quantease",
-    "int4-g128:awq+mse+gptq+quantease",
     "int4-g64:awq+gptq",
+    "int4-g64:awq+mse+gptq+quantease",
+    "int4-g64:awq+mse+gptq+quantease,*.value=int8",
     "int4-g128:awq+gptq",
-    "int4-g64",
-    "int4",
-    "int4:mse",
+    "int4-g128:awq+mse+gptq+quantease",
+    "int4-g128:awq+mse+gptq+quantease,*.value=int8",
 ]
 SPEED_RECIPES = ["int8", "int8-g0"]
 GAPS = "texts"
@@ -23,10 +26,11 @@ HEAD = """# Sentence embeddings: all-MiniLM-L6-v2
 
     python benchmarks/minilm.py FOLDER --text {texts} [--onnx PYTHON]
 
-640 sentences, evenly taken from each of {names}. Cosine of each vector to the one of the float32
-export: the mean, and the hundredth that is worst; and how often the nearest of the other sentences
-stays the same. That is also a matter of the text: the nearest sentence is nearer than the next by
-{gaps} (cosine, the median). Its standard error is 1 to 2 points.
+640 sentences, evenly taken from each of {names}.
+Cosine of each vector to the one of the float32 export: the mean, and the hundredth that is worst; and
+how often the nearest of the other sentences stays the same (standard error 1 to 2 points). That is a
+matter of the text, too: the nearest sentence is nearer than the next by a cosine of
+{gaps} (medians).
 edge computes with 8-bit activations throughout. Data-aware recipes read Python's documentation. The
 embedding (11.7 of 22.5 million weights) is int8 in all of them.
 

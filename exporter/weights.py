@@ -143,7 +143,8 @@ class Weights:
     def typical_inputs(self, name: str, moments: Moments) -> np.ndarray:
         """float32 [columns]: the root mean square of the matrix's inputs, sinks apart."""
         h = self.second_moments(name, moments.plain)
-        return np.sqrt(np.diagonal(h)).astype(np.float32)
+        typical: np.ndarray = np.sqrt(np.diagonal(h)).astype(np.float32)
+        return typical
 
     def untie(self, note: str) -> None:
         """Give the model an output matrix of its own, the embedding as it is; `note` says why."""
