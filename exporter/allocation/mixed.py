@@ -18,7 +18,7 @@ from ..quantize import Method, quantize
 from ..recipe import Recipe
 from ..weights import Weights
 from .ilp import choose
-from .sensitivity import Progress, shares, worth
+from .sensitivity import Progress, Rounding, shares, worth
 
 FORMATS = (
     WeightFormat("int3", 256),
@@ -46,7 +46,10 @@ def allocate(
     small.
     """
     matrices = [t for t in weights.model.tensors if _is_free(t, recipe)]
-    ways = [rounded, *(partial(_quantized, recipe=recipe, form=form) for form in FORMATS)]
+    ways: list[Rounding] = [
+        rounded,
+        *(partial(_quantized, recipe=recipe, form=form) for form in FORMATS),
+    ]
     lost = np.array([shares(weights, tensor, statistics, ways) for tensor in matrices])
     errors = lost[:, 1:]
     if statistics is not None and weights.model.kind == "decoder":

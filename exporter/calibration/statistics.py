@@ -156,7 +156,8 @@ def split(tensor: str) -> tuple[int, str]:
 def _energy(hidden: np.ndarray) -> float:
     """Mean squared length of float32 [windows, tokens, hidden]; 0 of no tokens."""
     tokens = hidden.size // hidden.shape[-1]
-    return sum(float(np.vdot(window, window)) for window in hidden) / max(1, tokens)
+    squares = (float(np.vdot(window, window)) for window in hidden)
+    return float(sum(squares) / max(1, tokens))
 
 
 def _crc(recipe: str) -> str:

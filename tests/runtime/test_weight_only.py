@@ -19,6 +19,7 @@ from tests.exporter.memory_source import golden
 from tests.exporter.test_data_aware import badly_scaled, statistics_of
 from tests.format import small_file
 from tests.golden_folders import ENCODERS
+from tests.runtime.test_addends import COLUMNS, ROWS, run
 
 IDS = np.arange(1, 12)  # a block of 8 tokens and three alone
 # Root mean square, as a share of the spread: some hundred sums of a hundred float32 products.
@@ -95,6 +96,33 @@ def test_what_rides_beside_a_matrix_reads_the_same_floats(tmp_path, quant):
     export(source, path, quant=quant, calib=statistics_of(source, tmp_path))
     found, expected = logits(path, library()), decoder_oracle.logits(path, IDS)
     assert distance(found, expected) < (FLOAT if quant.startswith("w") else 0.1)
+
+
+def test_orders_and_factors_come_before_floats_as_before_codes(tmp_path, kernels):
+    """a and b read the same in orders of their own, times factors; b reads codes, c x as it is."""
+    forms = {"a": "int4-g32", "b": "int8-g64", "c": "code4-g32"}
+    tensors = {f"{name}.weight": (form, (ROWS, COLUMNS)) for name, form in forms.items()}
+    for name in "ab":
+        tensors = small_file.with_order(tensors, name) | {
+            f"{name}.in_scale": ("vector", (COLUMNS,))
+        }
+    small_file.write(
+        tmp_path / "x.edge",
+        tensors=tensors,
+        contents={"a.in_order": np.arange(COLUMNS)[::-1]},
+        activations={"a.weight": "float", "c.weight": "float"},
+    )
+    file, x = EdgeFile(tmp_path / "x.edge"), np.random.default_rng(0).normal(size=(9, COLUMNS))
+    x = x.astype(np.float32)
+    a, b, c = run(file, kernels, x)
+    matrix = {
+        name: decoder_oracle.alone(file, f"{name}.weight").astype(np.float64) for name in "abc"
+    }
+    factors = decoder_oracle.vector(file, "a.in_scale").astype(np.float64)
+    assert distance(a, x[:, ::-1] * factors @ matrix["a"].T) < FLOAT
+    assert distance(c, x @ matrix["c"].T) < FLOAT
+    exact = x[:, decoder_oracle.order(file, "b")] * factors @ matrix["b"].T
+    assert FLOAT < distance(b, exact) < 0.02
 
 
 def test_the_scheme_is_in_the_header_of_all_that_is_multiplied(tmp_path):
