@@ -6,6 +6,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from edge.format import formats
+
 PASSED = b"passed"  # a verdict of the self-test
 
 
@@ -19,9 +21,10 @@ def folder() -> Path:
 
 @cache
 def source_digest() -> str:
-    """Changes with every source file of the kernels: code of another digest is stale."""
+    """Changes with every source file that kernels are made of: code of another digest is stale."""
     digest = hashlib.sha256()
-    for path in sorted((Path(__file__).parents[1] / "kernels").rglob("*.py")):
+    kernels = sorted((Path(__file__).parents[1] / "kernels").rglob("*.py"))
+    for path in [*kernels, Path(formats.__file__)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
