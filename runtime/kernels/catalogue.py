@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any
 
-from edge.format.formats import CODES
-
 KV_KINDS = ("float16", "int8", "int4", "float32")
 ATTENTION_HEADS = (1, 2, 3, 4)  # query heads a chunk
 GATES = ("silu", "gelu", "relu2")  # act(gate) * up
@@ -36,7 +34,9 @@ PRODUCTS = {  # by weight format
     "ternary-g256": ("ternary", "kernel", 256),
     "ternary-dense": ("ternary", "dense_kernel"),
 }
-WEIGHT_ONLY = tuple(CODES)  # kinds of codes, to multiply with activations that stay floats
+WEIGHT_ONLY = tuple(  # kinds of codes, to multiply with activations that stay floats
+    dict.fromkeys(name.partition("-g")[0] for name in PRODUCTS if not name.startswith("float"))
+)
 CONVOLVED = ("int8", "float32", "float16")
 WINDOWS = ("depthwise", "max", "average")
 SQUARES = (3, 5)  # sides of kernels that have code of their own
