@@ -10,6 +10,7 @@ RECIPES = [
     "w8a8kv4",
     "w8a8t",
     "int8-g0",
+    "int8-g0:outliers",
     "w8a16:g0",
     "int6",
     "int5:awq+mse+gptq+quantease",
