@@ -20,9 +20,10 @@ def row_blocks(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:
     """
     stem = name.removesuffix(".weight")
     more, columns = addends(file, stem), order(file, stem)
+    places = slice(None) if columns is None else np.argsort(columns)
     for at, alone in _alone(file, name):
         values = more.of_rows(at).add_to(alone) if more else alone
-        yield at, values if columns is None else values[:, np.argsort(columns)]
+        yield at, values[:, places]
 
 
 def _alone(file: EdgeFile, name: str) -> Iterator[tuple[slice, np.ndarray]]:
