@@ -17,7 +17,10 @@ from . import moments
 from .moments import SINK, Moments
 
 NOTE, TOKENS, ENERGY = "calibration.json", "tokens.npy", "energy"
-OURS = re.compile(r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz")
+OURS = re.compile(
+    r"layer-\d+\.npz|hidden-\d+\.npy|factors-[0-9a-f]{8}-\d+\.npz"
+    r"|divergences-[0-9a-f]{8}\.json"
+)
 OF_LAYER = re.compile(r"layers\.(\d+)\.(.+)\.weight")
 HELD_OUT = 8  # every 8th window is kept to judge by
 

@@ -13,6 +13,7 @@ from edge.exporter.allocation.ilp import choose
 from edge.exporter.allocation.mixed import FORMATS
 from edge.exporter.architectures import lower
 from edge.exporter.calibration import divergence
+from edge.exporter.calibration.collect import collect
 from edge.exporter.calibration.divergence import divergences
 from edge.exporter.language import parse
 from edge.exporter.weights import Weights
@@ -183,6 +184,7 @@ def test_divergence_is_shared_out_by_errors_and_measured_once(tmp_path, monkeypa
         export(source, tmp_path / "x.edge", quant="mixed:6:mse+gptq", calib=ids)
     report = export(source, tmp_path / "x.edge", quant="mixed:6:mse+gptq", calib=ids)
     assert sorted(asked) == sorted([*body(Weights(source, lower(source))), "stop"])
+    assert [file.name for file in tmp_path.iterdir()] == ["x.edge"]
     formats = {t.name: t.format for t in body_of(report)}
     assert {f for name, f in formats.items() if name.endswith("key.weight")} == {"int8-g32"}
     assert len(set(formats.values())) > 1
@@ -193,3 +195,14 @@ def test_a_deep_model_is_measured_in_bands_of_layers():
     groups = [[names[i] for i in group] for group in sensitivity._groups(names, 30)]
     assert len(groups) == 20 and sorted(chain(*groups)) == sorted(names)
     assert groups[0] == ["layers.0.a.weight", "layers.1.a.weight", "layers.2.a.weight"]
+
+
+def test_what_was_measured_of_other_tokens_is_not_used(tmp_path):
+    source = golden("llama3")
+    ids = tokens(lower(source).config.vocabulary)
+    first = collect(source, lower(source), ids, tmp_path / "statistics")
+    first.keep_divergences("mixed:6", {"layers.0.attention.key.weight": 1.0})
+    again = collect(source, lower(source), ids, tmp_path / "statistics")
+    assert again.divergences("mixed:6")
+    other = collect(source, lower(source), ids[:, ::-1], tmp_path / "statistics")
+    assert not other.divergences("mixed:6")
