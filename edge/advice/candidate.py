@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from edge.format.config import DecoderConfig
     from edge.format.reader import EdgeFile
 
-# Bytes of a process beside the model, measured with SmolLM2 on x86-64 (Python 3.11, NumPy 2):
-PROCESS = 65_000_000  # interpreter, NumPy, edge and its kernels
-TOKENIZER_ENTRY = 1150  # a token of the vocabulary
+# Bytes of a process beside the model, measured on x86-64 (Python 3.11, NumPy 2), kernels in a library
+# as in a wheel; where Numba compiles them, it takes 50 MB more:
+PROCESS = 42_000_000  # interpreter, NumPy, edge and its kernels
+TOKENIZER_ENTRY = 330  # a token of the vocabulary (49 k to 256 k of them), once it is read
 SHORTEST = 512  # tokens of context, below which a model is of little use
 
 
