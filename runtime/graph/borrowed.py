@@ -27,6 +27,8 @@ def borrow(
             continue
         assert isinstance(unit, Convolution)
         copies = unit.codes is None and any(unit.sliding.pads)
+        if unit.residual is not None and unit.residual.buffer is move.out.buffer:
+            continue  # it adds what it reads
         if copies and move.shape == unit.x.shape and move.to_steps == unit.x.steps():
             unit.moved = move
             result.remove(move)
