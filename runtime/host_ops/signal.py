@@ -45,13 +45,15 @@ def stft(
     *,
     onesided: int = 1,
 ) -> np.ndarray:
-    """[batch, frames, frequencies, 2] of [batch, samples, 1 or 2]."""
+    """[batch, frames, frequencies, 2] of [batch, samples, 1 or 2], or as ONNX Runtime takes it, too,
+    of [batch, samples]."""
     step = int(frame_step.item())
     if frame_length is not None:
         length = int(frame_length.item())
     else:
         length = signal.shape[1] if window is None else len(window)
-    frames = np.lib.stride_tricks.sliding_window_view(_complex(signal), length, axis=1)[:, ::step]
+    samples = signal if signal.ndim == 2 else _complex(signal)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, length, axis=1)[:, ::step]
     y = np.fft.fft(frames if window is None else frames * window)
     return _parts(y[..., : length // 2 + 1] if onesided else y, signal.dtype)
 
