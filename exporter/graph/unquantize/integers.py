@@ -53,6 +53,7 @@ def _scaled(op: str, axis: int, draft: Draft, node: Node) -> list[Node] | None:
     for value, scale in (node.inputs, node.inputs[::-1]):
         cast = draft.maker(value)
         product = draft.maker(cast.inputs[0]) if cast and cast.op == "Cast" else None
+        product, bias = _without_bias(draft, product, op)
         both = draft.maker(scale)
         if product is None or product.op != op or len(product.inputs) < 2:
             continue
@@ -64,23 +65,56 @@ def _scaled(op: str, axis: int, draft: Draft, node: Node) -> list[Node] | None:
         codes = draft.maker(product.inputs[0])
         assert codes is not None
         other = [name for name in both.inputs if name != codes.outputs[1]]
-        return _product(draft, node, product, x, other, axis) if len(other) == 1 else None
+        operands = x, *bias
+        return _product(draft, node, product, operands, other, axis) if len(other) == 1 else None
     return None
 
 
+ROUNDED_BIAS = "Reshape", "Cast", "Floor", "Div"  # the last one's first input is the bias
+
+
+def _without_bias(
+    draft: Draft, product: Node | None, op: str
+) -> tuple[Node | None, tuple[str, ...]]:
+    """A ConvInteger in place of its sum with a bias, as ONNX Runtime before 1.8 has it.
+
+    Add(ConvInteger(...), Reshape(Cast(Floor(Div(bias, Mul(scale of x, scale of W))))))
+    """
+    if product is None or product.op != "Add" or op != "ConvInteger":
+        return product, ()
+    for value, other in (product.inputs, product.inputs[::-1]):
+        for step in ROUNDED_BIAS:
+            maker = draft.maker(other)
+            if maker is None or maker.op != step:
+                break
+            other = maker.inputs[0]
+        found = draft.constant(other)
+        if found is not None and found.ndim == 1 and found.dtype == np.float32:
+            return draft.maker(value), (other,)
+    return None, ()
+
+
 def _product(
-    draft: Draft, node: Node, product: Node, x: str, other: list[str], axis: int
+    draft: Draft,
+    node: Node,
+    product: Node,
+    operands: tuple[str, ...],
+    other: list[str],
+    axis: int,
 ) -> list[Node] | None:
+    """`operands`: the float input, and a bias where there is one."""
+    x, *bias = operands
     op = product.op.removesuffix("Integer")
     between = _operand(draft, product.inputs[1])
     if between is not None:
-        return [Node(op, (x, between), node.outputs, dict(product.attributes), product.name)]
+        inputs = x, between, *bias
+        return [Node(op, inputs, node.outputs, dict(product.attributes), product.name)]
     zero = product.inputs[3] if len(product.inputs) > 3 else ""
     found = _weights(draft, product.inputs[1], other[0], zero, axis)
     if found is None:
         return None
     nodes, w = found
-    return [*nodes, Node(op, (x, w), node.outputs, dict(product.attributes), product.name)]
+    return [*nodes, Node(op, (x, w, *bias), node.outputs, dict(product.attributes), product.name)]
 
 
 def _mul(draft: Draft, node: Node) -> list[Node] | None:

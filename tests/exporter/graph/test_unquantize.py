@@ -99,6 +99,37 @@ def test_dynamically_quantized_products_become_float_products(tmp_path, per_chan
     np.testing.assert_array_equal(lowered.graph.constants["fc1"], meaning(arrays, "fc1", 1))
 
 
+def test_a_convolution_that_adds_its_bias_in_integers_becomes_one_with_a_float_bias():
+    """As ONNX Runtime wrote them before 1.8: the bias is rounded down to steps at run time."""
+    random = np.random.default_rng(5)
+    bias = random.standard_normal(6).astype(np.float32)
+    held = {
+        "w": random.integers(-127, 128, (6, 3, 3, 3), np.int8),
+        "ws": np.float32(0.01), "wz": np.int8(0), "b": bias, "shape": np.array([1, -1, 1, 1]),
+    }  # fmt: skip
+    pads = {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]}
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("Mul", ["s", "ws"], ["step"]),
+        helper.make_node("Div", ["b", "step"], ["steps"]),
+        helper.make_node("Floor", ["steps"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["codes"], to=onnx.TensorProto.INT32),
+        helper.make_node("Reshape", ["codes", "shape"], ["shaped"]),
+        helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["sums"], **pads),
+        helper.make_node("Add", ["sums", "shaped"], ["total"]),
+        helper.make_node("Cast", ["total"], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["s", "ws"], ["again"]),
+        helper.make_node("Mul", ["floats", "again"], ["y"]),
+    ]
+    tensors = [numpy_helper.from_array(np.array(v), n) for n, v in held.items()]
+    lowered = unquantize(_read(model(nodes, tensors, (1, 3, 8, 8), 4)))
+    assert ops(lowered) == ["Conv"]
+    _, weight, own = lowered.graph.nodes[0].inputs
+    np.testing.assert_array_equal(lowered.graph.constants[own], bias)
+    expected = held["w"].astype(np.float32) * held["ws"]
+    np.testing.assert_array_equal(lowered.graph.constants[weight], expected)
+
+
 def test_what_the_codes_of_activations_cut_off_stays_cut_off():
     """ONNX Runtime drops a Relu whose range the codes have: the pair must not vanish without it."""
     held = {"s": np.float32(0.5), "z": np.uint8(0)}
