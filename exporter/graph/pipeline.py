@@ -27,6 +27,7 @@ from .bias import correct_biases
 from .equalize import equalize
 from .evaluate import check_operators
 from .fallback import MaxDrop, fall_back
+from .halves import in_single
 from .kept import keep_grids
 from .layers import narrow_taps, unpadded
 from .model import GraphModel
@@ -43,6 +44,7 @@ Pass = Callable[[GraphModel], GraphModel]
 PASSES: tuple[Pass, ...] = (
     upgrade,
     unquantize,
+    in_single,
     simplify,
     *fuse.PASSES,
     keep_grids,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import filter as matching
 
+import numpy as np
+
 from edge.errors import RecipeError
 from edge.format.formats import QuantizedTensor, WeightFormat
 
@@ -17,7 +19,7 @@ from .model import GraphModel, Matrix
 FEW_CHANNELS = 4  # of an image: its first convolution is cheap and sensitive
 SMALL = 512  # weights of a matrix that is not worth rounding
 TRANSFORMS = ("equalize", "bias_correct")  # that graphs have
-FLOAT = Method(WeightFormat("float32"))
+FLOAT, HALF = Method(WeightFormat("float32")), Method(WeightFormat("float16"))
 ROWS = WeightFormat("int8")  # a scale a row: what convolutions and recurrent layers run as
 
 
@@ -120,6 +122,8 @@ def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> 
     if rule is not None:
         return rule
     body = recipe.inexact or recipe.body
+    if recipe.keeps and matrix.kept is None and _is_half(matrix):
+        return HALF
     if body.format.is_float or recipe.keeps and matrix.kept is not None:
         return body
     if matrix.weight.size < SMALL or any(_is_first(layer) for layer in readers):
@@ -127,6 +131,12 @@ def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> 
     if any(layer.op == EMBEDDING for layer in readers):  # looked up, not multiplied
         return Method(ROWS, "absmax")
     return body
+
+
+def _is_half(matrix: Matrix) -> bool:
+    """Whether the source had it in float16, by its numbers."""
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(matrix.weight, matrix.weight.astype(np.float16)))
 
 
 def _is_first(layer: Layer) -> bool:
