@@ -14,7 +14,7 @@ tokens into rows of PIXELS; only the last row of all may be shorter.
 from . import simd
 from .compiler import Kernel, inline
 from .matmul import MANY, arg
-from .pixels import encode_pixel
+from .pixels import encode_pixels
 
 (
     ROWS, PIXELS, TOTAL,  # output rows (of all images), pixels of each, pixels in all
@@ -32,62 +32,109 @@ from .pixels import encode_pixel
 
 def kernel(kind: str) -> Kernel:
     """Convolution by a matrix of "int8", "float32" or "float16"."""
-    product = _by_codes if kind == "int8" else _by_floats(kind)
-    one, four, many = (_pixels(product(tokens), tokens) for tokens in (1, 4, MANY))
+    if kind == "int8":
+        product, pairs = _by_codes, False
+    else:
+        product, pairs = _by_floats(kind), True
+    block = _row(product, 1)
+    two_tiles = _row(product, 2) if pairs else block
 
     def convolution(args, chunk, scratch):
         runs = (arg(args, TILES) + arg(args, TILES_PER_CHUNK) - 1) // arg(args, TILES_PER_CHUNK)
         first_row = chunk // runs * arg(args, ROWS_PER_CHUNK)
         last_row = min(first_row + arg(args, ROWS_PER_CHUNK), arg(args, ROWS))
-        first = chunk % runs * arg(args, TILES_PER_CHUNK)
-        last = min(first + arg(args, TILES_PER_CHUNK), arg(args, TILES))
-        for tile in range(first, last):
+        tile = chunk % runs * arg(args, TILES_PER_CHUNK)
+        last = min(tile + arg(args, TILES_PER_CHUNK), arg(args, TILES))
+        while tile < last:
             w = arg(args, WEIGHT) + tile * arg(args, TILE_BYTES)
+            two = pairs and tile + 2 <= last and not simd.few_registers()
             for row in range(first_row, last_row):
-                begin = row * arg(args, PIXELS)
-                count = min(arg(args, PIXELS), arg(args, TOTAL) - begin)
-                image, y = row // arg(args, OUT_HEIGHT), row % arg(args, OUT_HEIGHT)
-                source = image * arg(args, IN_HEIGHT) + y * arg(args, STRIDE_Y)
-                source *= arg(args, IN_WIDTH)
-                x = 0
-                while x + MANY <= count:
-                    many(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-                    x += MANY
-                while x + 4 <= count:
-                    four(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-                    x += 4
-                while x < count:
-                    one(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-                    x += 1
+                if two:
+                    two_tiles(args, w, tile, row)
+                else:
+                    block(args, w, tile, row)
+            tile += 2 if two else 1
         if arg(args, SINK) != 0:
+            stride, begin = arg(args, OUT_STRIDE), first_row * arg(args, PIXELS)
             end = min(last_row * arg(args, PIXELS), arg(args, TOTAL))
-            for pixel in range(first_row * arg(args, PIXELS), end):
-                encode_pixel(arg(args, SINK), pixel, arg(args, OUT) + pixel * arg(args, OUT_STRIDE))
+            encode_pixels(
+                arg(args, SINK), begin, end - begin, arg(args, OUT) + begin * stride, stride
+            )
 
     return convolution
 
 
-def _pixels(product, tokens):
-    """`tokens` output pixels from `pixel` on, whose first tap reads input pixel `source`."""
+def _row(product, tiles):
+    """An output row of `tiles` tiles from `tile` on, whose weights are at `w`."""
+    one, four, many = (_pixels(product(n, tiles), n, tiles) for n in (1, 4, MANY))
 
     @inline
-    def pixels(args, w, tile, source, pixel):
-        at, stride = 64 * tile, arg(args, OUT_STRIDE)
-        bias = simd.splat(simd.float32(0))
-        if arg(args, BIAS) != 0:
-            bias = simd.load_floats(arg(args, BIAS) + at)
-        acc = product(args, w, source, simd.splat_rows(tokens, bias))
-        if arg(args, RESIDUAL) != 0:
-            step = arg(args, RESIDUAL_STRIDE)
-            acc = simd.add_rows(acc, arg(args, RESIDUAL) + pixel * step + at, step)
-        low = simd.splat(simd.load_f32(args + 8 * LOW))
-        acc = simd.clamp_rows(acc, low, simd.splat(simd.load_f32(args + 8 * HIGH)))
-        simd.store_rows(acc, arg(args, OUT) + pixel * stride + at, stride)
+    def pixels(args, w, tile, row):
+        begin = row * arg(args, PIXELS)
+        count = min(arg(args, PIXELS), arg(args, TOTAL) - begin)
+        image, y = row // arg(args, OUT_HEIGHT), row % arg(args, OUT_HEIGHT)
+        source = image * arg(args, IN_HEIGHT) + y * arg(args, STRIDE_Y)
+        source *= arg(args, IN_WIDTH)
+        x = 0
+        while x + MANY <= count:
+            many(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
+            x += MANY
+        while x + 4 <= count:
+            four(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
+            x += 4
+        # What is left is done again with some before it, unless they are added to themselves.
+        if x < count and count >= 4 and arg(args, RESIDUAL) != arg(args, OUT):
+            x = count - 4
+            four(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
+            x = count
+        while x < count:
+            one(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
+            x += 1
 
     return pixels
 
 
-def _by_codes(tokens):
+def _pixels(product, tokens, tiles):
+    """`tokens` output pixels from `pixel` on, whose first tap reads input pixel `source`."""
+
+    @inline
+    def pixels(args, w, tile, source, pixel):
+        at, bias = 64 * tile, arg(args, BIAS)
+        if bias != 0:
+            bias += at
+        if tiles == 1:
+            acc = product(args, w, source, _begun(bias, tokens))
+            _finish(args, acc, at, pixel)
+        else:
+            acc = _begun(bias, tokens) + _begun(bias + 64 * (bias != 0), tokens)
+            acc = product(args, w, source, acc)
+            _finish(args, simd.first_half(acc), at, pixel)
+            _finish(args, simd.second_half(acc), at + 64, pixel)
+
+    return pixels
+
+
+@inline
+def _begun(bias, tokens):
+    first = simd.splat(simd.float32(0))
+    if bias != 0:
+        first = simd.load_floats(bias)
+    return simd.splat_rows(tokens, first)
+
+
+@inline
+def _finish(args, acc, at, pixel):
+    """Add what there is to add, clamp, and store a tile of pixels, `at` bytes from their start."""
+    stride = arg(args, OUT_STRIDE)
+    if arg(args, RESIDUAL) != 0:
+        step = arg(args, RESIDUAL_STRIDE)
+        acc = simd.add_rows(acc, arg(args, RESIDUAL) + pixel * step + at, step)
+    low = simd.splat(simd.load_f32(args + 8 * LOW))
+    acc = simd.clamp_rows(acc, low, simd.splat(simd.load_f32(args + 8 * HIGH)))
+    simd.store_rows(acc, arg(args, OUT) + pixel * stride + at, stride)
+
+
+def _by_codes(tokens, tiles):
     """8-bit codes with a scale a row (kernels/int8.py)."""
     chains = 4 if tokens == 1 else 1
 
@@ -120,28 +167,78 @@ def _by_codes(tokens):
 def _by_floats(kind):
     load, width = {"float32": (simd.load_floats, 64), "float16": (simd.load_halves, 32)}[kind]
 
-    def of_tokens(tokens):
+    def product(tokens, tiles):
         if tokens == 1:
-            return _by_floats_of_one(load, width)
+            one = _by_floats_of_one(load, width)
+            return one if tiles == 1 else _of_each(one)
+        if tokens == MANY and tiles == 1:
+            return _by_halves(*(_by_floats_of_block(load, width, n, 1) for n in (MANY, MANY // 2)))
+        return _by_floats_of_block(load, width, tokens, tiles)
 
-        @inline
-        def product(args, w, source, acc):
-            pixel_bytes = arg(args, PIXEL_BYTES)
-            step = arg(args, STRIDE_X) * pixel_bytes
-            for ky in range(arg(args, KERNEL_HEIGHT)):
-                row = source + ky * arg(args, DILATION_Y) * arg(args, IN_WIDTH)
-                for kx in range(arg(args, KERNEL_WIDTH)):
-                    x = arg(args, X) + (row + kx * arg(args, DILATION_X)) * pixel_bytes
-                    for _ in range(arg(args, TAP_STEPS)):  # one column
-                        acc = simd.add_outer(acc, load(w), x, step)
-                        w += width
-                        x += 4
-                    w += arg(args, TAP_SKIP)
-            return acc
+    return product
 
-        return product
 
-    return of_tokens
+def _by_floats_of_block(load, width, tokens, tiles):
+    @inline
+    def columns(w):
+        return load(w), load(w + width), load(w + 2 * width), load(w + 3 * width)
+
+    @inline
+    def weights(w, apart):
+        return columns(w) if tiles == 1 else columns(w) + columns(w + apart)
+
+    @inline
+    def add_one(acc, w, apart, x, step):
+        if tiles == 1:
+            return simd.add_outer(acc, load(w), x, step)
+        first = simd.add_outer(simd.first_half(acc), load(w), x, step)
+        return first + simd.add_outer(simd.second_half(acc), load(w + apart), x, step)
+
+    @inline
+    def product(args, w, source, acc):
+        pixel_bytes, apart = arg(args, PIXEL_BYTES), arg(args, TILE_BYTES)
+        step, steps = arg(args, STRIDE_X) * pixel_bytes, arg(args, TAP_STEPS)
+        for ky in range(arg(args, KERNEL_HEIGHT)):
+            row = source + ky * arg(args, DILATION_Y) * arg(args, IN_WIDTH)
+            for kx in range(arg(args, KERNEL_WIDTH)):
+                x = arg(args, X) + (row + kx * arg(args, DILATION_X)) * pixel_bytes
+                for _ in range(steps // 4):
+                    acc = simd.add_columns(acc, weights(w, apart), x, step)
+                    w += 4 * width
+                    x += 16
+                for _ in range(steps % 4):
+                    acc = add_one(acc, w, apart, x, step)
+                    w += width
+                    x += 4
+                w += arg(args, TAP_SKIP)
+        return acc
+
+    return product
+
+
+def _by_halves(whole, half):
+    """One half of the tokens after the other, where the sums of all of them would be spilled."""
+
+    @inline
+    def product(args, w, source, acc):
+        if not simd.few_registers():
+            return whole(args, w, source, acc)
+        first = half(args, w, source, simd.first_half(acc))
+        source += MANY // 2 * arg(args, STRIDE_X)
+        return first + half(args, w, source, simd.second_half(acc))
+
+    return product
+
+
+def _of_each(product):
+    """One tile after the other."""
+
+    @inline
+    def both(args, w, source, acc):
+        first = product(args, w, source, simd.first_half(acc))
+        return first + product(args, w + arg(args, TILE_BYTES), source, simd.second_half(acc))
+
+    return both
 
 
 def _by_floats_of_one(load, width):

@@ -36,22 +36,24 @@ from .instructions import (
     C,
 )
 from .matmul import arg
-from .pixels import encode_pixel
+from .pixels import encode_pixels
 from .terms import offset
 
 (
-    ROWS, ROWS_PER_CHUNK, WIDTH, SIZE,  # elements of a row: a multiple of 16, without padding
+    ROWS, ROWS_PER_CHUNK,
+    WIDTH, PIXELS, SIZE,  # elements of a row, a multiple of 16; its pixels; of one, without padding
     OPERANDS, COUNT,  # address of their table, how many
     PROGRAM, INSTRUCTIONS,
     OUT, OUT_STRIDE,  # address 0: nobody wants the floats, only codes
     SINK,  # address of pixels.py's table, or 0
-) = range(11)  # fmt: skip
+) = range(12)  # fmt: skip
 
 
 def elementwise(args, chunk, scratch):
     first = chunk * arg(args, ROWS_PER_CHUNK)
     last = min(first + arg(args, ROWS_PER_CHUNK), arg(args, ROWS))
     count, size = arg(args, COUNT), 4 * arg(args, WIDTH)
+    stride = size // arg(args, PIXELS)
     out_slot = scratch + 16 * count
     for i in range(REGISTERS):
         _set(out_slot + 16 * (i + 1), scratch + REGISTERS_AT + RUN * i, 64)
@@ -77,10 +79,12 @@ def elementwise(args, chunk, scratch):
                 slot = scratch + 16 * i
                 step = simd.load_i64(slot + 8)
                 _set(slot, simd.load_i64(slot) + step * ((end - begin) // 64), step)
-        for at in range(4 * arg(args, SIZE), size, 4):  # what follows relies on zeros here
-            simd.store_f32(out + at, simd.float32(0))
+        for pixel in range(out, out + size, stride):  # what follows relies on zeros in the padding
+            for at in range(4 * arg(args, SIZE), stride, 4):
+                simd.store_f32(pixel + at, simd.float32(0))
         if arg(args, SINK) != 0:
-            encode_pixel(arg(args, SINK), row, out)
+            pixels = arg(args, PIXELS)
+            encode_pixels(arg(args, SINK), row * pixels, pixels, out, stride)
 
 
 @inline

@@ -8,7 +8,7 @@ from . import simd
 from .activations import sigmoid, tanh
 from .compiler import inline
 from .matmul import arg
-from .pixels import encode_pixel
+from .pixels import encode_pixels
 
 (
     ROWS, ROWS_PER_CHUNK,  # sequences
@@ -38,7 +38,7 @@ def _rows(step):
             if arg(args, NEW_C) != 0:
                 _clear(arg(args, NEW_C) + offset, size, arg(args, STRIDE))
             if arg(args, SINK) != 0:
-                encode_pixel(arg(args, SINK), row, arg(args, NEW_H) + offset)
+                encode_pixels(arg(args, SINK), row, 1, arg(args, NEW_H) + offset, 0)
 
     return kernel
 

@@ -23,28 +23,36 @@ def of(sink, position):
 
 
 @inline
-def encode_pixel(sink, pixel, x):
-    """Codes of the floats at `x`, the op's pixel of this number."""
-    pixel += of(sink, FIRST)
+def encode_pixels(sink, first, count, x, stride):
+    """Codes of `count` pixels of the op from number `first` on, whose floats are at `x` and every
+    `stride` bytes further."""
+    first += of(sink, FIRST)
     width, height = of(sink, WIDTH_IN), of(sink, HEIGHT_IN)
     left, top = of(sink, LEFT), of(sink, TOP)
     right, bottom = of(sink, RIGHT), of(sink, BOTTOM)
     if left + top + right + bottom == 0:
-        _encode(sink, pixel, x)
+        for pixel in range(first, first + count):
+            _encode(sink, pixel, x)
+            x += stride
         return
-    row, column = pixel // width, pixel % width
-    image, y = row // height, row % height
     full = left + width + right
+    row, column = first // width, first % width
+    image, y = row // height, row % height
     begin = (image * (top + height + bottom) + top + y) * full
-    if column == 0:
-        _clear(sink, begin, left)
-        if y == 0:
-            _clear(sink, begin - top * full, top * full)
-    if column == width - 1:
-        _clear(sink, begin + left + width, right)
-        if y == height - 1:
-            _clear(sink, begin + full, bottom * full)
-    _encode(sink, begin + left + column, x)
+    for _ in range(count):
+        if column == 0:
+            _clear(sink, begin, left)
+            if y == 0:
+                _clear(sink, begin - top * full, top * full)
+        _encode(sink, begin + left + column, x)
+        x += stride
+        column += 1
+        if column == width:
+            _clear(sink, begin + left + width, right)
+            column, begin, y = 0, begin + full, y + 1
+            if y == height:
+                _clear(sink, begin, bottom * full)
+                y, begin = 0, begin + (bottom + top) * full
 
 
 @inline

@@ -8,7 +8,7 @@ before.  Taps beyond the edge are left out.
 from . import simd
 from .compiler import Kernel, inline
 from .matmul import arg
-from .pixels import encode_pixel
+from .pixels import encode_pixels
 
 (
     ROWS, PIXELS, ROWS_PER_CHUNK,  # output rows (of all images), pixels of each
@@ -79,9 +79,7 @@ def kernel(kind: str, size: int = 0) -> Kernel:
                     column += 1
                 block += some
             if arg(args, SINK) != 0:
-                for column in range(count):
-                    out = out_row + column * arg(args, OUT_BYTES)
-                    encode_pixel(arg(args, SINK), row * count + column, out)
+                encode_pixels(arg(args, SINK), row * count, count, out_row, arg(args, OUT_BYTES))
 
     return windows
 

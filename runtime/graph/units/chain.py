@@ -12,6 +12,7 @@ from .terms import Term, flat, terms
 from .unit import Codes, Context, Unit, sink
 
 WIDEST = 4096  # elements of a row that rows are joined into
+TOGETHER = 1024  # the same, where they are padded or become codes
 
 
 @dataclass(eq=False)
@@ -94,7 +95,7 @@ class Chain(Unit):
             yield self.sink.buffer
 
     def scratch_bytes(self) -> int:
-        return kernel.ROW_AT + (0 if self.stores else self.out.stride)
+        return kernel.ROW_AT + (0 if self.stores else self._pixels() * self.out.stride)
 
     @property
     def fits(self) -> bool:
@@ -113,14 +114,19 @@ class Chain(Unit):
         rows, width, size = self.out.rows, self.out.width, self.out.size
         places = [operand.placed(context.memory) for operand in operands]
         found = [_terms(place.shape, self.out) for place in places]
+        pixels = 1
         if self._is_flat(places):
-            rows, width = _joined(rows * width)
-            size = width
+            if self.sink is None and width == size:
+                rows, width = _joined(rows * width)
+                size = width
+            else:
+                pixels = self._pixels()
+                rows, width = rows // pixels, width * pixels
             found = [[] if place.size == 1 else [(1, 0, 4 * width)] for place in places]
         share = context.share(rows)
         words = [w for pair in zip(places, found, strict=True) for w in _operand(*pair)]
         arguments = (
-            rows, share, width, size, context.memory.words(words), len(operands),
+            rows, share, width, pixels, size, context.memory.words(words), len(operands),
             context.memory.words([w for i in program for w in i]), len(program),
             self.out.address if self.stores else 0, 4 * width,
             sink(self.sink, context.memory),
@@ -129,11 +135,15 @@ class Chain(Unit):
 
     def _is_flat(self, places: list[Place]) -> bool:
         """Whether rows may be joined: every operand is a number or has the output's shape."""
-        if self.sink is not None or not self.stores or self.out.width != self.out.size:
-            return False
-        return self.root is not None and all(
+        return self.out.size > 1 and all(
             p.size == p.rows == 1 or _trimmed(p.shape) == _trimmed(self.out.shape) for p in places
         )
+
+    def _pixels(self) -> int:
+        """Rows that are joined into one of at most TOGETHER elements, padding included."""
+        rows = self.out.rows
+        most = max(1, min(rows, TOGETHER // self.out.width))
+        return next(n for n in range(most, 0, -1) if rows % n == 0)
 
     def _program(self, operands: list[Operand]) -> list[list[int]] | None:
         """Instructions over slots; None if they need more registers than there are."""

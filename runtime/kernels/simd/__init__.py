@@ -32,13 +32,16 @@ from .blocks import (
     add_scaled,
     clamp_rows,
     few_registers,
+    first_half,
     max_rows,
     scale_rows,
+    second_half,
     splat_rows,
     store_rows,
     zero_floats,
 )
 from .codebooks import load_codebooks
+from .outer import add_columns
 from .products import (
     dot16_small,
     int8_starts,
@@ -113,6 +116,7 @@ from .widening import add_floats_bytes, add_floats_run, sum_chains
 __all__ = [
     "absolute",
     "add_code4_run",
+    "add_columns",
     "add_floats_bytes",
     "add_floats_run",
     "add_int2_shifted_halves",
@@ -140,6 +144,7 @@ __all__ = [
     "exp",
     "fetch_add",
     "few_registers",
+    "first_half",
     "float32",
     "fma",
     "int8_starts",
@@ -170,6 +175,7 @@ __all__ = [
     "roots",
     "round_to_int",
     "scale_rows",
+    "second_half",
     "shift_right",
     "small_starts",
     "splat",

@@ -14,12 +14,28 @@ def _floats_block(tokens):
 @block_op(lambda: types.boolean())
 def few_registers(isa, builder, values, args):
     """Whether 8 vectors leave no register free: known when compiling, so a branch costs nothing."""
-    return ir.Constant(ir.IntType(1), isa in ("neon", "dotprod", "i8mm"))
+    return ir.Constant(ir.IntType(1), isa != "avx512vnni")
 
 
 @block_op(lambda tokens: _floats_block(tokens)(tokens))
 def zero_floats(isa, builder, values, args):
     return emit.pack(builder, [emit.constant(Floats.ir, 0.0)] * args[0].literal_value)
+
+
+def _half_block(acc):
+    return types.UniTuple(acc.dtype, acc.count // 2)(acc)
+
+
+@block_op(_half_block)
+def first_half(isa, builder, values, args):
+    acc = emit.unpack(builder, values[0])
+    return emit.pack(builder, acc[: len(acc) // 2])
+
+
+@block_op(_half_block)
+def second_half(isa, builder, values, args):
+    acc = emit.unpack(builder, values[0])
+    return emit.pack(builder, acc[len(acc) // 2 :])
 
 
 @block_op(lambda acc, sums, scale, x_scales, stride: acc(acc, sums, scale, x_scales, stride))

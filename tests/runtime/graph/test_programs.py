@@ -81,6 +81,47 @@ def test_a_transformer_block(tmp_path, form):
         assert kernels_of(model)[1] == []
 
 
+@pytest.mark.parametrize("form", CLOSE)
+@pytest.mark.parametrize("width", [1, 3, 4, 5, 7, 8, 10, 13, 21])
+def test_rows_of_any_number_of_pixels(tmp_path, kernels, form, width):
+    """The last ones of a row are done again with some before them; not where they are added to."""
+    b = Building()
+    y = b.conv("x", 20, 40, form, kernel=(3, 3), pads=(1, 1, 1, 1))  # three tiles of 16 channels
+    y = b("Add", b.conv(y, 40, 40, form, kernel=(3, 3), pads=(1, 1, 1, 1)), y)
+    y = b("Relu", b.conv(y, 40, 16, form, kernel=(3, 3), pads=(1, 1, 1, 1), dilations=(1, 1)))
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, [y])
+    feeds = {"x": image(2, 3, width, 20)}
+    with closing(GraphModel(file, threads=2, kernels=kernels)) as model:
+        assert_alike(model.run(feeds), in_numpy(file, feeds), CLOSE[form])
+
+
+@pytest.mark.parametrize("form", CLOSE)
+def test_a_convolution_that_adds_what_it_reads(tmp_path, form):
+    """Of an image that was moved for it: also for what is added."""
+    b = Building()
+    x = b("Transpose", "x", perm=(0, 2, 3, 1))
+    y = b("Add", b.conv(x, 24, 24, form, kernel=(3, 3), **SAME), x)
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, [y])
+    feeds = {"x": image(2, 24, 6, 9)}
+    with closing(GraphModel(file)) as model:
+        assert_alike(model.run(feeds), in_numpy(file, feeds), CLOSE[form])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 24, 33])
+@pytest.mark.parametrize("coded", [False, True], ids=["floats", "codes"])
+def test_pixels_are_joined_whatever_pads_them(tmp_path, kernels, channels, coded):
+    b = Building()
+    x = b.conv("x", 5, channels, "float32")
+    y = b("Swish", x)
+    z = b.conv(y, channels, 8, "int8", kernel=(3, 3), pads=(2, 1, 1, 2)) if coded else b("Neg", y)
+    file = b.write(tmp_path / "m.edge", {"x": "float32"}, [z] if coded else [y, z])
+    for shape in ((2, 6, 7, 5), (1, 13, 1, 5), (3, 1, 11, 5)):
+        feeds = {"x": image(*shape)}
+        with closing(GraphModel(file, threads=2, kernels=kernels)) as model:
+            share = CLOSE["int8" if coded else "float32"]
+            assert_alike(model.run(feeds), in_numpy(file, feeds), share)
+
+
 def test_elementwise_operators_become_one_kernel(tmp_path):
     b = Building()
     y = b("Mul", b("Sigmoid", b("Add", "x", b.floats(1, 1, 33))), b("Sub", "x", "z"))
