@@ -20,6 +20,7 @@ from .graph.units.chain import Chain, Instruction, Operand
 from .graph.units.convolution import Convolution
 from .graph.units.host import view
 from .graph.units.move import Move
+from .graph.units.resize import Resize
 from .graph.units.unit import Context, Unit
 from .graph.units.window import Window
 from .host_ops.edge_ops import attention, taps
@@ -129,6 +130,33 @@ def _window(bench: Bench, name: str) -> Found:
         expected = np.nansum([part * weight[tap] for tap, part in parts], axis=0) + bias
         expected = np.clip(expected, -1, 2)
     return view(unit.out), expected, np.full(shape, 9.0)
+
+
+def _resize(bench: Bench, name: str) -> Found:
+    """To a larger height and a smaller width, between pixels and on them."""
+    x, seen = _image(bench)
+    n, height, width, channels = IMAGE
+    shape = n, height + 5, width - 4, channels
+    at = [
+        np.linspace(0, size - 1, wanted)
+        for size, wanted in zip(IMAGE[1:3], shape[1:3], strict=True)
+    ]
+    taps_of = [_linear(one, size) for one, size in zip(at, IMAGE[1:3], strict=True)]
+    unit = Resize(x, _empty(bench, shape), *taps_of)
+    _run(bench, unit)
+    expected = np.zeros(shape)
+    (rows, down), (columns, across) = taps_of
+    for i in range(2):
+        for j in range(2):
+            weight = down[:, i, None, None].astype(np.float64) * across[:, j, None]
+            expected += weight * seen[:, rows[:, i]][:, :, columns[:, j]]
+    return view(unit.out), expected, np.full(shape, 4.0)
+
+
+def _linear(at: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    low = np.minimum(at.astype(np.int64), size - 2)
+    part = (at - low).astype(np.float32)
+    return np.stack([low, low + 1], 1), np.stack([1 - part, part], 1)
 
 
 def _elementwise(bench: Bench, name: str) -> Found:
@@ -259,6 +287,7 @@ GRAPHS: dict[str, Callable[[Bench, str], Found]] = {  # by the first word of a k
     "window": _window,
     "elementwise": _elementwise,
     "move": _move,
+    "resize": _resize,
     "masked": _masked_attention,
     "softmax": _softmax,
     "gates": _gates,

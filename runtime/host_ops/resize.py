@@ -22,7 +22,7 @@ class Axis:
         return self.size == self.wanted and self.scale == 1 and self.roi == (0.0, 1.0)
 
 
-def _coordinates(axis: Axis, mode: str) -> np.ndarray:
+def coordinates(axis: Axis, mode: str) -> np.ndarray:
     """Where in the input each output lies, float64 [wanted]."""
     i = np.arange(axis.wanted, dtype=np.float64)
     last, width = axis.size - 1, axis.scale * axis.size
@@ -43,7 +43,7 @@ def _coordinates(axis: Axis, mode: str) -> np.ndarray:
     return centers
 
 
-def _nearest(x: np.ndarray, mode: str) -> np.ndarray:
+def nearest(x: np.ndarray, mode: str) -> np.ndarray:
     if mode == "round_prefer_floor":
         x = np.ceil(x - 0.5)
     elif mode == "round_prefer_ceil":
@@ -98,7 +98,7 @@ def _along(x: np.ndarray, where: int, axis: Axis, at: np.ndarray, by: Filter) ->
     return y
 
 
-def _axes(
+def axes_of(
     shape: Sequence[int],
     axes: Sequence[int],
     scales: np.ndarray | None,
@@ -146,15 +146,15 @@ def resize(
     """Computed in float32 (float64 of float64), whole numbers rounded."""
     where = [axis % x.ndim for axis in (range(x.ndim) if axes is None else axes)]
     crops = coordinate_transformation_mode == "tf_crop_and_resize"
-    steps = _axes(x.shape, where, scales, sizes, keep_aspect_ratio_policy, roi if crops else None)
+    steps = axes_of(x.shape, where, scales, sizes, keep_aspect_ratio_policy, roi if crops else None)
     by = Filter(mode, cubic_coeff_a, bool(antialias), bool(exclude_outside))
     y = x if mode == "nearest" else x.astype(np.result_type(x, np.float32))
     for place, axis in zip(where, steps, strict=True):
         if axis.is_kept:
             continue
-        at = _coordinates(axis, coordinate_transformation_mode)
+        at = coordinates(axis, coordinate_transformation_mode)
         if mode == "nearest":
-            y = np.take(y, _nearest(at, nearest_mode).clip(0, axis.size - 1), place)
+            y = np.take(y, nearest(at, nearest_mode).clip(0, axis.size - 1), place)
         else:
             y = _along(y, place, axis, at, by)
         if crops:

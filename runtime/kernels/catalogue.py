@@ -78,6 +78,7 @@ FUNCTIONS = {  # name: (module, function), with nothing to choose
     "softcap": ("activations", "softcap"),
     "elementwise": ("elementwise", "elementwise"),
     "move": ("moves", "move"),
+    "resize": ("resize", "resize"),
     "masked-attention": ("scores", "attention"),
     "softmax": ("scores", "softmax"),
     "gates-lstm": ("gates", "lstm"),
@@ -93,7 +94,7 @@ OF_GRAPHS = frozenset(  # where there is no compiler, graphs run in NumPy withou
     name
     for name in NAMES
     if name.partition("-")[0]
-    in ("convolution", "window", "elementwise", "move", "masked", "softmax", "gates")
+    in ("convolution", "window", "elementwise", "move", "resize", "masked", "softmax", "gates")
 )
 
 

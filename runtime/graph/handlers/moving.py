@@ -1,8 +1,5 @@
 """What only moves elements, or gives memory another shape."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from edge.format.graph import Node
 
 from ..lowering import Lowering, handles
@@ -158,23 +155,10 @@ def depth_to_space(self: Lowering, node: Node) -> bool:
         return False
     height, width = node.attributes["block"]
     channels = self.shape(node.outputs[0])[3]
-    return _blocks(self, node, (height, width), (4 * width * channels, 4 * channels))
+    return blocks(self, node, (height, width), (4 * width * channels, 4 * channels))
 
 
-@handles("Resize")
-def resize(self: Lowering, node: Node) -> bool:
-    """By whole numbers, to the nearest pixel, of an image that is channels last."""
-    x, a = node.inputs[0], node.attributes
-    if not self.is_float(x) or a.get("mode", "nearest") != "nearest" or len(self.shape(x)) != 4:
-        return False
-    (n, h, w, channels), out_shape = self.shape(x), self.shape(node.outputs[0])
-    height, width = out_shape[1] // h, out_shape[2] // w
-    if out_shape != (n, h * height, w * width, channels) or not _repeats(a):
-        return False
-    return _blocks(self, node, (height, width), (0, 0))
-
-
-def _blocks(self: Lowering, node: Node, block: tuple[int, int], steps: tuple[int, int]) -> bool:
+def blocks(self: Lowering, node: Node, block: tuple[int, int], steps: tuple[int, int]) -> bool:
     """Every pixel becomes a block, whose rows and columns are `steps` bytes apart in the pixel."""
     source, out = self.at(node.inputs[0]), self.new(node)
     (n, h, w, _), channels, (height, width) = source.shape, out.size, block
@@ -186,18 +170,6 @@ def _blocks(self: Lowering, node: Node, block: tuple[int, int], steps: tuple[int
         (to[0], height * to[1], to[1], width * to[2], to[2], to[3]),
     )  # fmt: skip
     return _moved(self, node, [move])
-
-
-def _repeats(attributes: Mapping[str, Any]) -> bool:
-    """Whether pixel i comes from pixel i // scale, for scales that are whole numbers."""
-    mode = attributes.get("coordinate_transformation_mode", "half_pixel")
-    rounding = attributes.get("nearest_mode", "round_prefer_floor")
-    if attributes.get("axes") or attributes.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        return False
-    halves = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
-    return (mode == "asymmetric" and rounding == "floor") or (
-        mode in halves and rounding.startswith("round_prefer")
-    )
 
 
 def _moved(self: Lowering, node: Node, moves: list[Move]) -> bool:
