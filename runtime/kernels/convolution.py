@@ -32,12 +32,8 @@ from .pixels import encode_pixels
 
 def kernel(kind: str) -> Kernel:
     """Convolution by a matrix of "int8", "float32" or "float16"."""
-    if kind == "int8":
-        product, pairs = _by_codes, False
-    else:
-        product, pairs = _by_floats(kind), True
-    block = _row(product, 1)
-    two_tiles = _row(product, 2) if pairs else block
+    product, pairs = (_by_codes, False) if kind == "int8" else (_by_floats(kind), True)
+    row_of = _row(product, pairs)
 
     def convolution(args, chunk, scratch):
         runs = (arg(args, TILES) + arg(args, TILES_PER_CHUNK) - 1) // arg(args, TILES_PER_CHUNK)
@@ -49,10 +45,7 @@ def kernel(kind: str) -> Kernel:
             w = arg(args, WEIGHT) + tile * arg(args, TILE_BYTES)
             two = pairs and tile + 2 <= last and not simd.few_registers()
             for row in range(first_row, last_row):
-                if two:
-                    two_tiles(args, w, tile, row)
-                else:
-                    block(args, w, tile, row)
+                row_of(args, w, tile, two, row)
             tile += 2 if two else 1
         if arg(args, SINK) != 0:
             stride, begin = arg(args, OUT_STRIDE), first_row * arg(args, PIXELS)
@@ -64,34 +57,59 @@ def kernel(kind: str) -> Kernel:
     return convolution
 
 
-def _row(product, tiles):
-    """An output row of `tiles` tiles from `tile` on, whose weights are at `w`."""
-    one, four, many = (_pixels(product(n, tiles), n, tiles) for n in (1, 4, MANY))
+def _row(product, pairs):
+    """An output row of the tile whose weights are at `w`, or, if `two`, of that and the next."""
+    one = _pixels(product(1, 1), 1, 1)
+    four, many = (_one_or_two(product, tokens, pairs) for tokens in (4, MANY))
 
     @inline
-    def pixels(args, w, tile, row):
+    def pixels(args, w, tile, two, row):
         begin = row * arg(args, PIXELS)
         count = min(arg(args, PIXELS), arg(args, TOTAL) - begin)
         image, y = row // arg(args, OUT_HEIGHT), row % arg(args, OUT_HEIGHT)
         source = image * arg(args, IN_HEIGHT) + y * arg(args, STRIDE_Y)
         source *= arg(args, IN_WIDTH)
+        # The last ones are done again with some before them, unless they are added to themselves.
+        may_repeat = count >= 4 and arg(args, RESIDUAL) != arg(args, OUT)
         x = 0
-        while x + MANY <= count:
-            many(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-            x += MANY
-        while x + 4 <= count:
-            four(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-            x += 4
-        # What is left is done again with some before it, unless they are added to themselves.
-        if x < count and count >= 4 and arg(args, RESIDUAL) != arg(args, OUT):
-            x = count - 4
-            four(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-            x = count
         while x < count:
-            one(args, w, tile, source + x * arg(args, STRIDE_X), begin + x)
-            x += 1
+            if x + MANY <= count:
+                size = MANY
+            elif x + 4 <= count or may_repeat:
+                size = 4
+                x = min(x, count - 4)
+            else:
+                size = 1
+            at = source + x * arg(args, STRIDE_X)
+            if size == 1:
+                for t in range(1 + two):
+                    one(args, w + t * arg(args, TILE_BYTES), tile + t, at, begin + x)
+            elif size == 4:
+                four(args, w, tile, two, at, begin + x)
+            else:
+                many(args, w, tile, two, at, begin + x)
+            x += size
 
     return pixels
+
+
+def _one_or_two(product, tokens, pairs):
+    """`tokens` pixels of one tile, or, if `two`, of it and the next at once."""
+    single = _pixels(product(tokens, 1), tokens, 1)
+    double = _pixels(product(tokens, 2), tokens, 2) if pairs else None
+
+    @inline
+    def alone(args, w, tile, two, source, pixel):
+        single(args, w, tile, source, pixel)
+
+    @inline
+    def either(args, w, tile, two, source, pixel):
+        if two:
+            double(args, w, tile, source, pixel)
+        else:
+            single(args, w, tile, source, pixel)
+
+    return either if pairs else alone
 
 
 def _pixels(product, tokens, tiles):
@@ -169,8 +187,7 @@ def _by_floats(kind):
 
     def product(tokens, tiles):
         if tokens == 1:
-            one = _by_floats_of_one(load, width)
-            return one if tiles == 1 else _of_each(one)
+            return _by_floats_of_one(load, width)
         if tokens == MANY and tiles == 1:
             return _by_halves(*(_by_floats_of_block(load, width, n, 1) for n in (MANY, MANY // 2)))
         return _by_floats_of_block(load, width, tokens, tiles)
@@ -228,17 +245,6 @@ def _by_halves(whole, half):
         return first + half(args, w, source, simd.second_half(acc))
 
     return product
-
-
-def _of_each(product):
-    """One tile after the other."""
-
-    @inline
-    def both(args, w, source, acc):
-        first = product(args, w, source, simd.first_half(acc))
-        return first + product(args, w + arg(args, TILE_BYTES), source, simd.second_half(acc))
-
-    return both
 
 
 def _by_floats_of_one(load, width):
