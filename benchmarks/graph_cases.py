@@ -103,6 +103,23 @@ def sound(folder: Path) -> list[Feeds]:
     return [{"input": 0.1 * tone[None], "state": state, "sr": np.array(16000)}]
 
 
+def chord(folder: Path) -> list[Feeds]:
+    """Two seconds of three notes."""
+    at = np.arange(43844) / 22050
+    notes = sum(np.sin(2 * np.pi * pitch * at) for pitch in (220, 277.18, 329.63))
+    return [{"serving_default_input_2:0": (0.2 * notes).astype(np.float32)[None, :, None]}]
+
+
+def whole_page(folder: Path) -> list[Feeds]:
+    """The page, as large as a detector of its parts wants it."""
+    from PIL import Image
+
+    image = Image.open(folder / "pictures" / "page.png").convert("RGB").resize((608, 800))
+    means, deviations = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    pixels = (np.asarray(image) / 255 - means) / deviations
+    return [{"image": pixels.transpose(2, 0, 1)[None].astype(np.float32)}]
+
+
 def bytes_of_a_file(folder: Path) -> list[Feeds]:
     content = Path(__file__).read_bytes()
     return [{"bytes": np.array([[*content[:1024], *content[-1024:]]], np.int32)}]
@@ -126,6 +143,8 @@ def _cases() -> Iterator[Case]:
     yield Case("PP-OCR cls", "ppocr", upright, file="ch_ppocr_mobile_v2.0_cls_infer.onnx")
     yield Case("Silero VAD", "silero_vad.onnx", sound)
     yield Case("magika", "magika", bytes_of_a_file, file="model.onnx")
+    yield Case("PicoDet, page layout", "layout.onnx", whole_page)
+    yield Case("Basic Pitch, notes", "basic_pitch.onnx", chord)
 
 
 CASES = tuple(_cases())

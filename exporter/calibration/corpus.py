@@ -24,12 +24,17 @@ Text = str | Path | np.ndarray
 
 
 def own_and_text(calib: Text) -> tuple[bool, Text | None]:
-    """Whether the model writes windows itself ("self", "self+TEXT"), and what is read besides."""
+    """Whether the model writes windows itself ("self", "self+TEXT"), and what is read besides.
+
+    Raises SourceError for "self+".
+    """
     if not isinstance(calib, str):
         return False, calib
     own, plus, text = calib.partition("+")
     if own != SELF:
         return False, calib
+    if plus and not text:
+        raise SourceError(f"--calib {calib}: no file after the +; name one, or leave the + out")
     return True, text if plus else None
 
 

@@ -219,6 +219,13 @@ def test_windows_of_its_own_lie_evenly_among_those_of_a_text(tmp_path):
     assert gaps.max() - gaps.min() <= 1
 
 
+def test_a_plus_without_a_text_is_refused():
+    source = tiny_llama()
+    model = lower(source)
+    with pytest.raises(SourceError, match="no file after the \\+"):
+        read(source, model, None, "self+")
+
+
 def test_a_file_says_which_text_it_read_besides_its_own(tmp_path):
     text = tmp_path / "notes.txt"
     text.write_text("some notes")
