@@ -29,6 +29,8 @@ def _product(runs, tokens):
         books = simd.load_codebooks(w)
         w += 64
         for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
+            if tokens == 1:
+                matmul.fetch_ahead(w, block_bytes)
             codes = w + 64
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)

@@ -41,6 +41,8 @@ def _product(run_bytes, add_run, runs, offset, tokens):
         starts = arg(args, matmul.X_STARTS) + token * group_stride
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):  # a block: two groups
+            if tokens == 1:
+                matmul.fetch_ahead(w, block_bytes)
             codes = w + codes_at
             for half in range(0, 64, 32):
                 scale = simd.load_halves(w + half)

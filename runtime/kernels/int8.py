@@ -26,6 +26,8 @@ def _by_row(tokens):
         codes = w + 64
         sums = simd.int8_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
+            if tokens == 1:
+                matmul.fetch_ahead(codes, 1024)
             sums = simd.dot64_int8(sums, codes, x, x_stride, tokens)
             codes += 1024
             x += 64

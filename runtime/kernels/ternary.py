@@ -31,6 +31,8 @@ def _by_row(tokens):
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 64 columns
+            if tokens == 1:
+                matmul.fetch_ahead(w, 256)
             sums = simd.dot64_crumbs(sums, w, x, x_stride, tokens)
             w += 256
             x += 64
@@ -51,6 +53,8 @@ def _grouped(tokens):
         starts = arg(args, matmul.X_STARTS) + token * group_stride
         acc = simd.zero_floats(tokens)
         for _ in range(arg(args, matmul.STEPS)):  # 256 columns
+            if tokens == 1:
+                matmul.fetch_ahead(w, 1088)
             scale = simd.load_floats(w)
             w += 64
             sums = simd.small_starts(starts, group_stride, tokens, chains)
@@ -78,6 +82,8 @@ def _dense(tokens):
         w += 64
         sums = simd.small_starts(starts, group_stride, tokens, chains)
         for _ in range(arg(args, matmul.STEPS)):  # 96 columns: 4 vectors of nibbles, 1 of high bits
+            if tokens == 1:
+                matmul.fetch_ahead(w, 320)
             high = simd.load_bytes(w + 256)
             a = simd.trits(simd.load_bytes(w), high, 0)
             sums = simd.dot16_small(sums, (a[0], a[1], a[2], a[3]), x, x_stride, tokens)

@@ -44,6 +44,8 @@ def _halves(run_bytes, add_halves, tokens):
                 w += 64
             scale = simd.load_halves(scales + piece % 8 // 4 * 32)
             codes = w + 64
+            if tokens == 1:
+                matmul.fetch_ahead(codes, 64 + 2 * run_bytes)
             for run in range(0, 64, 32):
                 both = (scale * simd.load_int8s(w + run), scale * simd.load_int8s(w + run + 16))
                 at = (x, x_stride, x_scales, starts, group_stride)
@@ -75,6 +77,8 @@ def _shifted(run_bytes, add_run, factors, starts_bytes, tokens):
                 w += 64
             scale, offset = simd.load_halves(scales), simd.load_halves(scales + 32)
             codes = w + 64
+            if tokens == 1:
+                matmul.fetch_ahead(codes, 64 + 2 * run_bytes)
             for half in range(2):
                 own, shift = factors(scale, offset, w, half)
                 at = (x, x_stride, x_scales, starts, group_stride)

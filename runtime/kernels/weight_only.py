@@ -22,7 +22,6 @@ FACTOR_COLUMNS = matmul.X_STARTS  # that share a multiplier; 0: there are none
 HAS_OFFSET = matmul.X_GROUPS_STRIDE
 
 LINE, TABLE = 64, 32  # bytes of a line; of 16 float16
-AHEAD = 4096  # bytes that one token fetches ahead: at its pace the CPU by itself looks less far
 RUN, PIECE = 16, 4  # columns of a run; runs of a piece, which has a line of multipliers
 ROW = 2**30  # runs of a block, where a row has one: more than any
 
@@ -34,12 +33,6 @@ def kernel(kind: str) -> Kernel:
 
 def _chains(tokens):
     return 4 if tokens == 1 else 1  # independent sums: one token alone waits for latency
-
-
-@inline
-def _fetch(w, count):
-    for line in range(0, count, LINE):
-        simd.prefetch(w + AHEAD + line)
 
 
 def _in_planes(kind, tokens):
@@ -68,7 +61,7 @@ def _in_planes(kind, tokens):
                 w += LINE
             own = numbers(lines, factors, run & within, group, factored, has_offset)
             if tokens == 1:
-                _fetch(w, unit_bytes)
+                matmul.fetch_ahead(w, unit_bytes)
             if has_halves and run % 2:
                 acc = add_run(acc, w, 1, own, (x, x_stride), tokens, books)
             else:
@@ -134,7 +127,7 @@ def _dense(tokens):
         w += LINE
         while x < end:  # 96 columns: 4 vectors of nibbles, 1 of high bits
             if tokens == 1:
-                _fetch(w, 5 * LINE)
+                matmul.fetch_ahead(w, 5 * LINE)
             high = simd.load_bytes(w + 4 * LINE)
             for pair in range(4):
                 for codes in simd.trits(simd.load_bytes(w), simd.shift_right(high, 2 * pair), 0):
