@@ -37,7 +37,7 @@ def _has_halves(graph: Graph) -> bool:
         any(value.dtype == HALF for value in values)
         or any(array.dtype == np.float16 for array in graph.constants.values())
         or any(
-            _is_half(key, value) for node in graph.walk() for key, value in node.attributes.items()
+            _is_half(key, value) for node in graph.nodes for key, value in node.attributes.items()
         )
         or any(_has_halves(inner) for node in graph.nodes for inner in node.graphs)
     )

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import filter as matching
 
-import numpy as np
-
 from edge.errors import RecipeError
 from edge.format.formats import QuantizedTensor, WeightFormat
 
-from ..quantize import Method
+from ..quantize import Method, float_error
 from ..recipe import Recipe
 from ..registry import find
 from ..rules import FEW, has_two_bits, too_few
@@ -122,7 +120,7 @@ def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> 
     if rule is not None:
         return rule
     body = recipe.inexact or recipe.body
-    if recipe.keeps and matrix.kept is None and _is_half(matrix):
+    if recipe.keeps and matrix.kept is None and float_error(matrix.weight, HALF.format) == 0:
         return HALF
     if body.format.is_float or recipe.keeps and matrix.kept is not None:
         return body
@@ -131,12 +129,6 @@ def _wanted(recipe: Recipe, name: str, matrix: Matrix, readers: list[Layer]) -> 
     if any(layer.op == EMBEDDING for layer in readers):  # looked up, not multiplied
         return Method(ROWS, "absmax")
     return body
-
-
-def _is_half(matrix: Matrix) -> bool:
-    """Whether the source had it in float16, by its numbers."""
-    with np.errstate(over="ignore"):
-        return bool(np.array_equal(matrix.weight, matrix.weight.astype(np.float16)))
 
 
 def _is_first(layer: Layer) -> bool:

@@ -88,9 +88,10 @@ def _without_bias(
             if maker is None or maker.op != step:
                 break
             other = maker.inputs[0]
-        found = draft.constant(other)
-        if found is not None and found.ndim == 1 and found.dtype == np.float32:
-            return draft.maker(value), (other,)
+        else:
+            found = draft.constant(other)
+            if found is not None and found.ndim == 1 and found.dtype == np.float32:
+                return draft.maker(value), (other,)
     return None, ()
 
 

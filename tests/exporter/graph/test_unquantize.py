@@ -99,8 +99,11 @@ def test_dynamically_quantized_products_become_float_products(tmp_path, per_chan
     np.testing.assert_array_equal(lowered.graph.constants["fc1"], meaning(arrays, "fc1", 1))
 
 
-def test_a_convolution_that_adds_its_bias_in_integers_becomes_one_with_a_float_bias():
-    """As ONNX Runtime wrote them before 1.8: the bias is rounded down to steps at run time."""
+def with_an_integer_bias(rounded):
+    """As ONNX Runtime wrote them before 1.8: the bias is rounded down to steps at run time.
+
+    Else to whole numbers, which mean something else.
+    """
     random = np.random.default_rng(5)
     bias = random.standard_normal(6).astype(np.float32)
     held = {
@@ -113,7 +116,9 @@ def test_a_convolution_that_adds_its_bias_in_integers_becomes_one_with_a_float_b
         helper.make_node("Mul", ["s", "ws"], ["step"]),
         helper.make_node("Div", ["b", "step"], ["steps"]),
         helper.make_node("Floor", ["steps"], ["whole"]),
-        helper.make_node("Cast", ["whole"], ["codes"], to=onnx.TensorProto.INT32),
+        helper.make_node(
+            "Cast", ["whole" if rounded else "b"], ["codes"], to=onnx.TensorProto.INT32
+        ),
         helper.make_node("Reshape", ["codes", "shape"], ["shaped"]),
         helper.make_node("ConvInteger", ["q", "w", "z", "wz"], ["sums"], **pads),
         helper.make_node("Add", ["sums", "shaped"], ["total"]),
@@ -122,12 +127,21 @@ def test_a_convolution_that_adds_its_bias_in_integers_becomes_one_with_a_float_b
         helper.make_node("Mul", ["floats", "again"], ["y"]),
     ]
     tensors = [numpy_helper.from_array(np.array(v), n) for n, v in held.items()]
-    lowered = unquantize(_read(model(nodes, tensors, (1, 3, 8, 8), 4)))
+    return held, unquantize(_read(model(nodes, tensors, (1, 3, 8, 8), 4)))
+
+
+def test_a_convolution_that_adds_its_bias_in_integers_becomes_one_with_a_float_bias():
+    held, lowered = with_an_integer_bias(rounded=True)
     assert ops(lowered) == ["Conv"]
     _, weight, own = lowered.graph.nodes[0].inputs
-    np.testing.assert_array_equal(lowered.graph.constants[own], bias)
+    np.testing.assert_array_equal(lowered.graph.constants[own], held["b"])
     expected = held["w"].astype(np.float32) * held["ws"]
     np.testing.assert_array_equal(lowered.graph.constants[weight], expected)
+
+
+def test_a_sum_of_integers_that_is_no_rounded_bias_stays():
+    _, lowered = with_an_integer_bias(rounded=False)
+    assert "ConvInteger" in ops(lowered)
 
 
 def test_what_the_codes_of_activations_cut_off_stays_cut_off():
